@@ -1,0 +1,306 @@
+"""FaceParams: what the rig speaks. Blocks of 3DMM coefficients, degrees, named expressions, light."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.face.lighting import SH_CONSTANTS, dominant_direction, light
+from stylerig_fast.face.rotation import axis_angle_to_degrees, degrees_to_axis_angle
+
+BLOCKS = ("identity", "albedo", "expression", "illumination", "rotation", "translation")
+CONTROLS: dict[str, str] = {"pose": "rotation", "expression": "expression", "illumination": "illumination"}
+
+# How much of the light is directional when a direction is asked for without a strength.
+DEFAULT_LIGHT_STRENGTH = 0.5
+
+Values = float | Sequence[float] | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FaceParams:
+    """3DMM parameters of a batch of faces; a block that is None is left as the person has it.
+
+    Attributes:
+        identity: alpha ``(B, A)``, standard deviations.
+        albedo: beta ``(B, C)``, standard deviations.
+        expression: delta ``(B, E)``; named units run from 0 to 1.
+        illumination: gamma ``(B, 9, 3)``, spherical harmonics x RGB.
+        rotation: ``(B, 3)`` axis-angle, radians.
+        translation: ``(B, 3)`` decimetres.
+        expression_names: names of the E expression coefficients.
+        requests: edits of blocks that are None, applied by `completed_by`; written by the ``with_`` methods.
+    """
+
+    identity: Tensor | None = None
+    albedo: Tensor | None = None
+    expression: Tensor | None = None
+    illumination: Tensor | None = None
+    rotation: Tensor | None = None
+    translation: Tensor | None = None
+    expression_names: tuple[str, ...] = ()
+    requests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        batch: tuple[str, int] | None = None
+        for name in BLOCKS:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            trailing = {"illumination": (9, 3), "rotation": (3,), "translation": (3,)}.get(name)
+            if value.ndim < 2 or (trailing is not None and tuple(value.shape[1:]) != trailing):
+                want = ", ".join(map(str, trailing)) if trailing else "K"
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, expected (B, {want})")
+            if not value.is_floating_point():
+                raise ValueError(f"{name} has dtype {value.dtype}, expected a floating-point one")
+            if batch is not None and value.shape[0] != batch[1]:
+                raise ValueError(f"{name} has batch {value.shape[0]}, but {batch[0]} has {batch[1]}")
+            batch = (name, value.shape[0])
+        if self.expression is not None and self.expression_names:
+            found, expected = self.expression.shape[1], len(self.expression_names)
+            if found != expected:
+                raise ValueError(f"expression has {found} coefficients, but there are {expected} names")
+
+    # ---- as a whole -------------------------------------------------------------------------------
+
+    @property
+    def blocks(self) -> dict[str, Tensor]:
+        """The blocks that are there, in the order of `BLOCKS`."""
+        return {name: getattr(self, name) for name in BLOCKS if getattr(self, name) is not None}
+
+    @property
+    def complete(self) -> bool:
+        return len(self.blocks) == len(BLOCKS) and not self.requests
+
+    def __len__(self) -> int:
+        blocks = self.blocks
+        if not blocks:
+            raise ValueError("these FaceParams have no block, so no batch size")
+        return next(iter(blocks.values())).shape[0]
+
+    def _map(self, function) -> FaceParams:  # type: ignore[no-untyped-def]
+        return dataclasses.replace(self, **{name: function(value) for name, value in self.blocks.items()})
+
+    def __getitem__(self, index: int | slice | Tensor) -> FaceParams:
+        """Rows of the batch; an int keeps the batch dimension."""
+        if isinstance(index, int):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"index {index} is outside a batch of {len(self)}")
+            index %= len(self)
+            index = slice(index, index + 1)
+        return self._map(lambda value: value[index])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> FaceParams:
+        return self._map(lambda value: value.to(device=device, dtype=dtype))
+
+    def detach(self) -> FaceParams:
+        return self._map(lambda value: value.detach())
+
+    def expand(self, batch: int) -> FaceParams:
+        """One face repeated to a batch of ``batch``; a batch that already has that size is returned as is."""
+        if not self.blocks or len(self) == batch:
+            return self
+        if len(self) != 1:
+            raise ValueError(f"parameters of {len(self)} faces do not fit a batch of {batch}")
+        return self._map(lambda value: value.expand(batch, *value.shape[1:]))
+
+    def vector(self) -> Tensor:
+        """All blocks side by side, ``(B, A + C + E + 27 + 3 + 3)``; every block must be there."""
+        if not self.complete:
+            missing = [name for name in BLOCKS if getattr(self, name) is None]
+            raise ValueError(f"the vector needs every block; missing: {', '.join(missing) or 'pending requests'}")
+        return torch.cat([value.flatten(1) for value in self.blocks.values()], dim=1)
+
+    @staticmethod
+    def from_vector(vector: Tensor, sizes: Mapping[str, int], expression_names: tuple[str, ...] = ()) -> FaceParams:
+        """The inverse of `vector`; ``sizes`` as in ``FaceModel.sizes``."""
+        if vector.ndim != 2 or vector.shape[1] != sum(sizes[name] for name in BLOCKS):
+            expected = sum(sizes[name] for name in BLOCKS)
+            raise ValueError(f"vector has shape {tuple(vector.shape)}, expected (B, {expected})")
+        parts = dict(zip(BLOCKS, vector.split([sizes[name] for name in BLOCKS], dim=1), strict=True))
+        parts["illumination"] = parts["illumination"].unflatten(1, (9, 3))
+        return FaceParams(**parts, expression_names=expression_names)
+
+    @staticmethod
+    def cat(parts: Iterable[FaceParams]) -> FaceParams:
+        """Several batches one after the other; all must have the same blocks."""
+        parts = list(parts)
+        names = [tuple(part.blocks) for part in parts]
+        if not parts or any(other != names[0] for other in names):
+            raise ValueError(f"cannot join FaceParams with different blocks: {sorted(set(names))}")
+        return dataclasses.replace(
+            parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]}
+        )
+
+    def with_controls_from(self, other: FaceParams, controls: Iterable[str]) -> FaceParams:
+        """These parameters with the blocks of ``controls`` taken from ``other``."""
+        taken = {}
+        for control in controls:
+            if control not in CONTROLS:
+                raise ValueError(f"unknown control {control!r}; there are {', '.join(CONTROLS)}")
+            value = getattr(other, CONTROLS[control])
+            if value is None:
+                raise ValueError(f"the other parameters have no {CONTROLS[control]}")
+            taken[CONTROLS[control]] = value
+        return dataclasses.replace(self.expand(len(other)), **taken)
+
+    def completed_by(self, base: FaceParams) -> FaceParams:
+        """``base`` with the blocks and the requests of this partial FaceParams put over it.
+
+        Raises:
+            ValueError: batches differ (and none is 1), or a requested expression name is unknown.
+        """
+        batch = max(len(base), len(self) if self.blocks else 1)
+        over, result = self.expand(batch), base.expand(batch)
+        for name, value in over.blocks.items():
+            own = getattr(base, name)
+            if own is not None and value.shape[1:] != own.shape[1:]:
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, expected (B, {', '.join(map(str, own.shape[1:]))})")
+        result = dataclasses.replace(result, **{k: v.to(_like(base)) for k, v in over.blocks.items()})
+        for kind in self.requests:
+            appliers = {"pose": result.with_pose, "expression": result.with_expression, "light": result.with_light}
+            result = appliers[kind](**self.requests[kind])  # type: ignore[operator]
+        return result
+
+    # ---- pose -------------------------------------------------------------------------------------
+
+    def pose_degrees(self) -> Tensor:
+        """``(B, 3)``: yaw, pitch, roll in degrees."""
+        if self.rotation is None:
+            raise ValueError("these FaceParams have no rotation")
+        return axis_angle_to_degrees(self.rotation)
+
+    def with_pose(
+        self, yaw: Values | None = None, pitch: Values | None = None, roll: Values | None = None
+    ) -> FaceParams:
+        """The head turned to these angles; an angle that is None stays.
+
+        Args:
+            yaw: degrees, one for all or one per face; positive turns the nose to the picture's right edge.
+            pitch: degrees; positive lifts the chin.
+            roll: degrees; positive tips the top of the head to the picture's right edge.
+        """
+        asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
+        for name, angle in asked.items():
+            _check_finite(name, angle)
+        if self.rotation is None:
+            return self._with_request("pose", asked)
+        batch = _batch_of(len(self), asked)
+        base = self.expand(batch)
+        degrees = base.pose_degrees().clone()
+        for column, angle in enumerate(asked.values()):
+            if angle is not None:
+                degrees[:, column] = _values(angle, degrees)
+        return dataclasses.replace(base, rotation=degrees_to_axis_angle(degrees))
+
+    # ---- expression -------------------------------------------------------------------------------
+
+    def with_expression(self, **units: Values) -> FaceParams:
+        """Named expression coefficients set to these values; the others stay.
+
+        Args:
+            units: for example ``jawOpen=0.6``; 0 is rest, 1 the full unit. One value for all faces or one per face.
+
+        Raises:
+            ValueError: unknown name (the message lists near ones).
+        """
+        for name, value in units.items():
+            _check_finite(name, value)
+        if self.expression is None:
+            return self._with_request("expression", units)
+        batch = _batch_of(len(self), units)
+        base = self.expand(batch)
+        expression = base.expression.clone()  # type: ignore[union-attr]
+        for name, value in units.items():
+            expression[:, self.expression_index(name)] = _values(value, expression)
+        return dataclasses.replace(base, expression=expression)
+
+    def expression_index(self, name: str) -> int:
+        if name not in self.expression_names:
+            near = difflib.get_close_matches(name, self.expression_names, 3, 0.4)
+            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(self.expression_names)}"
+            raise ValueError(f"unknown expression {name!r}; {hint}")
+        return self.expression_names.index(name)
+
+    # ---- light ------------------------------------------------------------------------------------
+
+    def light_direction(self) -> Tensor:
+        """``(B, 3)`` unit vector toward the dominant light, camera space."""
+        if self.illumination is None:
+            raise ValueError("these FaceParams have no illumination")
+        return dominant_direction(self.illumination)
+
+    def with_light(
+        self,
+        direction: Sequence[float] | Tensor | None = None,
+        strength: float | None = None,
+        colour: Sequence[float] | Tensor | None = None,
+        ambient: Sequence[float] | Tensor | None = None,
+    ) -> FaceParams:
+        """The face lit from another direction, or by another light.
+
+        With ``direction`` alone the exposure and tint of the person's light stay and only its shape changes.
+        With ``colour`` or ``ambient`` the light is built anew from a directional and an ambient part.
+
+        Args:
+            direction: toward the light in camera space (x right, y up, z toward the viewer), ``(3,)`` or ``(B, 3)``.
+            strength: share of the light that is directional, 0 (ambient alone) to 1; 0.5 if not given.
+            colour: RGB of the directional part, about 1 for a well-exposed picture.
+            ambient: RGB of the ambient part.
+        """
+        request = {"direction": direction, "strength": strength, "colour": colour, "ambient": ambient}
+        for name, value in request.items():
+            _check_finite(name, value)
+        if direction is not None and bool((torch.as_tensor(direction).float().norm(dim=-1) == 0).any()):
+            raise ValueError("direction is the zero vector; give a vector toward the light, for example (1, 0, 1)")
+        if self.illumination is None:
+            return self._with_request("light", request)
+        toward = self.light_direction() if direction is None else torch.as_tensor(direction).to(self.illumination)
+        base = self.expand(max(len(self), toward.shape[0] if toward.ndim == 2 else 1))
+        gamma = base.illumination
+        assert gamma is not None
+        toward = toward.expand(len(base), 3)
+        if colour is not None or ambient is not None:
+            own = gamma[:, 0] * SH_CONSTANTS[0]
+            colours = [own * 0.5 if c is None else torch.as_tensor(c).to(gamma).expand(len(base), 3) for c in (colour, ambient)]
+            return dataclasses.replace(base, illumination=light(toward, colours[0], colours[1]))
+        share = DEFAULT_LIGHT_STRENGTH if strength is None else strength
+        if not 0 <= share <= 1:
+            raise ValueError(f"strength is {share}, expected a share between 0 and 1")
+        ones = torch.ones_like(toward)
+        shape = light(toward, ones, torch.zeros_like(toward))
+        shape = shape / shape[:, :1]
+        scale = torch.full_like(shape, share)
+        scale[:, 0] = 1
+        return dataclasses.replace(base, illumination=gamma[:, :1] * shape * scale)
+
+    def _with_request(self, kind: str, values: Mapping[str, object]) -> FaceParams:
+        given = {name: value for name, value in values.items() if value is not None}
+        merged = {**self.requests.get(kind, {}), **given}
+        return dataclasses.replace(self, requests={**self.requests, kind: merged})
+
+
+def _like(params: FaceParams) -> Tensor:
+    return next(iter(params.blocks.values()))
+
+
+def _check_finite(name: str, value: object) -> None:
+    if value is not None and not bool(torch.isfinite(torch.as_tensor(value, dtype=torch.float64)).all()):
+        raise ValueError(f"{name} is {value}, expected finite numbers")
+
+
+def _batch_of(batch: int, values: Mapping[str, Values | None]) -> int:
+    sizes = {name: torch.as_tensor(v).numel() for name, v in values.items() if v is not None and torch.as_tensor(v).ndim}
+    for name, size in sizes.items():
+        if size != batch and 1 not in (size, batch):
+            raise ValueError(f"{name} has {size} values for a batch of {batch}")
+    return max([batch, *sizes.values()])
+
+
+def _values(value: Values, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
