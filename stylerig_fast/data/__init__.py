@@ -1,0 +1,1 @@
+"""Portrait sets: latent codes with the pictures and landmarks that a generator makes of them."""
