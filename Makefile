@@ -1,0 +1,85 @@
+# Every target sets up what it needs: a virtual environment, torch, the package with its compiled ops, the generator's
+# wheel. Only Python >= 3.10, a C++ compiler and a package index have to be there. Variables to override:
+#   PYTHON       the interpreter the virtual environment is made from
+#   VENV         where that environment is
+#   PIP_ARGS     given to every `pip install`, e.g. an --index-url for CPU or CUDA builds of torch
+#   PYTEST_ARGS  e.g. `-k ops -x`
+#   DEMO_ARGS    e.g. `--device cuda`
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
+CXX_SOURCES := $(shell find csrc -type f 2>/dev/null)
+BUILD_INPUTS := pyproject.toml constraints.txt setup.py $(CXX_SOURCES)
+PYTHON_FOLDERS := $(wildcard stylerig_fast tests benchmarks export setup.py)
+CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
+
+# The generator's weights. Its declared dependencies are not wanted: it is read, never imported (see pyproject.toml).
+GENERATOR_WHEEL := random-face==2021.7.21.1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format clean
+# A stamp must not survive the failure of the step that it stands for.
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo     install and write out/demo.png"
+	@echo "make test     install and run the tests"
+	@echo "make lint     ruff, mypy, clang-format, typos"
+	@echo "make format   let ruff and clang-format rewrite the files"
+	@echo "make install  only set up $(VENV)"
+	@echo "make clean    remove $(VENV) and everything built"
+
+# Stamps: one file per step of the set-up, newer than what the step was made from.
+STAMPS := $(VENV)/.stamps
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "make: $(PYTHON) is missing or older than 3.10; install a newer Python or name one with PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "make: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/torch: constraints.txt | $(STAMPS)/venv
+	@echo "installing torch"
+	@$(PIP) torch numpy "setuptools>=77" ninja
+	@touch $@
+
+$(STAMPS)/package: $(BUILD_INPUTS) $(STAMPS)/torch
+	@echo "installing stylerig-fast and building its ops"
+	@$(PIP) --no-build-isolation --editable .
+	@$(PIP) --no-deps $(GENERATOR_WHEEL)
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/package
+	@echo "installing what training, evaluation and the tests need"
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,dev]"
+	@touch $@
+
+install: $(STAMPS)/package
+
+demo: $(STAMPS)/package
+	@$(BIN)/stylerig demo $(DEMO_ARGS)
+
+test: $(STAMPS)/dev
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(if $(CLANG_FORMAT_SOURCES),$(BIN)/clang-format --dry-run -Werror $(CLANG_FORMAT_SOURCES))
+	$(BIN)/typos
+
+format: $(STAMPS)/dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(if $(CLANG_FORMAT_SOURCES),$(BIN)/clang-format -i $(CLANG_FORMAT_SOURCES))
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find stylerig_fast -name '*.so' -delete
