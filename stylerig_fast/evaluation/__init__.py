@@ -1,0 +1,1 @@
+"""Judges of pictures that are independent of the trained reconstructor, and the figures they give."""

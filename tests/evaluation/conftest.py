@@ -1,0 +1,64 @@
+"""Held-out portraits with their stored landmarks, and dlib where it is installed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.evaluation.identity import IdentityEncoder
+from stylerig_fast.evaluation.landmarks import LandmarkDetector
+
+
+@dataclass(frozen=True)
+class Portraits:
+    images: np.ndarray  # (N, 256, 256, 3) uint8
+    landmarks: torch.Tensor  # (N, 68, 2) image widths
+
+
+def read_landmarks(path: Path) -> torch.Tensor:
+    """Landmarks ``(N, 68, 2)`` in image widths of the faces that dlib found in a shard."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    table = pq.read_table(path, columns=["landmarks68", "detected"])
+    points = np.asarray(table["landmarks68"].combine_chunks().flatten()).reshape(-1, 68, 2) / 256
+    return torch.from_numpy(points[np.asarray(table["detected"])]).float()
+
+
+@pytest.fixture(scope="session")
+def stored_landmarks(shared: Path) -> torch.Tensor:
+    """The held-out shard's landmarks, ``(N, 68, 2)``."""
+    return read_landmarks(sorted((shared / "data" / "portraits").glob("*.parquet"))[-1])
+
+
+@pytest.fixture(scope="session")
+def portraits(shared: Path) -> Portraits:
+    """Twenty-four held-out portraits."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    image = pytest.importorskip("PIL.Image")
+    path = sorted((shared / "data" / "portraits").glob("*.parquet"))[-1]
+    table = pq.read_table(path, columns=["image", "landmarks68"]).slice(0, 24)
+    images = [np.asarray(image.open(io.BytesIO(b)).convert("RGB")) for b in table["image"].to_pylist()]
+    points = np.array(table["landmarks68"].to_pylist(), dtype=np.float32).reshape(-1, 68, 2) / 256
+    return Portraits(np.stack(images), torch.from_numpy(points))
+
+
+@pytest.fixture(scope="session")
+def detector() -> Iterator[LandmarkDetector]:
+    try:
+        yield LandmarkDetector()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Iterator[IdentityEncoder]:
+    try:
+        yield IdentityEncoder()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
