@@ -1,0 +1,70 @@
+"""The operations that training and rendering spend their time in: compiled kernels and their plain-torch twins.
+
+Every op takes ``impl``: ``"auto"`` (the fastest path that is there for the tensors' device, with one visible
+notice if that is the slow one), ``"reference"`` (plain torch, the specification, in ``ops/reference/<op>.py``),
+``"cpu"`` or ``"cuda"`` (that compiled kernel or an error). Floating-point tensors are float32 or float64 and
+agree in dtype and device; triangles are int32. Shape and dtype mistakes raise ``ValueError``.
+
+::
+
+    Morphed = NamedTuple(vertices (B,V,3), albedo (B,V,3), landmarks (B,L,2), screen (B,V,2) or None)
+    morphable(mean (V,3), identity_basis (A,V,3), expression_basis (E,V,3), albedo_mean (V,3), albedo_basis (C,V,3),
+              landmark_vertices (L,) int64, identity (B,A), albedo (B,C), expression (B,E), rotation (B,3),
+              translation (B,3), focal, *, with_screen=False, impl="auto") -> Morphed
+        vertices = R(rotation) (mean + identity_basis . identity + expression_basis . expression) + translation, in
+        camera space; albedo = albedo_mean + albedo_basis . albedo; landmarks and screen are projected positions in
+        image widths. Bases may be bfloat16. Gradients reach the coefficients and the pose; the model is constant.
+
+    vertex_normals(vertices (B,V,3), triangles (T,3), *, adjacency=None, impl="auto") -> (B,V,3)
+        area-weighted unit normals, counter-clockwise triangles face the viewer; the zero vector where no triangle
+        with an area meets.
+
+    rasterize(vertices (B,V,3), triangles (T,3), focal, height, width, *, near=0.01, impl="auto")
+        -> Visibility = NamedTuple(triangle (B,H,W) int32, -1 = none; depth (B,H,W), -z at the pixel centre, 0 = none)
+        impl may also be "pytorch3d". No gradient: visibility is constant.
+
+    barycentrics(vertices (B,V,3), triangles (T,3), triangle_ids (B,H,W), focal) -> (B,H,W,3)
+        perspective-correct, differentiable in vertices, 0 where triangle_ids is -1. Plain torch only.
+
+    masked_photometric(vertices (B,V,3), albedo (B,V,3), normals (B,V,3), illumination (B,9,3), triangles (T,3),
+                       triangle_ids (B,H,W), focal, target (B,3,H,W), *, with_image=False, adjacency=None,
+                       impl="auto")
+        -> Photometric = NamedTuple(loss (B,), image (B,3,H,W) or None)
+        loss: mean over covered pixels of the mean over RGB of the squared difference; 0 where nothing is covered.
+        image: the rendered picture, 0 outside the mask, not clamped, without gradient. Gradients reach vertices,
+        albedo, normals and illumination, inside the triangles: silhouettes are not differentiated, landmarks do that.
+
+    adjacency(triangles (T,3), num_vertices) -> Adjacency = NamedTuple(offsets (V+1,) int32, corners (3T,) int32)
+        which triangle corners meet at a vertex; compute it once per mesh and hand it to the ops that take it.
+
+    rotation_matrix(rotation (B,3) axis-angle in radians) -> (B,3,3)
+"""
+
+from __future__ import annotations
+
+from stylerig_fast.ops import _autograd, _library
+from stylerig_fast.ops.adjacency import Adjacency, adjacency
+from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
+from stylerig_fast.ops.morphable import Morphed, morphable
+from stylerig_fast.ops.rasterize import Visibility, rasterize
+from stylerig_fast.ops.reference.barycentrics import barycentrics
+from stylerig_fast.ops.reference.rotation import rotation_matrix
+from stylerig_fast.ops.vertex_normals import vertex_normals
+
+_library.load()
+if _library.library().path is not None:
+    _autograd.register()
+
+__all__ = [
+    "Adjacency",
+    "Morphed",
+    "Photometric",
+    "Visibility",
+    "adjacency",
+    "barycentrics",
+    "masked_photometric",
+    "morphable",
+    "rasterize",
+    "rotation_matrix",
+    "vertex_normals",
+]

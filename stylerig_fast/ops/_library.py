@@ -1,0 +1,143 @@
+"""Finding, loading and choosing the compiled kernels.
+
+The kernels are one shared library that registers its operations with torch when it is loaded; it is no Python
+extension module. It is built at install time (setup.py); where that was not possible but a compiler is there
+now, it is built on first use.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from stylerig_fast.errors import BackendUnavailable
+
+Impl = Literal["auto", "reference", "cpu", "cuda"]
+Path_ = Literal["reference", "cpu", "cuda"]
+
+OPS = ("morphable", "vertex_normals", "rasterize", "masked_photometric")
+STEM = "_kernels"
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Library:
+    """What is known about the compiled library.
+
+    Attributes:
+        path: the file, None if there is none.
+        problem: why there is none, or why it could not be loaded.
+        tried: whether the on-first-use build was tried, or is not wanted.
+    """
+
+    path: Path | None = None
+    problem: str = ""
+    tried: bool = False
+
+
+_library = Library()
+_noticed: set[str] = set()
+
+
+def load() -> None:
+    """Loads the library that the installation built, if there is one. Called once, when the package is imported."""
+    found = sorted(Path(__file__).parent.glob(STEM + "*.so")) + sorted(Path(__file__).parent.glob(STEM + "*.pyd"))
+    if not found:
+        _library.problem = "the installation built none"
+        return
+    try:
+        torch.ops.load_library(str(found[0]))
+        _library.path = found[0]
+    except (OSError, RuntimeError) as error:
+        # A library built for another torch or another machine.
+        _library.problem = f"{found[0].name} does not load: {error}"
+
+
+def has_kernel(op: str, device: str) -> bool:
+    """Whether the loaded library has a kernel of this op for ``"cpu"`` or ``"cuda"``."""
+    if _library.path is None:
+        return False
+    name = f"stylerig::{op}" if op == "rasterize" else f"stylerig::{op}_fwd"
+    return torch._C._dispatch_has_kernel_for_dispatch_key(name, device.upper())
+
+
+def choose(op: str, impl: str, device: torch.device) -> Path_:
+    """The path that a call takes.
+
+    Args:
+        op: the op's name.
+        impl: what the caller asked for.
+        device: where the tensors are.
+
+    Raises:
+        ValueError: an unknown ``impl``, or a kernel for another device than the tensors'.
+        BackendUnavailable: a kernel was asked for by name and is not there.
+    """
+    if impl == "reference":
+        return "reference"
+    if impl not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"{op}: impl must be 'auto', 'reference', 'cpu' or 'cuda', got {impl!r}")
+    kind: Path_ = "cuda" if device.type == "cuda" else "cpu"
+    if impl != "auto" and impl != device.type:
+        raise ValueError(f"{op}: impl={impl!r} needs tensors on that device, these are on {device}")
+    if _library.path is None and not _library.tried:
+        _build_on_first_use()
+    if device.type in ("cpu", "cuda") and has_kernel(op, kind):
+        return kind
+    why = why_slow(op, device.type)
+    if impl == "auto":
+        notice(f"{op} runs as plain torch on {device.type}, which is slow: {why}")
+        return "reference"
+    raise BackendUnavailable(f"{op}: impl={impl!r} was asked for, but {why}")
+
+
+def why_slow(op: str, device: str) -> str:
+    """Why there is no kernel of this op for this device, and what helps."""
+    if _library.path is None:
+        return (
+            f"there is no compiled library ({_library.problem}). With a C++17 compiler and ninja on the machine, "
+            "`pip install --no-build-isolation --force-reinstall --no-deps stylerig-fast` builds it"
+        )
+    if device == "cuda":
+        return (
+            "the library was built without CUDA. With nvcc on the machine, reinstall with STYLERIG_BUILD_CUDA=1 and "
+            "--no-build-isolation"
+        )
+    return f"the library {_library.path.name} has no {op} kernel for {device}"
+
+
+def notice(message: str) -> None:
+    """One visible notice per message."""
+    if message not in _noticed:
+        _noticed.add(message)
+        warnings.warn(message, stacklevel=4)
+
+
+def library() -> Library:
+    """What is known about the compiled library."""
+    return _library
+
+
+def _build_on_first_use() -> None:
+    _library.tried = True
+    if os.environ.get("STYLERIG_BUILD_ON_FIRST_USE", "1") == "0":
+        return
+    from stylerig_fast.ops._build import build_in_cache
+
+    try:
+        path = build_in_cache()
+    except RuntimeError as error:
+        _library.problem += f"; building it now failed: {error}"
+        logger.info("building the kernels failed", exc_info=True)
+        return
+    torch.ops.load_library(str(path))
+    _library.path = path
+    from stylerig_fast.ops import _autograd
+
+    _autograd.register()
