@@ -1,0 +1,66 @@
+"""The ``stylerig`` command: subcommands over the Engine, one clear line for each expected error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import tyro
+
+from stylerig_fast.commands.demo import Demo
+from stylerig_fast.commands.doctor import Doctor
+from stylerig_fast.commands.people import Edit, Generate, Mix, Sample, Transfer
+from stylerig_fast.errors import StyleRigError
+
+COMMANDS = {
+    "demo": Demo,
+    "sample": Sample,
+    "edit": Edit,
+    "transfer": Transfer,
+    "mix": Mix,
+    "generate": Generate,
+    "doctor": Doctor,
+}
+
+# Mistakes of the caller or of the machine, with a message that says what to do; anything else is our bug and keeps its
+# traceback.
+EXPECTED = (StyleRigError, ValueError, OSError)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs one subcommand.
+
+    Args:
+        args: the arguments after the program's name; those of the process if None.
+
+    Returns:
+        The exit status: 0, 2 after an expected error (its message is on standard error), 130 when interrupted.
+        STYLERIG_TRACEBACK=1 in the environment lets errors through with their traceback.
+    """
+    warnings.formatwarning = _one_line
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="stylerig",
+        description="Turn, relight and animate portraits of a pretrained StyleGAN.",
+        args=args,
+    )
+    try:
+        command.run()
+    except EXPECTED as error:
+        if os.environ.get("STYLERIG_TRACEBACK"):
+            raise
+        print(f"stylerig: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
+    return f"stylerig: warning: {message}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

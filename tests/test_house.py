@@ -1,0 +1,185 @@
+"""Facts about the layout that pay: who may import whom, names, versions, what is pinned where."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import stylerig_fast
+from stylerig_fast.cli import COMMANDS, main
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "stylerig_fast"
+# Folders beside the package that are installed inside it.
+MAPPED = ("benchmarks", "export")
+
+# Lower layers know nothing of higher ones; parts of one layer may know each other.
+LAYERS = (
+    ("errors", "checkpoint", "params", "face", "generators"),
+    ("ops",),
+    ("render",),
+    ("reconstruction", "rignet"),
+    ("data", "train", "engine", "evaluation"),
+    ("studio", "export", "benchmarks", "commands", "cli"),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+MAX_LINES = 300
+
+
+def sources() -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Dotted name (as a tuple, without ``stylerig_fast``) and path of every module of the package."""
+    folders = [(PACKAGE, ()), *((ROOT / name, (name,)) for name in MAPPED)]
+    for folder, prefix in folders:
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield (*prefix, *parts), path
+
+
+def imported(module: tuple[str, ...], tree: ast.AST) -> Iterator[tuple[tuple[str, ...], int]]:
+    """What a module imports of this package, without ``stylerig_fast``, and in which line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                head, *rest = alias.name.split(".")
+                if head == "stylerig_fast":
+                    yield tuple(rest), node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = tuple((node.module or "").split(".")) if node.module else ()
+            if node.level:
+                base = (*module[: len(module) - node.level], *base)
+            elif base[:1] == ("stylerig_fast",):
+                base = base[1:]
+            else:
+                continue
+            # `from stylerig_fast import ops` names the module behind `import`, not behind `from`.
+            for alias in node.names:
+                yield base or (alias.name,), node.lineno
+
+
+def upward_imports(module: tuple[str, ...], source: str) -> list[str]:
+    found = []
+    for target, line in imported(module, ast.parse(source)):
+        level = LEVEL.get(target[0]) if target else None
+        if level is not None and level > LEVEL[module[0]]:
+            found.append(f"{'.'.join(module)}:{line} imports {'.'.join(target)}")
+    return found
+
+
+def test_every_module_has_a_layer():
+    names = {module[0] for module, _ in sources()} - {"__init__"}
+    assert names <= set(LEVEL), f"no layer for {sorted(names - set(LEVEL))}; see docs/development.md"
+
+
+def test_imports_point_one_way():
+    found = [
+        line
+        for module, path in sources()
+        if module != ("__init__",)
+        for line in upward_imports(module, path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from stylerig_fast.engine import Engine",
+        "from stylerig_fast import engine",
+        "import stylerig_fast.engine.engine",
+        "from ..engine import Engine",
+        "def late():\n    from stylerig_fast.cli import main",
+    ],
+)
+def test_an_upward_import_is_found(source):
+    assert upward_imports(("face", "model"), source)
+
+
+def test_downward_and_foreign_imports_are_fine():
+    source = (
+        "import torch\nfrom engine import x\nfrom stylerig_fast.params import FaceParams\nfrom .model import FaceModel"
+    )
+    assert upward_imports(("face", "camera"), source) == []
+
+
+def test_compiled_sources_have_unique_stems():
+    # x.cpp and x.cu in one library would both become x.o.
+    stems = Counter(path.stem for suffix in ("cpp", "cu") for path in (ROOT / "csrc").rglob(f"*.{suffix}"))
+    assert not [stem for stem, count in stems.items() if count > 1]
+
+
+def test_files_stay_small():
+    files = [path for _, path in sources()]
+    files += [path for kind in ("h", "cuh", "cpp", "cu") for path in (ROOT / "csrc").rglob(f"*.{kind}")]
+    lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    long = {name: count for name, count in lines.items() if count > MAX_LINES}
+    assert not long, f"split by subject before {MAX_LINES} lines: {long}"
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_versions_agree():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (.+)$", changelog, re.MULTILINE)
+    assert newest
+    assert stylerig_fast.__version__ in newest[1]
+
+
+def test_every_package_is_installed(pyproject):
+    listed = set(pyproject["tool"]["setuptools"]["packages"])
+    modules = [module for module, _ in sources() if module[-1] == "__init__"]
+    assert listed == {".".join(("stylerig_fast", *module[:-1])) for module in modules}
+
+
+def test_every_folder_of_modules_is_a_package():
+    folders = {path.parent for _, path in sources()}
+    assert not [str(folder) for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_torch_is_pinned_once():
+    pin = re.compile(r"\btorch\s*==\s*\d")
+    files = [ROOT / name for name in ("pyproject.toml", "constraints.txt", "setup.py", "Makefile", ".ci/run")]
+    assert [path.name for path in files if pin.search(path.read_text(encoding="utf-8"))] == ["constraints.txt"]
+
+
+def test_dev_tools_are_pinned(pyproject):
+    assert all("==" in requirement for requirement in pyproject["project"]["optional-dependencies"]["dev"])
+
+
+def test_every_extra_and_dependency_floor_is_used(pyproject):
+    """What pyproject.toml asks for is imported somewhere, so that nothing is installed for nothing."""
+    import_names = {"pillow": "PIL"}
+    text = "\n".join(path.read_text(encoding="utf-8") for _, path in sources())
+    for requirement in pyproject["project"]["dependencies"]:
+        name = re.split(r"[<>=\[]", requirement)[0]
+        name = import_names.get(name, name)
+        assert re.search(rf"^\s*(import|from) {name}\b", text, re.MULTILINE), f"{name} is never imported"
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in COMMANDS)], ids=lambda value: " ".join(value) or "stylerig"
+)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"])
+    assert stopped.value.code == 0
+    assert "--help" in capsys.readouterr().out
+
+
+def test_every_console_script_can_be_imported(pyproject):
+    for target in pyproject["project"]["scripts"].values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(__import__(module, fromlist=[function]), function))
