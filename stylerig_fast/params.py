@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,8 +84,8 @@ class FaceParams:
             raise ValueError("these FaceParams have no block, so no batch size")
         return next(iter(blocks.values())).shape[0]
 
-    def _map(self, function) -> FaceParams:  # type: ignore[no-untyped-def]
-        return dataclasses.replace(self, **{name: function(value) for name, value in self.blocks.items()})
+    def _map(self, function: Callable[[Tensor], Tensor]) -> FaceParams:
+        return self.with_blocks(**{name: function(value) for name, value in self.blocks.items()})
 
     def __getitem__(self, index: int | slice | Tensor) -> FaceParams:
         """Rows of the batch; an int keeps the batch dimension."""
@@ -133,9 +134,15 @@ class FaceParams:
         names = [tuple(part.blocks) for part in parts]
         if not parts or any(other != names[0] for other in names):
             raise ValueError(f"cannot join FaceParams with different blocks: {sorted(set(names))}")
-        return dataclasses.replace(
-            parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]}
-        )
+        return parts[0].with_blocks(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]})
+
+    def with_blocks(self, **blocks: Tensor) -> FaceParams:
+        """These parameters with whole blocks replaced, for example ``expression=tensor``."""
+        unknown = [name for name in blocks if name not in BLOCKS]
+        if unknown:
+            raise ValueError(f"unknown blocks {unknown}; there are {', '.join(BLOCKS)}")
+        changed: dict[str, Any] = dict(blocks)
+        return dataclasses.replace(self, **changed)
 
     def with_controls_from(self, other: FaceParams, controls: Iterable[str]) -> FaceParams:
         """These parameters with the blocks of ``controls`` taken from ``other``."""
@@ -147,7 +154,7 @@ class FaceParams:
             if value is None:
                 raise ValueError(f"the other parameters have no {CONTROLS[control]}")
             taken[CONTROLS[control]] = value
-        return dataclasses.replace(self.expand(len(other)), **taken)
+        return self.expand(len(other)).with_blocks(**taken)
 
     def completed_by(self, base: FaceParams) -> FaceParams:
         """``base`` with the blocks and the requests of this partial FaceParams put over it.
@@ -160,11 +167,13 @@ class FaceParams:
         for name, value in over.blocks.items():
             own = getattr(base, name)
             if own is not None and value.shape[1:] != own.shape[1:]:
-                raise ValueError(f"{name} has shape {tuple(value.shape)}, expected (B, {', '.join(map(str, own.shape[1:]))})")
-        result = dataclasses.replace(result, **{k: v.to(_like(base)) for k, v in over.blocks.items()})
-        for kind in self.requests:
-            appliers = {"pose": result.with_pose, "expression": result.with_expression, "light": result.with_light}
-            result = appliers[kind](**self.requests[kind])  # type: ignore[operator]
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)}, expected (B, {', '.join(map(str, own.shape[1:]))})"
+                )
+        result = result.with_blocks(**{name: value.to(_like(base)) for name, value in over.blocks.items()})
+        for kind, values in self.requests.items():
+            arguments: dict[str, Any] = dict(values)
+            result = getattr(result, f"with_{kind}")(**arguments)
         return result
 
     # ---- pose -------------------------------------------------------------------------------------
@@ -196,7 +205,7 @@ class FaceParams:
         for column, angle in enumerate(asked.values()):
             if angle is not None:
                 degrees[:, column] = _values(angle, degrees)
-        return dataclasses.replace(base, rotation=degrees_to_axis_angle(degrees))
+        return base.with_blocks(rotation=degrees_to_axis_angle(degrees))
 
     # ---- expression -------------------------------------------------------------------------------
 
@@ -218,7 +227,7 @@ class FaceParams:
         expression = base.expression.clone()  # type: ignore[union-attr]
         for name, value in units.items():
             expression[:, self.expression_index(name)] = _values(value, expression)
-        return dataclasses.replace(base, expression=expression)
+        return base.with_blocks(expression=expression)
 
     def expression_index(self, name: str) -> int:
         if name not in self.expression_names:
@@ -267,8 +276,10 @@ class FaceParams:
         toward = toward.expand(len(base), 3)
         if colour is not None or ambient is not None:
             own = gamma[:, 0] * SH_CONSTANTS[0]
-            colours = [own * 0.5 if c is None else torch.as_tensor(c).to(gamma).expand(len(base), 3) for c in (colour, ambient)]
-            return dataclasses.replace(base, illumination=light(toward, colours[0], colours[1]))
+            colours = [
+                own * 0.5 if c is None else torch.as_tensor(c).to(gamma).expand(len(base), 3) for c in (colour, ambient)
+            ]
+            return base.with_blocks(illumination=light(toward, colours[0], colours[1]))
         share = DEFAULT_LIGHT_STRENGTH if strength is None else strength
         if not 0 <= share <= 1:
             raise ValueError(f"strength is {share}, expected a share between 0 and 1")
@@ -277,7 +288,7 @@ class FaceParams:
         shape = shape / shape[:, :1]
         scale = torch.full_like(shape, share)
         scale[:, 0] = 1
-        return dataclasses.replace(base, illumination=gamma[:, :1] * shape * scale)
+        return base.with_blocks(illumination=gamma[:, :1] * shape * scale)
 
     def _with_request(self, kind: str, values: Mapping[str, object]) -> FaceParams:
         given = {name: value for name, value in values.items() if value is not None}
@@ -295,7 +306,9 @@ def _check_finite(name: str, value: object) -> None:
 
 
 def _batch_of(batch: int, values: Mapping[str, Values | None]) -> int:
-    sizes = {name: torch.as_tensor(v).numel() for name, v in values.items() if v is not None and torch.as_tensor(v).ndim}
+    sizes = {
+        name: torch.as_tensor(v).numel() for name, v in values.items() if v is not None and torch.as_tensor(v).ndim
+    }
     for name, size in sizes.items():
         if size != batch and 1 not in (size, batch):
             raise ValueError(f"{name} has {size} values for a batch of {batch}")

@@ -1,0 +1,316 @@
+"""Engine: sample, reconstruct, edit."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from stylerig_fast import ops
+from stylerig_fast.engine.reach import Reach
+from stylerig_fast.engine.torch_backend import TorchBackend
+from stylerig_fast.errors import BackendUnavailable, CheckpointError
+from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.face.model_io import load_face_model, open_face_model
+from stylerig_fast.generators import load_pretrained
+from stylerig_fast.generators.base import Generator
+from stylerig_fast.params import CONTROLS, FaceParams
+from stylerig_fast.reconstruction import FaceReconstructor, check_code
+from stylerig_fast.render import Rendered, evaluate, render
+from stylerig_fast.rignet import RigNet
+
+PRETRAINED = ("mobilestylegan-ffhq",)
+Output = Literal["numpy", "torch"]
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """What a 3D viewer needs of a batch of faces.
+
+    Attributes:
+        vertices: ``(B, V, 3)`` decimetres, camera space.
+        triangles: ``(T, 3)`` int32.
+        colours: ``(B, V, 3)`` albedo RGB in [0, 1].
+        landmarks: ``(B, 68, 2)`` image widths.
+    """
+
+    vertices: Tensor
+    triangles: Tensor
+    colours: Tensor
+    landmarks: Tensor
+
+
+class Engine:
+    """Rig-like control of a pretrained portrait generator (Tewari et al., StyleRig, CVPR 2020).
+
+    Codes are ``w`` ``(B, num_ws, 512)``; pictures leave as uint8 ``(B, H, W, 3)``.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        rig: RigNet,
+        reconstructor: FaceReconstructor,
+        face_model: FaceModel | None = None,
+        reach: Reach | None = None,
+        backend: Literal["auto", "torch"] = "auto",
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        resolution: int | None = None,
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            generator: codes to pictures.
+            rig: the trained RigNet.
+            reconstructor: the F that the rig was trained against.
+            face_model: the face model of both; the open face model by default.
+            reach: reachable ranges to warn about; no warnings without.
+            backend: how the generator is run.
+            device: where everything runs.
+            dtype: float32; other precisions need another backend.
+            resolution: size of the pictures; the generator's own by default.
+
+        Raises:
+            BackendUnavailable: unknown backend, or the device is not there.
+            CheckpointError: the parts do not belong together.
+        """
+        if backend not in ("auto", "torch"):
+            raise BackendUnavailable(f"backend {backend!r} is not in this version; use 'auto' or 'torch'")
+        if dtype != torch.float32:
+            raise BackendUnavailable(f"the torch backend runs in float32, not {dtype}")
+        self.device = torch.device(device)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise BackendUnavailable("device 'cuda' asked for, but torch sees no CUDA device; use device='cpu'")
+        face_model = face_model or open_face_model()
+        reconstructor.check_face_model(face_model)
+        for name, found in (("rig", rig.config.num_ws), ("reconstructor", reconstructor.config.num_ws)):
+            if found != generator.num_ws:
+                raise CheckpointError(f"the {name} was trained for {found} slots, the generator has {generator.num_ws}")
+        if rig.config.sizes != reconstructor.config.sizes:
+            raise CheckpointError(
+                f"the rig was trained for parameter sizes {rig.config.sizes}, the reconstructor has "
+                f"{reconstructor.config.sizes}; load the pair that was trained together"
+            )
+        self.generator = generator.to(self.device).eval().requires_grad_(False)
+        self.rig_net = rig.to(self.device).eval().requires_grad_(False)
+        self.reconstructor = reconstructor.to(self.device).eval().requires_grad_(False)
+        self.face_model = face_model.to(self.device)
+        self.reach = reach
+        self.backend = TorchBackend(self.generator)
+        self.resolution = self._checked_resolution(resolution or generator.resolution)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path = "mobilestylegan-ffhq",
+        *,
+        generator: Generator | None = None,
+        rig: RigNet | None = None,
+        face_model: FaceModel | None = None,
+        **options: Any,
+    ) -> Engine:
+        """An Engine with trained weights.
+
+        Args:
+            source: a name in `PRETRAINED`, or a folder with ``reconstructor/``, ``rig/`` and, where they are not the
+                package's own, ``face_model.safetensors``.
+            generator: used in place of the named one.
+            rig: used in place of the stored one.
+            face_model: used in place of the stored one.
+            options: of `Engine`: ``backend``, ``device``, ``dtype``, ``resolution``.
+
+        Raises:
+            CheckpointError: something is missing or damaged.
+        """
+        if str(source) in PRETRAINED:
+            folder = Path(str(importlib.resources.files("stylerig_fast") / "assets" / str(source)))
+        else:
+            folder = Path(source)
+            if not folder.is_dir():
+                raise CheckpointError(f"{source}: neither a folder nor one of {', '.join(PRETRAINED)}")
+        if face_model is None and (folder / "face_model.safetensors").exists():
+            face_model = load_face_model(folder / "face_model.safetensors")
+        return cls(
+            generator or load_pretrained("mobilestylegan-ffhq"),
+            rig or RigNet.from_pretrained(folder / "rig"),
+            FaceReconstructor.from_pretrained(folder / "reconstructor"),
+            face_model,
+            Reach.load(folder / "reach.json"),
+            **options,
+        )
+
+    # ---- codes ------------------------------------------------------------------------------------
+
+    def sample(self, seed: int = 0, n: int = 1, psi: float = 0.7) -> Tensor:
+        """Codes of random people, ``(n, num_ws, 512)``; the same on every device.
+
+        Args:
+            seed: of the draw.
+            n: how many.
+            psi: truncation, 0 (the average face) to 1 (everybody).
+        """
+        return self.generator.sample(n=n, seed=seed, psi=psi)
+
+    @torch.no_grad()
+    def params(self, w: Tensor) -> FaceParams:
+        """What F sees in the codes."""
+        return self.reconstructor(self._code(w))
+
+    @torch.no_grad()
+    def rig(self, w: Tensor, params: FaceParams, clamp: bool = False) -> Tensor:
+        """The edited code w' ``(B, num_ws, 512)``.
+
+        Args:
+            w: codes; one code may be edited by a batch of parameters.
+            params: what is asked for; blocks that are None, and the blocks that are no control, stay the person's.
+            clamp: move requests beyond the reachable range to its end; without it they only warn.
+        """
+        w = self._code(w)
+        own = self.reconstructor(w)
+        request = params.to(self.device).completed_by(own) if not params.complete else params.to(self.device, w.dtype)
+        if len(request) != len(w):
+            batch = max(len(request), len(w))
+            w, own, request = _expand(w, batch), own.expand(batch), request.expand(batch)
+        vector = request.vector()
+        if not bool(torch.isfinite(vector).all()):
+            raise ValueError("params hold values that are not finite")
+        if self.reach is not None:
+            vector = self.reach.limit(request, own, clamp).vector()
+        return self.rig_net(w, vector, own.vector())
+
+    @torch.no_grad()
+    def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
+        """``w`` with the codes of ``slots`` taken from ``v``."""
+        w, v, chosen = self._code(w), self._code(v), list(slots)
+        if any(not 0 <= slot < self.generator.num_ws for slot in chosen):
+            raise ValueError(f"slots {chosen} are not all within 0 … {self.generator.num_ws - 1}")
+        batch = max(len(w), len(v))
+        w, v = _expand(w, batch).clone(), _expand(v, batch)
+        w[:, chosen] = v[:, chosen]
+        return w
+
+    # ---- pictures ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def render(self, w: Tensor, output: Output = "numpy", resolution: int | None = None) -> Any:
+        """Pictures of codes, uint8 ``(B, H, W, 3)``: NumPy by default, a tensor on the device with "torch"."""
+        if output not in ("numpy", "torch"):
+            raise ValueError(f"output is {output!r}, expected 'numpy' or 'torch'")
+        size = self.resolution if resolution is None else self._checked_resolution(resolution)
+        pictures = self.backend.pictures(self._code(w), size)
+        return pictures if output == "torch" else pictures.cpu().numpy()
+
+    def edit(
+        self,
+        w: Tensor,
+        params: FaceParams,
+        output: Output = "numpy",
+        clamp: bool = False,
+        resolution: int | None = None,
+    ) -> Any:
+        """Pictures of the same people with pose, expression and light as asked; arguments as in `rig` and `render`."""
+        return self.render(self.rig(w, params, clamp), output, resolution)
+
+    def transfer(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",), output: Output = "numpy") -> Any:
+        """``w`` with the pose, expression or illumination of the person in ``source``."""
+        return self.render(self.rig(w, self.transferred(w, source, controls)), output)
+
+    def transferred(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",)) -> FaceParams:
+        """The request behind `transfer`: parameters of ``w`` with the controls of ``source``."""
+        return self.params(w).with_controls_from(self.params(source), controls)
+
+    def mix(self, w: Tensor, v: Tensor, slots: Iterable[int], output: Output = "numpy") -> Any:
+        """StyleGAN style mixing: ``w`` with the codes of ``slots`` taken from ``v``."""
+        return self.render(self.mixed(w, v, slots), output)
+
+    def generate(
+        self,
+        n: int = 1,
+        seed: int = 0,
+        psi: float = 0.7,
+        pose: Mapping[str, float] | None = None,
+        expression: Mapping[str, float] | None = None,
+        light: Mapping[str, Any] | None = None,
+        output: Output = "numpy",
+    ) -> Any:
+        """Random people who all hold the given controls (the paper's conditional generation).
+
+        Args:
+            n: how many people.
+            seed: of the draw.
+            psi: truncation.
+            pose: arguments of `FaceParams.with_pose`.
+            expression: arguments of `FaceParams.with_expression`.
+            light: arguments of `FaceParams.with_light`.
+            output: as in `render`.
+        """
+        request = FaceParams()
+        if pose:
+            request = request.with_pose(**pose)
+        if expression:
+            request = request.with_expression(**expression)
+        if light:
+            request = request.with_light(**light)
+        return self.edit(self.sample(seed, n, psi), request, output)
+
+    # ---- the face model ---------------------------------------------------------------------------
+
+    @property
+    def camera(self) -> Camera:
+        return self.reconstructor.camera
+
+    @torch.no_grad()
+    def render_params(self, params: FaceParams, size: int = 256) -> Rendered:
+        """The face model itself, rendered with ``params``."""
+        return render(self.face_model, params.to(self.device), self.camera, size)
+
+    @torch.no_grad()
+    def mesh(self, params: FaceParams) -> Mesh:
+        """The face model's surface for a viewer."""
+        surface = evaluate(self.face_model, params.to(self.device))
+        landmarks = self.camera.project(surface.vertices[:, self.face_model.landmarks])
+        return Mesh(surface.vertices, self.face_model.triangles, surface.albedo, landmarks)
+
+    def info(self) -> dict[str, object]:
+        """What runs where, and why."""
+        return {
+            "backend": self.backend.name,
+            "device": str(self.device),
+            "dtype": "float32",
+            "threads": torch.get_num_threads(),
+            "resolution": self.resolution,
+            "generator": type(self.generator).__name__,
+            "num_ws": self.generator.num_ws,
+            "rig": dataclasses.asdict(self.rig_net.config),
+            "face_model": self.face_model.name,
+            "ops": ops.paths(self.device),
+            "controls": list(CONTROLS),
+        }
+
+    # ---- checks -----------------------------------------------------------------------------------
+
+    def _code(self, w: Tensor) -> Tensor:
+        check_code(w, self.generator.num_ws, self.generator.w_dim)
+        w = w.to(self.device, torch.float32)
+        if not bool(torch.isfinite(w).all()):
+            raise ValueError("w holds values that are not finite")
+        return w
+
+    def _checked_resolution(self, resolution: int) -> int:
+        full = self.generator.resolution
+        if resolution < 32 or full % resolution or (full // resolution) & (full // resolution - 1):
+            raise ValueError(f"resolution is {resolution}, expected {full} or its half, quarter, … down to 32")
+        return resolution
+
+
+def _expand(w: Tensor, batch: int) -> Tensor:
+    if len(w) not in (1, batch):
+        raise ValueError(f"{len(w)} codes do not fit a batch of {batch}")
+    return w.expand(batch, -1, -1)

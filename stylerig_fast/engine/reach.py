@@ -1,0 +1,86 @@
+"""What the generator can reach: ranges of the controls, warnings and clamping."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stylerig_fast.errors import CheckpointError
+from stylerig_fast.face.rotation import degrees_to_axis_angle
+from stylerig_fast.params import FaceParams
+
+ANGLES = ("yaw", "pitch", "roll")
+
+
+class ReachWarning(UserWarning):
+    """A request lies outside what the generator was seen to reach."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Ranges of the controls.
+
+    Attributes:
+        angles: lowest and highest yaw, pitch and roll in degrees.
+        expression: lowest and highest value of the named expression units.
+    """
+
+    angles: Mapping[str, tuple[float, float]]
+    expression: tuple[float, float] = (0.0, 1.0)
+
+    def limit(self, request: FaceParams, own: FaceParams, clamp: bool) -> FaceParams:
+        """Warns of what ``request`` changes beyond the range; with ``clamp`` also moves it to the range's end.
+
+        What the person already has is never called unreachable.
+
+        Args:
+            request: complete parameters that are asked for.
+            own: complete parameters of the person.
+            clamp: whether to clamp.
+        """
+        degrees, before = request.pose_degrees(), own.pose_degrees()
+        beyond = []
+        limited = degrees.clone()
+        for column, name in enumerate(ANGLES):
+            low, high = self.angles[name]
+            moved = (degrees[:, column] - before[:, column]).abs() > 0.5
+            inside = degrees[:, column].clamp(low, high)
+            limited[:, column] = torch.where(moved, inside, degrees[:, column])
+            if bool((limited[:, column] != degrees[:, column]).any()):
+                worst = degrees[:, column][(limited[:, column] != degrees[:, column]).nonzero()[0, 0]]
+                beyond.append(f"{name} {float(worst):.1f} degrees (reachable: {low:.0f} to {high:.0f})")
+        result = request if not beyond else dataclasses.replace(request, rotation=degrees_to_axis_angle(limited))
+        assert request.expression is not None
+        assert own.expression is not None
+        named = torch.tensor([not n.startswith("residual_") for n in request.expression_names], device=degrees.device)
+        low, high = self.expression
+        inside = request.expression.clamp(low, high)
+        outside = named & ((request.expression - own.expression).abs() > 1e-3) & (inside != request.expression)
+        if bool(outside.any()):
+            row, column = outside.nonzero()[0].tolist()
+            value, name = float(request.expression[row, column]), request.expression_names[column]
+            beyond.append(f"{name} {value:.2f} (reachable: {low:g} to {high:g})")
+            result = dataclasses.replace(result, expression=torch.where(outside, inside, request.expression))
+        if not beyond:
+            return request
+        action = "clamped" if clamp else "the edit may fall short; pass clamp=True to clamp"
+        warnings.warn(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning, stacklevel=3)
+        return result if clamp else request
+
+    @staticmethod
+    def load(path: Path) -> Reach:
+        """Reads ``reach.json``; CheckpointError when it is missing or damaged."""
+        try:
+            values = json.loads(path.read_bytes())
+            angles = {name: (float(values["angles"][name][0]), float(values["angles"][name][1])) for name in ANGLES}
+            return Reach(angles, (float(values["expression"][0]), float(values["expression"][1])))
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise CheckpointError(
+                f"{path}: not a table of reachable ranges ({error!r}); train the rig again"
+            ) from error

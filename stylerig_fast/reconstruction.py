@@ -1,0 +1,137 @@
+"""FaceReconstructor, the paper's differentiable face reconstruction network F: latent code to FaceParams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
+from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
+from stylerig_fast.params import BLOCKS, FaceParams
+
+# Where a face of an FFHQ-aligned crop sits, decimetres; the network learns the offset from it.
+MEAN_TRANSLATION = (0.0, 0.0, -11.0)
+# What one unit of the last layer means, so that every block learns at about the same speed.
+OUTPUT_SCALE = {
+    "identity": 1.0,
+    "albedo": 1.0,
+    "expression": 0.3,
+    "illumination": 0.3,
+    "rotation": 0.3,
+    "translation": 0.5,
+}
+# Gamma of an even, white light: the network learns the offset from it.
+MEAN_AMBIENT = 3.2
+
+
+@dataclass(frozen=True)
+class ReconstructorConfig:
+    """Everything that decides the shape of a FaceReconstructor."""
+
+    num_ws: int
+    sizes: dict[str, int]
+    expression_names: tuple[str, ...]
+    face_model: str  # FaceModel.name the weights belong to
+    focal: float = FFHQ_FOCAL  # image widths
+    hidden: int = 512
+    w_dim: int = 512
+
+
+class FaceReconstructor(nn.Module):
+    """F: three fully connected layers with ELU between them (Tewari et al. 2020, section 4.2).
+
+    The code is standardised by the statistics of the training set first, and the outputs start at an
+    average face under an even light.
+    """
+
+    w_mean: Tensor
+    w_std: Tensor
+    out_mean: Tensor
+    out_scale: Tensor
+
+    def __init__(self, config: ReconstructorConfig) -> None:
+        super().__init__()
+        self.config = config
+        inputs, outputs = config.num_ws * config.w_dim, sum(config.sizes[name] for name in BLOCKS)
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, config.hidden),
+            nn.ELU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.ELU(),
+            nn.Linear(config.hidden, outputs),
+        )
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.normal_(last.weight, std=1e-3)
+        nn.init.zeros_(last.bias)
+        self.register_buffer("w_mean", torch.zeros(config.num_ws, config.w_dim))
+        self.register_buffer("w_std", torch.ones(config.num_ws, config.w_dim))
+        mean = {name: torch.zeros(config.sizes[name]) for name in BLOCKS}
+        mean["illumination"] = torch.zeros(9, 3)
+        mean["illumination"][0] = MEAN_AMBIENT
+        mean["translation"] = torch.tensor(MEAN_TRANSLATION)
+        self.register_buffer("out_mean", torch.cat([mean[name].flatten() for name in BLOCKS]))
+        self.register_buffer(
+            "out_scale", torch.cat([torch.full((config.sizes[name],), OUTPUT_SCALE[name]) for name in BLOCKS])
+        )
+
+    @property
+    def camera(self) -> Camera:
+        return Camera(self.config.focal)
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Mean and deviation ``(num_ws, w_dim)`` of the training codes."""
+        self.w_mean.copy_(mean)
+        self.w_std.copy_(std.clamp_min(1e-6))
+
+    def vector(self, w: Tensor, noise: Tensor | None = None) -> Tensor:
+        """`FaceParams.vector` of what F sees in ``w`` ``(B, num_ws, w_dim)``.
+
+        Args:
+            w: latent codes.
+            noise: added to the standardised code, same shape; training uses it as regularisation.
+        """
+        check_code(w, self.config.num_ws, self.config.w_dim)
+        x = (w - self.w_mean) / self.w_std
+        if noise is not None:
+            x = x + noise
+        return self.layers(x.flatten(1)) * self.out_scale + self.out_mean
+
+    def forward(self, w: Tensor, noise: Tensor | None = None) -> FaceParams:
+        return FaceParams.from_vector(self.vector(w, noise), self.config.sizes, self.config.expression_names)
+
+    def check_face_model(self, model: FaceModel) -> None:
+        """Raises CheckpointError unless ``model`` is the one these weights were trained for."""
+        from stylerig_fast.errors import CheckpointError
+
+        if model.name != self.config.face_model or model.sizes != self.config.sizes:
+            raise CheckpointError(
+                f"this reconstructor was trained for the face model {self.config.face_model!r} "
+                f"({self.config.sizes}), not for {model.name!r} ({model.sizes}); load that model or train again"
+            )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        save_checkpoint(folder, "reconstructor", asdict(self.config), self.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: torch.device | str = "cpu") -> FaceReconstructor:
+        """Reads a folder written by `save_pretrained`; CheckpointError when it is missing or damaged."""
+        return load_checkpoint(folder, "reconstructor", cls.from_config).to(device)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object]) -> FaceReconstructor:
+        values = dict(config)
+        values["expression_names"] = tuple(values["expression_names"])  # type: ignore[arg-type]
+        return cls(ReconstructorConfig(**values))  # type: ignore[arg-type]
+
+
+def check_code(w: Tensor, num_ws: int, w_dim: int) -> None:
+    """Raises ValueError unless ``w`` is a finite batch of codes ``(B, num_ws, w_dim)``."""
+    if w.ndim != 3 or tuple(w.shape[1:]) != (num_ws, w_dim):
+        raise ValueError(f"w has shape {tuple(w.shape)}, expected (B, {num_ws}, {w_dim})")
+    if not w.is_floating_point():
+        raise ValueError(f"w has dtype {w.dtype}, expected a floating-point one")

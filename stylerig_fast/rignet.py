@@ -1,0 +1,193 @@
+"""RigNet: (w, p) to an edited code w' = w + d.
+
+Forms under one interface:
+
+- ``linear``: the paper's (section 4.3): per slot a linear encoder 512 -> 32 and a linear decoder
+  (32 + |p|) -> 512. Affine in (w, p): an edit is the same direction for everybody.
+- ``subspace``: d lies in a joint PCA of W+ and is scaled by the deviation of the codes along each
+  component, so that an edit cannot leave the directions in which real codes differ; a low-rank
+  product of the request and the code makes the edit depend on the person. It sees
+  ``p - F(w)``, so that asking for what is there changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
+from stylerig_fast.params import BLOCKS, CONTROLS
+from stylerig_fast.reconstruction import check_code
+
+Form = Literal["linear", "subspace"]
+
+
+@dataclass(frozen=True)
+class RigConfig:
+    """Everything that decides the shape of a RigNet."""
+
+    num_ws: int
+    sizes: dict[str, int]
+    form: Form = "subspace"
+    controls: tuple[str, ...] = ("pose", "expression", "illumination")
+    w_dim: int = 512
+    encoder: int = 32  # linear: width of the per-slot encoder
+    components: int = 384  # subspace: joint principal components of W+
+    rank: int = 64  # subspace: rank of the product of request and code
+
+
+def control_columns(sizes: Mapping[str, int], controls: tuple[str, ...]) -> Tensor:
+    """Columns of ``FaceParams.vector`` that ``controls`` may change."""
+    wanted = {CONTROLS[control] for control in controls}
+    columns: list[int] = []
+    start = 0
+    for name in BLOCKS:
+        if name in wanted:
+            columns.extend(range(start, start + sizes[name]))
+        start += sizes[name]
+    return torch.tensor(columns)
+
+
+class RigNet(nn.Module):
+    """Base of every form.
+
+    Attributes:
+        gain: ``(C,)`` multiplies the request per edited coefficient, measured on pictures after training
+            (see ``train.calibrate``); ones while training.
+    """
+
+    columns: Tensor
+    gain: Tensor
+
+    def __init__(self, config: RigConfig) -> None:
+        super().__init__()
+        unknown = [control for control in config.controls if control not in CONTROLS]
+        if unknown or not config.controls:
+            raise ValueError(f"unknown controls {unknown}; there are {', '.join(CONTROLS)}")
+        self.config = config
+        self.register_buffer("columns", control_columns(config.sizes, config.controls), persistent=False)
+        self.register_buffer("gain", torch.ones(len(self.columns)))
+
+    def forward(self, w: Tensor, params: Tensor, own: Tensor) -> Tensor:
+        """The edited code.
+
+        Args:
+            w: ``(B, num_ws, w_dim)``.
+            params: ``(B, P)`` the request, as ``FaceParams.vector``.
+            own: ``(B, P)`` F(w), likewise.
+
+        Returns:
+            w' ``(B, num_ws, w_dim)``.
+        """
+        check_code(w, self.config.num_ws, self.config.w_dim)
+        width = sum(self.config.sizes[name] for name in BLOCKS)
+        for name, value in (("params", params), ("own", own)):
+            if tuple(value.shape) != (w.shape[0], width):
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, expected ({w.shape[0]}, {width})")
+        return w + self.offset(w, self.gained(params, own), own)
+
+    def gained(self, params: Tensor, own: Tensor) -> Tensor:
+        """The request with its distance from F(w) multiplied by the calibrated gain."""
+        edited = own[:, self.columns] + self.gain * (params - own)[:, self.columns]
+        return params.index_copy(1, self.columns, edited)
+
+    def offset(self, w: Tensor, params: Tensor, own: Tensor) -> Tensor:
+        """D ``(B, num_ws, w_dim)``."""
+        raise NotImplementedError
+
+    def deviations(self, offset: Tensor) -> Tensor:
+        """An offset d in deviations of the codes, ``(B, …)``: its mean square is what the prior keeps small."""
+        raise NotImplementedError
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        save_checkpoint(folder, "rig", asdict(self.config), self.state_dict(), dtype)
+
+    @staticmethod
+    def from_pretrained(folder: str | Path, device: torch.device | str = "cpu") -> RigNet:
+        """Reads a folder written by `save_pretrained`; CheckpointError when it is missing or damaged."""
+        return load_checkpoint(folder, "rig", RigNet.from_config).to(device)
+
+    @staticmethod
+    def from_config(config: Mapping[str, object]) -> RigNet:
+        values = dict(config)
+        values["controls"] = tuple(values["controls"])  # type: ignore[arg-type]
+        return build(RigConfig(**values))  # type: ignore[arg-type]
+
+
+class LinearRigNet(RigNet):
+    """The paper's form: ``d_k = D_k [E_k w_k; p]`` per slot k."""
+
+    w_mean: Tensor
+    w_std: Tensor
+    p_mean: Tensor
+    p_std: Tensor
+
+    def __init__(self, config: RigConfig) -> None:
+        super().__init__(config)
+        slots, width = config.num_ws, sum(config.sizes[name] for name in BLOCKS)
+        for name, shape in (("w_mean", (slots, config.w_dim)), ("p_mean", (width,))):
+            self.register_buffer(name, torch.zeros(shape))
+            self.register_buffer(name.replace("mean", "std"), torch.ones(shape))
+        self.encoder = nn.Parameter(torch.randn(slots, config.w_dim, config.encoder) / config.w_dim**0.5)
+        self.decoder = nn.Parameter(1e-3 * torch.randn(slots, config.encoder + width, config.w_dim))
+        self.bias = nn.Parameter(torch.zeros(slots, config.w_dim))
+
+    def offset(self, w: Tensor, params: Tensor, own: Tensor) -> Tensor:
+        code = torch.einsum("bsw,swe->bse", (w - self.w_mean) / self.w_std, self.encoder)
+        request = ((params - self.p_mean) / self.p_std)[:, None].expand(-1, self.config.num_ws, -1)
+        d = torch.einsum("bse,sew->bsw", torch.cat([code, request], dim=-1), self.decoder) + self.bias
+        return d * self.w_std
+
+    def deviations(self, offset: Tensor) -> Tensor:
+        return (offset / self.w_std).flatten(1)
+
+
+class SubspaceRigNet(RigNet):
+    """``d = V sqrt(lambda) c`` with ``c = A q + U ((P q) * (Q y))``.
+
+    q is the standardised ``p - F(w)`` of the controls, y the whitened code, V and lambda the joint PCA of W+.
+    """
+
+    w_mean: Tensor
+    basis: Tensor
+    deviation: Tensor
+    p_std: Tensor
+
+    def __init__(self, config: RigConfig) -> None:
+        super().__init__(config)
+        inputs, k, c, r = config.num_ws * config.w_dim, config.components, len(self.columns), config.rank
+        self.register_buffer("w_mean", torch.zeros(config.num_ws, config.w_dim))
+        self.register_buffer("basis", torch.zeros(k, inputs))  # orthonormal rows
+        self.register_buffer("deviation", torch.ones(k))
+        self.register_buffer("p_std", torch.ones(c))
+        self.direction = nn.Parameter(torch.zeros(c, k))
+        self.request_factor = nn.Parameter(torch.randn(c, r) / c**0.5)
+        self.code_factor = nn.Parameter(torch.randn(k, r) / k**0.5)
+        self.product = nn.Parameter(torch.zeros(r, k))
+
+    def whitened(self, w: Tensor) -> Tensor:
+        """Y ``(B, K)``: the code along the components, unit variance over people."""
+        return (w - self.w_mean).flatten(1) @ self.basis.T / self.deviation
+
+    def offset(self, w: Tensor, params: Tensor, own: Tensor) -> Tensor:
+        q = (params - own)[:, self.columns] / self.p_std
+        c = q @ self.direction + ((q @ self.request_factor) * (self.whitened(w) @ self.code_factor)) @ self.product
+        return ((c * self.deviation) @ self.basis).unflatten(1, (self.config.num_ws, self.config.w_dim))
+
+    def deviations(self, offset: Tensor) -> Tensor:
+        return offset.flatten(1) @ self.basis.T / self.deviation
+
+
+FORMS: dict[str, type[RigNet]] = {"linear": LinearRigNet, "subspace": SubspaceRigNet}
+
+
+def build(config: RigConfig) -> RigNet:
+    """A new RigNet of ``config.form``."""
+    if config.form not in FORMS:
+        raise ValueError(f"unknown form {config.form!r}; there are {', '.join(FORMS)}")
+    return FORMS[config.form](config)

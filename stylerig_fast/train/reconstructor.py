@@ -1,0 +1,113 @@
+"""Stage ``reconstructor``: trains F on portraits by rendering; no labels but landmarks found in the pictures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from stylerig_fast.face.model_io import load_face_model, open_face_model
+
+from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
+from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.train.batches import batches, code_statistics
+from stylerig_fast.train.grids import reconstruction_grid
+from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective, RenderWeights
+from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
+from stylerig_fast.train.run import Run, describe, progress
+
+
+@dataclass(frozen=True)
+class ReconstructorTraining:
+    """Train the face reconstruction network F."""
+
+    data: Path  # folder of portrait shards; the last one is held out
+    name: str = "reconstructor"  # the run is written to runs/<name>
+    runs: Path = Path("runs")  # folder of runs
+    face_model: Path | None = None  # a face model file; the open face model by default
+    size: int = 128  # pictures are compared at this many pixels
+    limit: int | None = None  # use only so many portraits
+    steps: int = 6000  # optimiser steps
+    batch: int = 32  # portraits per step
+    optimiser: Literal["adamw", "adadelta"] = "adamw"  # adadelta is the paper's
+    lr: float = 5e-4  # peak learning rate; cosine to zero for adamw, constant for adadelta
+    weight_decay: float = 1e-2  # adamw's
+    noise: float = 0.5  # deviation of the noise on the standardised code
+    hidden: int = 512  # width of the two hidden layers
+    focal: float = FFHQ_FOCAL  # camera, image widths
+    render: RenderWeights = field(default_factory=RenderWeights)
+    priors: PriorWeights = field(default_factory=PriorWeights)
+    seed: int = 0  # of every random draw
+    device: str = "cpu"  # cpu or cuda
+    threads: int = 0  # CPU threads; 0 leaves torch's default
+    log_every: int = 50  # steps between TensorBoard entries
+    save_every: int = 1000  # steps between states to resume from and picture grids
+    resume: bool = False  # go on with a run of the same name
+
+
+PAPER = {"optimiser": "adadelta", "lr": 0.01, "noise": 0.0, "weight_decay": 0.0}
+
+
+def run(config: ReconstructorTraining) -> FaceReconstructor:
+    """Trains F and writes ``runs/<name>/reconstructor``; returns it in eval mode."""
+    torch.manual_seed(config.seed)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    model = (load_face_model(config.face_model) if config.face_model else open_face_model()).to(config.device)
+    portraits = PortraitSet.load(config.data, size=config.size, shards="train", limit=config.limit)
+    reconstructor = new_reconstructor(model, portraits, config.hidden, config.focal).to(config.device)
+    objective = RenderObjective(model, Camera(config.focal), config.render)
+    priors = Priors(model, config.priors)
+    draw = torch.Generator().manual_seed(config.seed)
+    optimiser = make_optimiser(reconstructor, config.optimiser, config.lr, config.weight_decay)
+    with Run(config.runs / config.name, config, config.resume) as record:
+        start = record.load_state(reconstructor, optimiser, draw)
+        stream = batches(portraits, config.batch, draw, config.device)
+        began, parts = time.perf_counter(), {}
+        for step, bar in progress("reconstructor", start, config.steps):
+            set_cosine_lr(optimiser, config.optimiser, config.lr, step, config.steps)
+            batch = next(stream)
+            noise = config.noise * torch.randn(batch.w.shape, generator=draw).to(config.device)
+            params = reconstructor(batch.w, noise)
+            parts = objective(params, batch.image, batch.landmarks, batch.detected) | priors(params)
+            loss = torch.stack([part.mean() for part in parts.values()]).sum()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            if (step + 1) % config.log_every == 0:
+                values = {name: float(part.mean()) for name, part in parts.items()}
+                record.log(step + 1, {"loss": float(loss.detach()), **values})
+                describe(bar, "reconstructor", {k: values[k] for k in ("photometric", "landmarks")})
+            if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+                record.save_state(step + 1, reconstructor, optimiser, draw)
+                grid = reconstruction_grid(model, reconstructor, portraits, torch.arange(min(8, len(portraits))))
+                record.picture("portrait, model, overlay", grid, step + 1)
+        reconstructor.eval().requires_grad_(False)
+        reconstructor.save_pretrained(record.folder / "reconstructor")
+        record.write_metrics(
+            {
+                "portraits": len(portraits),
+                "seconds": time.perf_counter() - began,
+                "loss": {name: float(part.detach().mean()) for name, part in parts.items()},
+            }
+        )
+    return reconstructor
+
+
+def new_reconstructor(model: FaceModel, portraits: PortraitSet, hidden: int, focal: float) -> FaceReconstructor:
+    """An untrained F with the statistics of the training codes."""
+    config = ReconstructorConfig(
+        num_ws=portraits.num_ws,
+        sizes=model.sizes,
+        expression_names=model.expression_names,
+        face_model=model.name,
+        focal=focal,
+        hidden=hidden,
+    )
+    reconstructor = FaceReconstructor(config)
+    mean, std = code_statistics(portraits)
+    reconstructor.set_statistics(mean, std)
+    return reconstructor

@@ -1,0 +1,196 @@
+"""Stage ``rig``: trains RigNet against a frozen F by two-way cycle consistency (Tewari et al. 2020, section 4.4)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from stylerig_fast.face.model_io import load_face_model, open_face_model
+from torch import Tensor
+
+from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.face import FaceModel
+from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.rignet import Form, RigConfig, RigNet, build, control_columns
+from stylerig_fast.train.batches import Batch, gather
+from stylerig_fast.train.initialise import initialise
+from stylerig_fast.train.objective import RenderObjective, RenderWeights
+from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
+from stylerig_fast.train.requests import SurfaceObjective, draw_requests
+from stylerig_fast.train.run import Run, describe, progress
+
+
+@dataclass(frozen=True)
+class RigWeights:
+    """Weights of the losses of RigNet. The paper's joint network weights its rotation, expression and illumination
+    losses 1 : 1000 : 0.001; those belong to its unknown units and do not carry over.
+    """
+
+    reconstruction: float = 1.0  # L_rec, mean squared difference of standardised codes
+    edit: float = 1.0  # L_edit
+    consistency: float = 1.0  # L_consist
+    surface: float = 300.0  # slider requests: mean squared distance of projected vertices, image widths
+    shading: float = 1.0  # slider requests: mean squared difference of shaded colours
+    prior: float = 1e-2  # mean square of the offset in deviations of the codes (subspace form)
+
+
+@dataclass(frozen=True)
+class RigTraining:
+    """Train RigNet against a trained F."""
+
+    data: Path  # folder of portrait shards; the last one is held out
+    reconstructor: Path  # folder of the trained F
+    name: str = "rig"  # the run is written to runs/<name>
+    runs: Path = Path("runs")  # folder of runs
+    face_model: Path | None = None  # a face model file; the open face model by default
+    controls: tuple[Literal["pose", "expression", "illumination"], ...] = ("pose", "expression", "illumination")
+    form: Form = "subspace"  # form of RigNet; linear is the paper's
+    components: int = 384  # subspace: joint principal components of W+
+    rank: int = 64  # subspace: rank of the product of request and code
+    start: Literal["pattern", "zero"] = "pattern"  # start from the regression of w on F's parameters, or from no edit
+    size: int = 128  # pictures are compared at this many pixels
+    limit: int | None = None  # use only so many portraits
+    steps: int = 1500  # optimiser steps
+    pairs: int = 8  # pairs (w, v) per step; each gives one sample per control and direction
+    requests: int = 64  # slider requests per step
+    siamese: bool = True  # also train every pair with v and w swapped
+    optimiser: Literal["adamw", "adadelta"] = "adamw"  # adadelta is the paper's; it hardly moves the rig here
+    lr: float = 1e-3  # peak learning rate
+    weight_decay: float = 0.0  # adamw's
+    render: RenderWeights = field(default_factory=RenderWeights)
+    weights: RigWeights = field(default_factory=RigWeights)
+    seed: int = 0  # of every random draw
+    device: str = "cpu"  # cpu or cuda
+    threads: int = 0  # CPU threads; 0 leaves torch's default
+    log_every: int = 25  # steps between TensorBoard entries
+    save_every: int = 250  # steps between states to resume from
+    resume: bool = False  # go on with a run of the same name
+
+
+PAPER = {"form": "linear", "start": "zero", "optimiser": "adadelta", "lr": 0.01, "requests": 0}
+
+
+def run(config: RigTraining) -> RigNet:
+    """Trains RigNet and writes ``runs/<name>/rig``; returns it in eval mode."""
+    torch.manual_seed(config.seed)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    model = (load_face_model(config.face_model) if config.face_model else open_face_model()).to(config.device)
+    reconstructor = FaceReconstructor.from_pretrained(config.reconstructor, config.device)
+    reconstructor.check_face_model(model)
+    portraits = PortraitSet.load(config.data, size=config.size, shards="train", limit=config.limit)
+    own = reconstruct_all(reconstructor, portraits, config.device)
+    rig = build(
+        RigConfig(
+            num_ws=portraits.num_ws,
+            sizes=model.sizes,
+            form=config.form,
+            controls=config.controls,
+            components=config.components,
+            rank=config.rank,
+        )
+    ).to(config.device)
+    initialise(rig, portraits, own, config.start)
+    losses = RigLosses(model, reconstructor, rig, config)
+    draw = torch.Generator().manual_seed(config.seed)
+    optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
+    with Run(config.runs / config.name, config, config.resume) as record:
+        start = record.load_state(rig, optimiser, draw)
+        began, values = time.perf_counter(), {}
+        for step, bar in progress("rig", start, config.steps):
+            set_cosine_lr(optimiser, config.optimiser, config.lr, step, config.steps)
+            index = torch.randint(len(portraits), (2, config.pairs), generator=draw)
+            first, second = (gather(portraits, i, config.device) for i in index)
+            parts = losses.pairs(first, second, own[index[0]], own[index[1]])
+            if config.siamese:
+                swapped = losses.pairs(second, first, own[index[1]], own[index[0]])
+                parts = {name: (parts[name] + swapped[name]) / 2 for name in parts}
+            if config.requests:
+                chosen = torch.randint(len(portraits), (config.requests,), generator=draw)
+                parts |= losses.requests(portraits.ws(chosen).to(config.device), own[chosen], draw)
+            loss = torch.stack(list(parts.values())).sum()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            if (step + 1) % config.log_every == 0:
+                values = {name: float(part.detach()) for name, part in parts.items()}
+                record.log(step + 1, {"loss": float(loss.detach()), **values})
+                describe(bar, "rig", values)
+            if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+                record.save_state(step + 1, rig, optimiser, draw)
+        rig.eval().requires_grad_(False)
+        rig.save_pretrained(record.folder / "rig")
+        record.write_metrics({"portraits": len(portraits), "seconds": time.perf_counter() - began, "loss": values})
+    return rig
+
+
+class RigLosses:
+    """The losses of RigNet for one face model, F and set of controls."""
+
+    def __init__(self, model: FaceModel, reconstructor: FaceReconstructor, rig: RigNet, config: RigTraining) -> None:
+        self.model, self.reconstructor, self.rig, self.config = model, reconstructor, rig, config
+        self.objective = RenderObjective(model, reconstructor.camera, config.render)
+        self.surface = SurfaceObjective(model, reconstructor.camera)
+        width = sum(model.sizes[name] for name in BLOCKS)
+        device = model.mean.device
+        self.edited = torch.zeros(len(config.controls), width, dtype=torch.bool, device=device)
+        for row, control in enumerate(config.controls):
+            self.edited[row, control_columns(model.sizes, (control,))] = True
+        # Translation is neither edited nor kept: a turned head may move in the crop (the paper's supplement).
+        self.kept = ~self.edited
+        self.kept[:, -model.sizes["translation"] :] = False
+
+    def _params(self, vector: Tensor) -> FaceParams:
+        return FaceParams.from_vector(vector, self.model.sizes, self.model.expression_names)
+
+    def pairs(self, first: Batch, second: Batch, own_w: Tensor, own_v: Tensor) -> dict[str, Tensor]:
+        """L_rec, L_edit and L_consist of editing w toward v, one sample per pair and control."""
+        weights, controls = self.config.weights, len(self.config.controls)
+        rows = torch.arange(len(own_w), device=own_w.device).repeat(controls)
+        edited = self.edited.repeat_interleave(len(own_w), 0)
+        kept = self.kept.repeat_interleave(len(own_w), 0)
+        w, p_w, p_v = first.w[rows], own_w[rows], own_v[rows]
+        edited_code = self.rig(w, torch.where(edited, p_v, p_w), p_w)
+        seen = self.reconstructor.vector(edited_code)
+        # L_edit is scored against I_v, L_consist against I_w: the other way round trains the edit away.
+        edit = torch.where(edited, seen, p_v)
+        consist = torch.where(kept, seen, p_w)
+        target = torch.cat([second.image[rows], first.image[rows]])
+        points = torch.cat([second.landmarks[rows], first.landmarks[rows]])
+        detected = torch.cat([second.detected[rows], first.detected[rows]])
+        rendered = self.objective(self._params(torch.cat([edit, consist])), target, points, detected)
+        total = torch.stack(list(rendered.values())).sum(0)
+        same = self.rig(first.w, own_w, own_w)
+        std = self.reconstructor.w_std
+        return {
+            "rec": weights.reconstruction * ((same - first.w) / std).square().mean(),
+            "edit": weights.edit * total[: len(rows)].mean(),
+            "consist": weights.consistency * total[len(rows) :].mean(),
+            "prior": weights.prior * self.rig.deviations(edited_code - w).square().mean(),
+        }
+
+    def requests(self, w: Tensor, own: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """Slider requests scored on the surface: the edit is there and nothing else moved."""
+        weights, own_params = self.config.weights, self._params(own)
+        wanted = draw_requests(own_params, draw, self.config.controls)
+        edited_code = self.rig(w, wanted.vector(), own)
+        seen = self.reconstructor.vector(edited_code)
+        # Translation follows F: it is neither edited nor kept.
+        target = torch.cat([wanted.vector()[:, :-3], seen[:, -3:].detach()], dim=1)
+        distance, colour = self.surface(self._params(seen), self._params(target))
+        return {
+            "surface": weights.surface * distance.mean(),
+            "shading": weights.shading * colour.mean(),
+            "request_prior": weights.prior * self.rig.deviations(edited_code - w).square().mean(),
+        }
+
+
+@torch.no_grad()
+def reconstruct_all(reconstructor: FaceReconstructor, portraits: PortraitSet, device: str) -> Tensor:
+    """F of every portrait, ``(N, P)`` on ``device``."""
+    blocks = torch.arange(len(portraits)).split(512)
+    return torch.cat([reconstructor.vector(portraits.ws(index).to(device)) for index in blocks])
