@@ -1,0 +1,9 @@
+"""Portrait generators: one file per family, `load_pretrained` for those with weights to install."""
+
+from __future__ import annotations
+
+from stylerig_fast.generators.base import Generator
+from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
+from stylerig_fast.generators.pretrained import load_pretrained
+
+__all__ = ["Generator", "MobileStyleGAN", "load_pretrained"]

@@ -1,0 +1,1 @@
+"""Checkpoint formats that generators are read from, one file each."""

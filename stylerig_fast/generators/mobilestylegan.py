@@ -1,0 +1,216 @@
+"""MobileStyleGAN (Belousov et al., arXiv 2104.04767): a small student of StyleGAN2 that draws wavelet bands.
+
+Activations are channels-last, ``(B, H, W, C)``: a 1x1 convolution is then one matrix product, and on the CPU a
+depthwise one needs no reordering. Demodulation is static in this network, so a code only scales the input channels of a
+layer; a depthwise convolution passes that scale on, and it is folded into the 1x1 weights behind it, where it costs no
+pass over the activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylerig_fast.generators.base import Generator
+
+SLOPE = 0.2
+CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64)
+
+
+class MobileStyleGAN(Generator):
+    """The generator as one module: any batch, any device, differentiable in ``z`` and ``ws``.
+
+    With the default channels: 16 slots, 1024 px, 7.2 GMAC per picture. Slot 0 feeds the convolution at 4 px; of block
+    i, slot 2i+1 feeds the upsampling and the first convolution, slot 2i+2 the second; the last slot feeds the picture.
+
+    Attributes:
+        strip_bytes: on the CPU a block works on strips of rows whose activations take about so many bytes. They stay in
+            the caches, and the allocator hands the same memory out again, where it would map (and fault in) fresh pages
+            for every whole layer: 1.6 times as fast on two cores. None works on whole layers, as on other devices.
+    """
+
+    strip_bytes: int | None = 8 << 20
+
+    def __init__(
+        self,
+        channels: Sequence[int] = CHANNELS,
+        w_dim: int = 512,
+        mapping_layers: int = 8,
+        name: str = "mobilestylegan-ffhq",
+    ) -> None:
+        """Makes an untrained network.
+
+        Args:
+            channels: of the layers at 4, 8, ... px; the picture is twice as wide as the last of these.
+            w_dim: length of z and of the code of one slot.
+            mapping_layers: fully connected layers from z to w.
+            name: see `Generator`.
+        """
+        super().__init__()
+        self.name = name
+        self.w_dim = w_dim
+        self.num_ws = 2 * len(channels)
+        self.resolution = 4 * 2 ** len(channels)
+        self.register_buffer("w_mean", torch.zeros(w_dim))
+        self.mapping_layers = nn.ModuleList(nn.Linear(w_dim, w_dim) for _ in range(mapping_layers))
+        self.first = _FirstConv(channels[0], w_dim)
+        self.blocks = nn.ModuleList(
+            _Block(channels[i], channels[i + 1], 2 ** (i + 3), w_dim) for i in range(len(channels) - 1)
+        )
+        self.to_image = _ToImage(channels[-1], w_dim)
+
+    def mapping(self, z: Tensor) -> Tensor:
+        self._check_z(z)
+        x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+        for layer in self.mapping_layers:
+            x = F.leaky_relu(layer(x), SLOPE) * 2**0.5
+        return x
+
+    def synthesis(self, ws: Tensor, resolution: int | None = None) -> Tensor:
+        resolution = self._check_ws(ws, resolution)
+        if ws.shape[0] == 0:
+            return ws.new_zeros(0, 3, resolution, resolution)
+        if ws.device.type == "cpu" and ws.shape[0] > 1:
+            # One after the other: the layers of one picture are already more than the caches hold.
+            return torch.cat([self._synthesis(one, resolution) for one in ws.split(1)])
+        return self._synthesis(ws, resolution)
+
+    def _synthesis(self, ws: Tensor, resolution: int) -> Tensor:
+        w = ws.unbind(1)
+        bands = resolution == self.resolution
+        x = self.first(w[0])
+        for i, module in enumerate(self.blocks):
+            block: _Block = module  # type: ignore[assignment]
+            weights = block.modulate(w[2 * i + 1], w[2 * i + 2])
+            strips = [block(x, weights, top, bottom) for top, bottom in self._strips(x, block)]
+            if i == len(self.blocks) - 1:
+                weight = self.to_image.modulate(w[-1])
+                strips = [self.to_image(strip, weight, bands) for strip in strips]
+            x = strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
+        image = x.permute(0, 3, 1, 2)
+        if image.shape[-1] > resolution:
+            image = F.avg_pool2d(image, image.shape[-1] // resolution)
+        return image.contiguous()
+
+    def _strips(self, x: Tensor, block: _Block) -> list[tuple[int, int]]:
+        """The rows of ``x`` that `block` works on at a time, as (top, bottom)."""
+        rows = x.shape[1]
+        count = 1
+        if self.strip_bytes is not None and x.device.type == "cpu":
+            layer = 4 * x.shape[1] * x.shape[2] * block.channels * x.element_size()
+            count = min(max(1, round(layer / self.strip_bytes)), max(1, rows // 2))
+        cuts = [rows * i // count for i in range(count + 1)]
+        return list(zip(cuts, cuts[1:], strict=False))
+
+
+class _FirstConv(nn.Module):
+    """The learnt constant at 4 px and the one dense, modulated 3x3 convolution."""
+
+    def __init__(self, channels: int, w_dim: int) -> None:
+        super().__init__()
+        self.const = nn.Parameter(torch.randn(1, channels, 4, 4))
+        self.modulation = nn.Linear(w_dim, channels)
+        self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3) / (9 * channels) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("noise", torch.zeros(4, 4, 1))
+
+    def forward(self, w: Tensor) -> Tensor:
+        """``(B, w_dim)`` -> ``(B, 4, 4, C)``."""
+        x = F.conv2d(self.const * self.modulation(w)[:, :, None, None], self.weight, self.bias, padding=1)
+        return F.leaky_relu(x.permute(0, 2, 3, 1) + self.noise, SLOPE)
+
+
+class _Pointwise(nn.Module):
+    """A modulated 1x1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def modulate(self, w: Tensor) -> Tensor:
+        """The weights for the codes ``w (B, w_dim)``: ``(B, outputs, inputs)``."""
+        return self.weight * self.modulation(w)[:, None]
+
+    def apply_weight(self, x: Tensor, weight: Tensor) -> Tensor:
+        """``(B, H, W, inputs)`` -> ``(B, H, W, outputs)``, without the bias."""
+        if weight.shape[0] == 1:
+            return F.linear(x, weight[0])
+        return torch.bmm(x.flatten(1, 2), weight.mT).unflatten(1, x.shape[1:3])
+
+
+class _StyledConv(_Pointwise):
+    """Depthwise 3x3 and modulated 1x1 convolution, constant noise, leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, w_dim: int) -> None:
+        super().__init__(inputs, outputs, w_dim)
+        self.depthwise = nn.Parameter(torch.randn(inputs, 1, 3, 3) / 3)
+        self.register_buffer("noise", torch.zeros(size, size, 1))
+
+    def forward(self, x: Tensor, weight: Tensor, top: int) -> Tensor:
+        """``x (B, rows, W, inputs)`` holds the rows from ``top`` on; the picture is zero outside of them."""
+        x = F.conv2d(x.permute(0, 3, 1, 2), self.depthwise, padding=1, groups=self.depthwise.shape[0])
+        x = self.apply_weight(x.permute(0, 2, 3, 1), weight)
+        # In place, and two cheap passes: neither addition needs what it overwrites for its gradient.
+        x = x.add_(self.noise[top : top + x.shape[1]]).add_(self.bias)
+        return F.leaky_relu_(x, SLOPE)
+
+
+class _Block(nn.Module):
+    """Modulated inverse Haar upsampling and two styled convolutions: ``(B, H, W, below)`` -> ``(B, 2H, 2W, above)``."""
+
+    def __init__(self, below: int, above: int, size: int, w_dim: int) -> None:
+        super().__init__()
+        self.channels = above
+        self.up = nn.Linear(w_dim, below)
+        self.conv1 = _StyledConv(below // 4, above, size, w_dim)
+        self.conv2 = _StyledConv(above, above, size, w_dim)
+
+    def modulate(self, w1: Tensor, w2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scale of the bands and the weights of the two convolutions, for `forward`."""
+        return self.up(w1)[:, None, None], self.conv1.modulate(w1), self.conv2.modulate(w2)
+
+    def forward(self, x: Tensor, weights: tuple[Tensor, Tensor, Tensor], top: int, bottom: int) -> Tensor:
+        """The rows 2 top to 2 bottom of the output."""
+        scale, weight1, weight2 = weights
+        # Each of the two convolutions sees zeros beyond a cut and so makes one row there wrong: one row of x more, two
+        # rows of output, is dropped again. At the picture's edges the zeros are right.
+        first, last = max(top - 1, 0), min(bottom + 1, x.shape[1])
+        y = inverse_haar(x[:, first:last] * scale)
+        y = self.conv1(y, weight1, 2 * first)
+        y = self.conv2(y, weight2, 2 * first)
+        return y[:, 2 * (top - first) : 2 * (bottom - first)]
+
+
+class _ToImage(_Pointwise):
+    """The wavelet bands of the picture, and the picture."""
+
+    def __init__(self, inputs: int, w_dim: int) -> None:
+        super().__init__(inputs, 12, w_dim)
+
+    def forward(self, x: Tensor, weight: Tensor, bands: bool) -> Tensor:
+        """``(B, H, W, inputs)`` -> ``(B, 2H, 2W, 3)`` RGB, or without ``bands`` its 2x2 box mean ``(B, H, W, 3)``."""
+        if bands:
+            return inverse_haar(self.apply_weight(x, weight) + self.bias)
+        return self.apply_weight(x, weight[:, :3]) + self.bias[:3]
+
+
+def inverse_haar(x: Tensor) -> Tensor:
+    """The inverse 2D Haar transform, twice its orthonormal scale, so that the low band is the 2x2 mean.
+
+    Args:
+        x: ``(B, H, W, 4C)``: low band, then the differences of rows, of columns, and of both, C channels each.
+
+    Returns:
+        ``(B, 2H, 2W, C)``.
+    """
+    low, rows, columns, both = x.chunk(4, dim=3)
+    top_low, bottom_low = low + rows, low - rows
+    top_high, bottom_high = columns + both, columns - both
+    top = torch.stack((top_low + top_high, top_low - top_high), dim=3)
+    bottom = torch.stack((bottom_low + bottom_high, bottom_low - bottom_high), dim=3)
+    return torch.stack((top, bottom), dim=2).reshape(x.shape[0], 2 * x.shape[1], 2 * x.shape[2], -1)
