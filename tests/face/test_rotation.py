@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stylerig_fast.face.rotation import (
+    axis_angle_to_degrees,
+    axis_angle_to_matrix,
+    degrees_to_axis_angle,
+    degrees_to_matrix,
+    matrix_to_axis_angle,
+)
+
+
+def test_degrees_round_trip():
+    draw = torch.Generator().manual_seed(0)
+    degrees = (torch.rand(200, 3, generator=draw, dtype=torch.float64) - 0.5) * 120
+    torch.testing.assert_close(axis_angle_to_degrees(degrees_to_axis_angle(degrees)), degrees)
+
+
+@pytest.mark.parametrize(
+    ("angles", "point", "moved"),
+    [
+        ((90.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)),  # yaw: the nose goes to the picture's right
+        ((0.0, 90.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),  # pitch: the nose goes up
+        ((0.0, 0.0, 90.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),  # roll: the head's top goes to the right
+    ],
+)
+def test_signs(angles, point, moved):
+    result = degrees_to_matrix(torch.tensor(angles)) @ torch.tensor(point)
+    torch.testing.assert_close(result, torch.tensor(moved), atol=1e-6, rtol=0)
+
+
+def test_composition_is_roll_yaw_pitch():
+    def one(**angle: float) -> torch.Tensor:
+        return degrees_to_matrix(torch.tensor([angle.get("yaw", 0.0), angle.get("pitch", 0.0), angle.get("roll", 0.0)]))
+
+    whole = degrees_to_matrix(torch.tensor([20.0, 10.0, 5.0]))
+    torch.testing.assert_close(whole, one(roll=5) @ one(yaw=20) @ one(pitch=10))
+
+
+def test_gradients_are_finite_and_right_at_zero_and_away():
+    for scale in (0.0, 1e-9, 1e-3, 1.0):
+        rotation = (scale * torch.ones(1, 3, dtype=torch.float64)).requires_grad_()
+        assert torch.autograd.gradcheck(axis_angle_to_matrix, rotation, atol=1e-4)
+    zero = torch.zeros(3, requires_grad=True)
+    matrix_to_axis_angle(axis_angle_to_matrix(zero)).sum().backward()
+    torch.testing.assert_close(zero.grad, torch.ones(3))

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stylerig_fast.params import FaceParams
+
+SIZES = {"identity": 5, "albedo": 4, "expression": 3, "illumination": 27, "rotation": 3, "translation": 3}
+NAMES = ("jawOpen", "mouthSmileLeft", "residual_00")
+
+
+def people(batch: int = 2, seed: int = 0) -> FaceParams:
+    draw = torch.Generator().manual_seed(seed)
+    vector = 0.2 * torch.randn(batch, sum(SIZES.values()), generator=draw)
+    params = FaceParams.from_vector(vector, SIZES, NAMES)
+    gamma = params.blocks["illumination"].clone()
+    gamma[:, 0] = 3.0
+    return params.with_blocks(illumination=gamma)
+
+
+def test_vector_round_trip():
+    params = people(3)
+    again = FaceParams.from_vector(params.vector(), SIZES, NAMES)
+    for name, value in params.blocks.items():
+        assert torch.equal(value, getattr(again, name)), name
+
+
+def test_pose_sets_only_what_is_named():
+    params = people()
+    before, after = params.pose_degrees(), params.with_pose(yaw=20).pose_degrees()
+    torch.testing.assert_close(after[:, 0], torch.full((2,), 20.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after[:, 1:], before[:, 1:], atol=1e-4, rtol=0)
+
+
+def test_one_face_widens_to_a_batch_of_angles():
+    params = people(1).with_pose(yaw=[-10.0, 0.0, 10.0])
+    assert len(params) == 3
+    torch.testing.assert_close(params.pose_degrees()[:, 0], torch.tensor([-10.0, 0.0, 10.0]), atol=1e-4, rtol=0)
+
+
+def test_named_expression():
+    params = people().with_expression(jawOpen=0.6, mouthSmileLeft=[0.1, 0.2])
+    expected = torch.tensor([[0.6, 0.1], [0.6, 0.2]])
+    torch.testing.assert_close(params.blocks["expression"][:, :2], expected)
+
+
+def test_unknown_expression_names_near_ones():
+    with pytest.raises(ValueError, match="'jawopen'.*jawOpen"):
+        people().with_expression(jawopen=1.0)
+
+
+def test_partial_params_apply_to_the_person():
+    partial = (
+        FaceParams().with_pose(yaw=15).with_pose(pitch=3).with_expression(jawOpen=0.5).with_light(direction=(1, 0, 1))
+    )
+    person = people()
+    whole = partial.completed_by(person)
+    direct = person.with_pose(yaw=15, pitch=3).with_expression(jawOpen=0.5).with_light(direction=(1, 0, 1))
+    assert whole.complete
+    torch.testing.assert_close(whole.vector(), direct.vector())
+
+
+def test_partial_block_overrides():
+    block = torch.zeros(2, 3)
+    whole = FaceParams(rotation=block).completed_by(people())
+    assert torch.equal(whole.blocks["rotation"], block)
+
+
+def test_light_keeps_exposure_and_turns_toward_the_direction():
+    params = people()
+    lit = params.with_light(direction=(1.0, 0.0, 1.0))
+    torch.testing.assert_close(lit.blocks["illumination"][:, 0], params.blocks["illumination"][:, 0])
+    expected = torch.tensor([1.0, 0.0, 1.0]) / 2**0.5
+    torch.testing.assert_close(lit.light_direction(), expected.expand(2, 3), atol=1e-5, rtol=0)
+
+
+def test_transfer_takes_only_the_control():
+    a, b = people(seed=0), people(seed=1)
+    mixed = a.with_controls_from(b, ("pose",))
+    assert torch.equal(mixed.blocks["rotation"], b.blocks["rotation"])
+    assert torch.equal(mixed.blocks["expression"], a.blocks["expression"])
+    with pytest.raises(ValueError, match="unknown control 'hair'"):
+        a.with_controls_from(b, ("hair",))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda p: p.with_pose(yaw=float("nan")),
+        lambda p: p.with_expression(jawOpen=float("inf")),
+        lambda p: p.with_light(direction=(0, 0, 0)),
+        lambda p: p.with_light(direction=(1, 0, 1), strength=1.5),
+        lambda p: p.with_pose(yaw=[1.0, 2.0, 3.0]),
+        lambda p: p.with_blocks(hair=torch.zeros(2, 3)),
+        lambda p: FaceParams(rotation=torch.zeros(2, 4)),
+        lambda p: FaceParams(rotation=torch.zeros(2, 3), translation=torch.zeros(3, 3)),
+        lambda p: FaceParams(rotation=torch.zeros(2, 3, dtype=torch.long)),
+        lambda p: FaceParams(expression=torch.zeros(2, 4), expression_names=NAMES),
+        lambda p: FaceParams.from_vector(torch.zeros(2, 7), SIZES),
+        lambda p: FaceParams(rotation=torch.zeros(2, 3)).vector(),
+        lambda p: FaceParams(expression=torch.zeros(2, 9)).completed_by(p),
+    ],
+)
+def test_bad_input_is_a_value_error(call):
+    with pytest.raises(ValueError, match=r".{20,}"):
+        call(people())
+
+
+def test_index_and_cat():
+    params = people(3)
+    joined = FaceParams.cat([params[0], params[-1]])
+    assert torch.equal(joined.vector(), params.vector()[[0, 2]])
+    with pytest.raises(IndexError):
+        params[3]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stylerig_fast.rignet import RigConfig, SubspaceRigNet, build, control_columns
+
+SIZES = {"identity": 5, "albedo": 4, "expression": 3, "illumination": 27, "rotation": 3, "translation": 3}
+WIDTH = sum(SIZES.values())
+
+
+def make(form: str, **options):
+    torch.manual_seed(0)
+    rig = build(RigConfig(num_ws=2, sizes=SIZES, form=form, w_dim=8, encoder=4, components=6, rank=3, **options))
+    with torch.no_grad():
+        for parameter in rig.parameters():
+            parameter.copy_(0.1 * torch.randn_like(parameter))
+        if isinstance(rig, SubspaceRigNet):
+            rig.basis.copy_(torch.linalg.qr(torch.randn(16, 6))[0].T)
+    return rig
+
+
+def inputs(batch: int = 3):
+    return torch.randn(batch, 2, 8), torch.randn(batch, WIDTH), torch.randn(batch, WIDTH)
+
+
+def test_columns_are_those_of_the_blocks():
+    assert control_columns(SIZES, ("pose",)).tolist() == [39, 40, 41]
+    assert control_columns(SIZES, ("expression",)).tolist() == [9, 10, 11]
+
+
+def test_subspace_asks_for_nothing_changes_nothing():
+    rig, (w, _, own) = make("subspace"), inputs()
+    assert torch.equal(rig(w, own, own), w)
+
+
+def test_subspace_offset_stays_in_the_subspace():
+    rig, (w, p, own) = make("subspace"), inputs()
+    d = (rig(w, p, own) - w).flatten(1)
+    torch.testing.assert_close(d @ rig.basis.T @ rig.basis, d, atol=1e-5, rtol=1e-4)
+
+
+def test_subspace_edit_depends_on_the_person_and_linear_does_not():
+    w, p, own = inputs(1)
+    v = torch.randn(1, 2, 8)
+    for form, personal in (("subspace", True), ("linear", False)):
+        rig = make(form)
+        change = (rig(w, p, own) - w) - (rig(w, own, own) - w)
+        other = (rig(v, p, own) - v) - (rig(v, own, own) - v)
+        assert bool(torch.allclose(change, other, atol=1e-6)) != personal
+
+
+@pytest.mark.parametrize("form", ["linear", "subspace"])
+def test_only_control_columns_matter_to_the_edit(form):
+    rig, (w, p, own) = make(form, controls=("pose",)), inputs()
+    request = own.clone()
+    request[:, rig.columns] = p[:, rig.columns]
+    assert not torch.allclose(rig(w, request, own), rig(w, own, own))
+
+
+@pytest.mark.parametrize("form", ["linear", "subspace"])
+def test_gain_scales_the_request(form):
+    rig, (w, p, own) = make(form), inputs()
+    request = own.clone()
+    request[:, rig.columns] = p[:, rig.columns]
+    halved = own + 0.5 * (request - own)
+    expected = rig(w, halved, own)
+    rig.gain.fill_(0.5)
+    torch.testing.assert_close(rig(w, request, own), expected)
+
+
+def test_wrong_shapes_are_named():
+    rig, (w, p, own) = make("subspace"), inputs()
+    with pytest.raises(ValueError, match=r"w has shape \(3, 3, 8\)"):
+        rig(torch.randn(3, 3, 8), p, own)
+    with pytest.raises(ValueError, match=r"params has shape \(2, "):
+        rig(w, p[:2], own)
+    with pytest.raises(ValueError, match="unknown form"):
+        build(RigConfig(num_ws=2, sizes=SIZES, form="cubic"))
+    with pytest.raises(ValueError, match="unknown controls"):
+        build(RigConfig(num_ws=2, sizes=SIZES, controls=("hair",)))
