@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 CXX_SOURCES := $(shell find csrc -type f 2>/dev/null)
-BUILD_INPUTS := pyproject.toml constraints.txt setup.py $(CXX_SOURCES)
+BUILD_INPUTS := pyproject.toml constraints.txt setup.py $(wildcard stylerig_fast/ops/_recipe.py) $(CXX_SOURCES)
 PYTHON_FOLDERS := $(wildcard stylerig_fast tests benchmarks export setup.py)
 CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
 
