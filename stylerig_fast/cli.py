@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import tyro
 
@@ -14,7 +15,14 @@ from stylerig_fast.commands.doctor import Doctor
 from stylerig_fast.commands.people import Edit, Generate, Mix, Sample, Transfer
 from stylerig_fast.errors import StyleRigError
 
-COMMANDS = {
+
+class Command(Protocol):
+    """A subcommand with its options filled in."""
+
+    def run(self) -> None: ...
+
+
+COMMANDS: dict[str, Callable[..., Command]] = {
     "demo": Demo,
     "sample": Sample,
     "edit": Edit,
@@ -39,13 +47,14 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 after an expected error (its message is on standard error), 130 when interrupted.
         STYLERIG_TRACEBACK=1 in the environment lets errors through with their traceback.
     """
-    warnings.formatwarning = _one_line
-    command = tyro.extras.subcommand_cli_from_dict(
+    command: Command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="stylerig",
         description="Turn, relight and animate portraits of a pretrained StyleGAN.",
         args=args,
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
+    formatwarning, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         command.run()
     except EXPECTED as error:
@@ -55,6 +64,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    finally:
+        warnings.formatwarning = formatwarning
     return 0
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylerig_fast.commands.options import EngineOptions, Stopwatch, sample
-from stylerig_fast.commands.output import check_output, write_png
+from stylerig_fast.commands.output import Pixels, check_output, write_png
 from stylerig_fast.commands.sheet import Tile, draw_sheet
 from stylerig_fast.params import FaceParams
 
@@ -83,7 +83,7 @@ def _row(engine: Engine, w: Tensor, source: Tensor, times: dict[str, list[float]
     own = engine.params(w)
     tiles = []
 
-    def add(heading: str, request: FaceParams, draw: Callable[[], Tensor], inset: Image.Image | None = None) -> None:
+    def add(heading: str, request: FaceParams, draw: Callable[[], Pixels], inset: Image.Image | None = None) -> None:
         with Stopwatch(engine.device) as watch:
             pictures = draw()
         times[heading].append(watch.ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ class RequestOptions:
         if self.light is None and self.light_strength is not None:
             raise ValueError("--light-strength needs --light, the direction that the light comes from")
         light = {"direction": self.light, "strength": self.light_strength}
-        kinds = {"pose": pose, "expression": parse_units(self.expression), "light": light}
+        kinds: dict[str, dict[str, Any]] = {"pose": pose, "expression": parse_units(self.expression), "light": light}
         given = {kind: {k: v for k, v in values.items() if v is not None} for kind, values in kinds.items()}
         return {kind: values for kind, values in given.items() if values}
 
@@ -155,12 +156,13 @@ def parse_slots(text: str, num_ws: int) -> list[int]:
     """
     slots: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not (first.strip().isdigit() and (last or first).strip().isdigit()):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part, re.ASCII)
+        if match is None:
             raise ValueError(f"slots {text!r}: expected numbers and ranges, for example 0-7 or 0,2,4-6")
-        slots.extend(range(int(first), int(last or first) + 1))
-    if not slots or max(slots) >= num_ws:
-        raise ValueError(f"slots {text!r}: this generator has the slots 0 to {num_ws - 1}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < num_ws:
+            raise ValueError(f"slots {text!r}: {part} is no range of the generator's slots, 0 to {num_ws - 1}")
+        slots.extend(range(first, last + 1))
     return slots
 
 
@@ -193,13 +195,13 @@ def load_latent(path: Path, num_ws: int) -> Tensor:
         raise ValueError(f"{path}: not a latent code in a .npy or .npz file ({error})") from error
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{path}: holds {array.dtype}, expected floating-point numbers")
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3 or array.shape[0] < 1 or array.shape[1:] != (num_ws, 512):
+    if array.ndim not in (2, 3) or array.size == 0 or array.shape[-2:] != (num_ws, 512):
         raise ValueError(f"{path}: shape {array.shape}, expected ({num_ws}, 512) or (B, {num_ws}, 512)")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{path}: holds values that are not finite")
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused as that
+        code = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(code).all():
+        raise ValueError(f"{path}: holds values that are not finite in float32")
+    return torch.from_numpy(code.reshape(-1, num_ws, 512))
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -150,7 +150,7 @@ class Generate(RequestOptions, EngineOptions):
     def run(self) -> None:
         check_output(self.out)
         check_people(self.n, self.psi)
-        asked = self.asked()
+        asked: dict[str, Any] = self.asked()
         engine = self.open_engine()
         _write(
             self,
