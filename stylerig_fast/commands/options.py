@@ -42,8 +42,6 @@ class EngineOptions:
         Raises:
             BackendUnavailable: the device is not there.
         """
-        from stylerig_fast.engine import Engine
-
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -51,6 +49,8 @@ class EngineOptions:
             torch.device(device)
         except RuntimeError as error:
             raise ValueError(f"--device {device}: no such device; use cpu, cuda or cuda:0") from error
+        from stylerig_fast.engine import Engine
+
         return Engine.from_pretrained(self.model, device=device, resolution=self.resolution)
 
     def report(self, engine: Engine, figures: dict[str, object]) -> None:

@@ -1,0 +1,59 @@
+"""Every command that the guide and the README show is one that can be typed, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from stylerig_fast.cli import COMMANDS, main
+from stylerig_fast.commands.options import EngineOptions
+from tests.stand_in import StandIn
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+
+
+def shell_lines(pages):
+    """The commands of the pages' ``sh`` blocks, without comments, continued lines joined."""
+    for page in pages:
+        for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if words:
+                    yield page.name, words
+
+
+LINES = list(shell_lines(PAGES))
+
+
+def shown(program):
+    return [words[1:] for _, words in LINES if words[0].rpartition("/")[2] == program]
+
+
+def test_the_command_line_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    """In order, since later lines read what earlier ones wrote."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(EngineOptions, "open_engine", lambda options: StandIn())
+    commands = [words for words in shown("stylerig") if words[0] != "doctor"]
+    assert {words[0] for words in commands} >= set(COMMANDS) - {"doctor", "evaluate"}
+    for words in commands:
+        assert main(words) == 0, words
+        assert Path(words[words.index("--out") + 1]).parent.is_dir()
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {word for words in shown("make") for word in words if "=" not in word}
+    assert {"demo", "test"} <= named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = LINK.findall(page.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (page.parent / link).exists()]
