@@ -14,6 +14,8 @@ import torch
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.evaluation.identity import IdentityEncoder
 from stylerig_fast.evaluation.landmarks import LandmarkDetector
+from stylerig_fast.face import FaceModel
+from stylerig_fast.face.landmarks import MIRROR
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,27 @@ def encoder() -> Iterator[IdentityEncoder]:
         yield IdentityEncoder()
     except BackendUnavailable as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def landmark_model(shared: Path) -> FaceModel:
+    """A real 3DMM (ICT) cut down to its 68 landmark vertices, in decimetres around their middle."""
+    with np.load(shared / "data" / "ict_facekit" / "ict_facekit_f16.npz") as file:
+        vertices = file["landmarks68"]
+        mean, identity, expression = (
+            torch.from_numpy(file[key][..., vertices, :].astype(np.float32)) / 10
+            for key in ("mean", "identity", "expression")
+        )
+        names = tuple(str(name) for name in file["expression_names"])
+    return FaceModel(
+        name="ict-landmarks",
+        mean=mean - mean.mean(0),
+        identity=identity,
+        expression=expression,
+        albedo_mean=torch.ones(68, 3),
+        albedo=torch.zeros(1, 68, 3),
+        triangles=torch.zeros(0, 3, dtype=torch.int32),
+        landmarks=torch.arange(68),
+        mirror=torch.tensor(MIRROR),
+        expression_names=names,
+    )
