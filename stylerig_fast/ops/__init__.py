@@ -42,7 +42,8 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
 
 from __future__ import annotations
 
-from stylerig_fast.ops import _autograd, _library
+from stylerig_fast.ops import _library
+from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
 from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
 from stylerig_fast.ops.morphable import Morphed, morphable
@@ -52,11 +53,10 @@ from stylerig_fast.ops.reference.rotation import rotation_matrix
 from stylerig_fast.ops.vertex_normals import vertex_normals
 
 _library.load()
-if _library.library().path is not None:
-    _autograd.register()
 
 __all__ = [
     "Adjacency",
+    "Impl",
     "Morphed",
     "Photometric",
     "Visibility",

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 
 from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.ops import _autograd
 
 Impl = Literal["auto", "reference", "cpu", "cuda"]
 Path_ = Literal["reference", "cpu", "cuda"]
@@ -34,11 +35,13 @@ class Library:
         path: the file, None if there is none.
         problem: why there is none, or why it could not be loaded.
         tried: whether the on-first-use build was tried, or is not wanted.
+        kernels: (op, "cpu" or "cuda") of every kernel in it.
     """
 
     path: Path | None = None
     problem: str = ""
     tried: bool = False
+    kernels: frozenset[tuple[str, str]] = frozenset()
 
 
 _library = Library()
@@ -52,8 +55,7 @@ def load() -> None:
         _library.problem = "the installation built none"
         return
     try:
-        torch.ops.load_library(str(found[0]))
-        _library.path = found[0]
+        _adopt(found[0])
     except (OSError, RuntimeError) as error:
         # A library built for another torch or another machine.
         _library.problem = f"{found[0].name} does not load: {error}"
@@ -61,10 +63,21 @@ def load() -> None:
 
 def has_kernel(op: str, device: str) -> bool:
     """Whether the loaded library has a kernel of this op for ``"cpu"`` or ``"cuda"``."""
-    if _library.path is None:
-        return False
-    name = f"stylerig::{op}" if op == "rasterize" else f"stylerig::{op}_fwd"
-    return torch._C._dispatch_has_kernel_for_dispatch_key(name, device.upper())
+    return (op, device) in _library.kernels
+
+
+def _adopt(path: Path) -> None:
+    """Loads a library and notes which kernels it has: a table, which tracing compilers can read."""
+    torch.ops.load_library(str(path))
+    names = {op: f"stylerig::{op}" if op == "rasterize" else f"stylerig::{op}_fwd" for op in OPS}
+    _library.path = path
+    _library.kernels = frozenset(
+        (op, device)
+        for op, name in names.items()
+        for device in ("cpu", "cuda")
+        if torch._C._dispatch_has_kernel(name) and torch._C._dispatch_has_kernel_for_dispatch_key(name, device.upper())
+    )
+    _autograd.register()
 
 
 def choose(op: str, impl: str, device: torch.device) -> Path_:
@@ -136,8 +149,4 @@ def _build_on_first_use() -> None:
         _library.problem += f"; building it now failed: {error}"
         logger.info("building the kernels failed", exc_info=True)
         return
-    torch.ops.load_library(str(path))
-    _library.path = path
-    from stylerig_fast.ops import _autograd
-
-    _autograd.register()
+    _adopt(path)

@@ -28,7 +28,8 @@ def edge_functions(corners: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
     Args:
         corners: ``(..., 3, 3)`` camera-space corners.
-        x, y: ``(...,)`` slopes of the rays.
+        x: ``(...,)`` slopes of the rays.
+        y: likewise.
 
     Returns:
         ``(..., 3)``.
@@ -41,7 +42,7 @@ def edge_functions(corners: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def gather_corners(values: Tensor, triangles: Tensor, triangle_ids: Tensor) -> Tensor:
-    """Per-vertex values ``(B, V, D)`` at the corners of each pixel's triangle: ``(B, H, W, 3, D)``; 0 where the id is -1."""
+    """Per-vertex values ``(B, V, D)`` at the corners of each pixel's triangle: ``(B, H, W, 3, D)``; 0 for id -1."""
     batch, height, width = triangle_ids.shape
     if triangles.shape[0] == 0:
         return values.new_zeros(batch, height, width, 3, values.shape[-1])
