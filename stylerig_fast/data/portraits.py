@@ -73,8 +73,15 @@ class PortraitSet:
     def subset(self, index: Tensor | Sequence[int] | slice) -> PortraitSet:
         """The portraits in ``index`` as a set of their own (a slice shares the memory)."""
         rows = index if isinstance(index, slice) else torch.as_tensor(index).cpu()
-        fields = ("images", "landmarks", "detected", "w_a", "w_b", "mix")
-        return PortraitSet(*(getattr(self, name)[rows] for name in fields), generator=self.generator)
+        return PortraitSet(
+            images=self.images[rows],
+            landmarks=self.landmarks[rows],
+            detected=self.detected[rows],
+            w_a=self.w_a[rows],
+            w_b=self.w_b[rows],
+            mix=self.mix[rows],
+            generator=self.generator,
+        )
 
     @staticmethod
     def load(

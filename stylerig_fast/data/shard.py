@@ -197,8 +197,8 @@ def _decode(path: Path, table: pa.Table, size: int, threads: int | None) -> tupl
     def decode(item: tuple[int, bytes]) -> tuple[int, int]:
         row, data = item
         try:
-            with Image.open(io.BytesIO(data)) as picture:
-                picture = picture.convert("RGB")
+            with Image.open(io.BytesIO(data)) as file:
+                picture = file.convert("RGB")
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{path}: the image of row {row} cannot be decoded ({error}); delete the file and fetch or sample it "

@@ -54,7 +54,7 @@ class Generator(nn.Module):
         """Draws the codes of ``n`` random people.
 
         The input latents are drawn on the CPU, so that a seed means the same person on every device; the first of
-        ``sample(8, seed)`` is the one of ``sample(1, seed)``.
+        ``sample(8, seed)`` is the one of ``sample(1, seed)``, up to rounding.
 
         Args:
             n: how many.

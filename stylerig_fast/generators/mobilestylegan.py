@@ -9,6 +9,7 @@ pass over the activations.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -103,11 +104,13 @@ class MobileStyleGAN(Generator):
             layer = 4 * x.shape[1] * x.shape[2] * block.channels * x.element_size()
             count = min(max(1, round(layer / self.strip_bytes)), max(1, rows // 2))
         cuts = [rows * i // count for i in range(count + 1)]
-        return list(zip(cuts, cuts[1:], strict=False))
+        return list(pairwise(cuts))
 
 
 class _FirstConv(nn.Module):
     """The learnt constant at 4 px and the one dense, modulated 3x3 convolution."""
+
+    noise: Tensor
 
     def __init__(self, channels: int, w_dim: int) -> None:
         super().__init__()
@@ -145,6 +148,8 @@ class _Pointwise(nn.Module):
 
 class _StyledConv(_Pointwise):
     """Depthwise 3x3 and modulated 1x1 convolution, constant noise, leaky ReLU."""
+
+    noise: Tensor
 
     def __init__(self, inputs: int, outputs: int, size: int, w_dim: int) -> None:
         super().__init__(inputs, outputs, w_dim)

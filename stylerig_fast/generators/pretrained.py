@@ -106,7 +106,7 @@ def find_package() -> Path:
 
 @torch.no_grad()
 def convert(folder: Path, name: str = NAMES[0]) -> MobileStyleGAN:
-    """The generator of the files in ``folder``, its ``w_mean`` over 65,536 codes of a fixed seed."""
+    """The generator of the files in ``folder``, its ``w_mean`` over 16,384 codes of a fixed seed."""
     state = read_random_face(folder)
     generator = MobileStyleGAN(name=name)
     expected = {key: tuple(value.shape) for key, value in generator.state_dict().items() if key != "w_mean"}
@@ -117,9 +117,9 @@ def convert(folder: Path, name: str = NAMES[0]) -> MobileStyleGAN:
     generator.load_state_dict(state | {"w_mean": generator.w_mean})
     draw = torch.Generator().manual_seed(0)
     total = torch.zeros(generator.w_dim, dtype=torch.float64)
-    for _ in range(16):
+    for _ in range(4):
         total += generator.mapping(torch.randn(4096, generator.w_dim, generator=draw)).double().sum(0)
-    generator.w_mean.copy_(total / 65536)
+    generator.w_mean.copy_(total / 16384)
     return generator.eval().requires_grad_(False)
 
 

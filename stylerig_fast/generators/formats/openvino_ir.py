@@ -9,13 +9,19 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
 from stylerig_fast.errors import CheckpointError
 
-_DTYPES = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2"), "i64": np.dtype("<i8"), "i32": np.dtype("<i4")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype("<f4"),
+    "f16": np.dtype("<f2"),
+    "i64": np.dtype("<i8"),
+    "i32": np.dtype("<i4"),
+}
 
 
 @dataclass(frozen=True)
