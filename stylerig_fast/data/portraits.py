@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylerig_fast.data.cache import PictureCache
 from stylerig_fast.data.shard import Shard, read_shard, write_shard
 from stylerig_fast.errors import DataError
 
@@ -90,6 +91,7 @@ class PortraitSet:
         shards: Shards = None,
         limit: int | None = None,
         threads: int | None = None,
+        cache: bool | str | os.PathLike[str] = False,
     ) -> PortraitSet:
         """Reads a set and decodes its pictures into memory (``3 * size * size`` bytes each).
 
@@ -100,6 +102,8 @@ class PortraitSet:
                 end), a slice, ``"train"`` (all but the last), ``"held-out"`` (the last), or None for all.
             limit: stop after so many portraits.
             threads: WebP decoders that run side by side, by default one per core.
+            cache: keep the decoded pictures of whole shards on disk for the next time, in the user's cache folder or
+                the folder given (0.7 GB for 14,000 portraits at 128 px).
 
         Raises:
             DataError: no shard is there, or one is unreadable, lacks a column or does not fit the others.
@@ -108,10 +112,11 @@ class PortraitSet:
         if size < 1 or (limit is not None and limit < 1):
             raise ValueError(f"size and limit are at least 1, found size={size}, limit={limit}")
         paths = _choose(find_shards(source), shards)
+        pictures = PictureCache(None if cache is True else Path(cache)) if cache else None
         parts: list[Shard] = []
         count = 0
         for path in paths:
-            part = read_shard(path, size, None if limit is None else limit - count, threads)
+            part = read_shard(path, size, None if limit is None else limit - count, threads, pictures)
             if parts and (part.mix.shape[1] != parts[0].mix.shape[1] or part.generator != parts[0].generator):
                 raise DataError(
                     f"{path}: made for {part.mix.shape[1]} slots of generator {part.generator!r}, but {paths[0]} for "

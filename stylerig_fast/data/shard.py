@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
+from stylerig_fast.data.cache import PictureCache
 from stylerig_fast.errors import DataError
 
 COLUMNS = ("w_a", "w_b", "mix", "image", "landmarks68", "detected")
@@ -48,8 +49,12 @@ class Shard:
     generator: str
 
 
-def read_shard(path: Path, size: int, limit: int | None = None, threads: int | None = None) -> Shard:
+def read_shard(
+    path: Path, size: int, limit: int | None = None, threads: int | None = None, cache: PictureCache | None = None
+) -> Shard:
     """Reads and decodes the first ``limit`` rows of ``path`` at ``size`` x ``size`` pixels (box filter).
+
+    Pictures come from ``cache`` if they are there, and a shard that is decoded whole is put there.
 
     Raises:
         DataError: the file is unreadable, lacks a column, or holds one of another type or length.
@@ -69,16 +74,16 @@ def read_shard(path: Path, size: int, limit: int | None = None, threads: int | N
             f"{path}: cannot be read as Parquet ({error}); expected a complete portrait shard: delete the file and "
             "fetch or sample it again"
         ) from error
-    if limit is not None:
-        table = table.slice(0, limit)
-    mix = _floats(path, table, "mix", None, np.float16)
-    images, stored = _decode(path, table, size, threads)
+    rows = table.num_rows if limit is None else min(limit, table.num_rows)
+    whole = rows == table.num_rows
+    table = table.slice(0, rows)
+    images, stored = _pictures(path, table, size, threads, cache, whole)
     landmarks = _floats(path, table, "landmarks68", 136, np.float32).reshape(-1, 68, 2) / stored
     generator = (table.schema.metadata or {}).get(b"generator", b"").decode("utf-8", "replace")
     return Shard(
         w_a=_floats(path, table, "w_a", W_DIM, np.float16),
         w_b=_floats(path, table, "w_b", W_DIM, np.float16),
-        mix=mix,
+        mix=_floats(path, table, "mix", None, np.float16),
         images=images,
         landmarks=landmarks.astype(np.float32),
         detected=_detected(path, table),
@@ -184,6 +189,22 @@ def _detected(path: Path, table: pa.Table) -> np.ndarray:
     if not pa.types.is_boolean(column.type) or column.null_count:
         raise DataError(f"{path}: column detected is {column.type} with {column.null_count} nulls, expected bool")
     return column.to_numpy().astype(bool)
+
+
+def _pictures(
+    path: Path, table: pa.Table, size: int, threads: int | None, cache: PictureCache | None, whole: bool
+) -> tuple[np.ndarray, int]:
+    """`_decode` through the cache, if there is one."""
+    if cache is None:
+        return _decode(path, table, size, threads)
+    entry = cache.entry(path, size)
+    found = cache.read(entry)
+    if found is not None and len(found[0]) >= table.num_rows:
+        return found[0][: table.num_rows], found[1]
+    images, stored = _decode(path, table, size, threads)
+    if whole:
+        cache.write(entry, images, stored)
+    return images, stored
 
 
 def _decode(path: Path, table: pa.Table, size: int, threads: int | None) -> tuple[np.ndarray, int]:
