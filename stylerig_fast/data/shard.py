@@ -8,6 +8,7 @@ datasets and Ray read it as it is.
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -130,7 +131,7 @@ def write_shard(
         raise ValueError(f"images are {images.dtype}, expected uint8")
 
     def floats(array: np.ndarray, dtype: type[np.generic]) -> pa.Array:
-        flat = np.ascontiguousarray(array.reshape(n, -1), dtype=dtype)
+        flat = np.ascontiguousarray(array.reshape(n, math.prod(array.shape[1:])), dtype=dtype)
         return pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
 
     table = pa.table(
