@@ -64,9 +64,9 @@ def rasterize(
         raise ValueError(f"rasterize: height {height} and width {width} must be >= 0 and near {near} > 0")
     vertices = vertices.detach()
     if impl == "pytorch3d":
-        from stylerig_fast.ops import rasterize_pytorch3d
+        from stylerig_fast.ops.rasterize_pytorch3d import rasterize as rasterize_pytorch3d
 
-        return Visibility(*rasterize_pytorch3d.rasterize(vertices, triangles, focal, height, width, near))
+        return Visibility(*rasterize_pytorch3d(vertices, triangles, focal, height, width, near))
     if _library.choose("rasterize", impl, vertices.device) == "reference":
         return Visibility(*reference.rasterize(vertices, triangles, focal, height, width, near))
     return Visibility(
