@@ -4,6 +4,20 @@
 
 // B pictures of H x W pixels, V vertices, T triangles, A, E, C coefficients, L landmarks. `v_x` is the gradient of x.
 STABLE_TORCH_LIBRARY(stylerig, m) {
+  // mean, albedo_mean [V,3]; bases [A,V,3], [E,V,3], [C,V,3]; landmark_vertices [L]; identity [B,A], albedo [B,C],
+  // expression [B,E], rotation, translation [B,3] -> vertices, albedo [B,V,3], landmarks [B,L,2], screen [B,V,2] or
+  // [0,V,2]
+  m.def(
+      "morphable_fwd(Tensor mean, Tensor identity_basis, Tensor expression_basis, Tensor albedo_mean, "
+      "Tensor albedo_basis, Tensor landmark_vertices, Tensor identity, Tensor albedo, Tensor expression, "
+      "Tensor rotation, Tensor translation, float focal, bool with_screen) -> "
+      "(Tensor vertices, Tensor albedo, Tensor landmarks, Tensor screen)");
+  m.def(
+      "morphable_bwd(Tensor? v_vertices, Tensor? v_albedo, Tensor? v_landmarks, Tensor? v_screen, Tensor vertices, "
+      "Tensor identity_basis, Tensor expression_basis, Tensor albedo_basis, Tensor landmark_vertices, "
+      "Tensor rotation, Tensor translation, float focal) -> "
+      "(Tensor v_identity, Tensor v_albedo, Tensor v_expression, Tensor v_rotation, Tensor v_translation)");
+
   // vertices [B,V,3], triangles [T,3] -> triangle [B,H,W], depth [B,H,W]
   m.def(
       "rasterize(Tensor vertices, Tensor triangles, float focal, int height, int width, float near) -> "
