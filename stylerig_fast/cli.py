@@ -12,6 +12,7 @@ import tyro
 
 from stylerig_fast.commands.demo import Demo
 from stylerig_fast.commands.doctor import Doctor
+from stylerig_fast.commands.evaluate import Evaluate
 from stylerig_fast.commands.people import Edit, Generate, Mix, Sample, Transfer
 from stylerig_fast.errors import StyleRigError
 
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "transfer": Transfer,
     "mix": Mix,
     "generate": Generate,
+    "evaluate": Evaluate,
     "doctor": Doctor,
 }
 
