@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.generators import Generator, MobileStyleGAN
-from stylerig_fast.generators.mobilestylegan import inverse_haar
+from stylerig_fast.generators.mobilestylegan import _without_tf32, inverse_haar
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -85,6 +86,22 @@ def test_batch_does_not_matter(device: str) -> None:
     torch.testing.assert_close(generator._synthesis(ws, 32), alone, atol=1e-5, rtol=1e-5)
     # A view of every other code.
     torch.testing.assert_close(generator.synthesis(ws.repeat_interleave(2, 0)[::2]), alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_parity(pretrained: Generator, golden: dict[str, Tensor]) -> None:
+    generator = copy.deepcopy(pretrained).cuda()
+    image = generator.synthesis(golden["ws"].cuda()).cpu()
+    torch.testing.assert_close(F.avg_pool2d(image, 4), golden["image_256"], atol=2e-3, rtol=0)
+    torch.testing.assert_close(generator.mapping(golden["z"].cuda()).cpu(), golden["w"], atol=2e-3, rtol=0)
+
+
+def test_tf32_setting_is_given_back() -> None:
+    settings = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = settings.fp32_precision
+    with _without_tf32():
+        assert settings.fp32_precision == "ieee"
+    assert settings.fp32_precision == before
 
 
 @pytest.mark.parametrize("resolution", [32, 16, 4])
