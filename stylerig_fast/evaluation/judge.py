@@ -1,0 +1,152 @@
+"""Judge: everything that is measured on a picture, or on the rendered face model of a request, in one look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.evaluation.identity import IdentityEncoder
+from stylerig_fast.evaluation.landmarks import LandmarkDetector
+from stylerig_fast.evaluation.light import as_pictures, fit_light, measure_light
+from stylerig_fast.evaluation.measures import FaceMeasures, measure_face
+from stylerig_fast.evaluation.pose import PoseEstimator
+from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.params import FaceParams
+from stylerig_fast.render import Rendered
+
+# What an edit may change or must keep, as measured: the columns of `Observation.values`.
+MEASURED = ("yaw", "pitch", "roll", "mouth_opening", "smile_width", "corner_height", "light", "fitted_light")
+# Standard deviation of each over the held-out portraits: what a drift in one is compared by with an edit of another.
+SPREAD = {
+    "yaw": 12.1,
+    "pitch": 7.6,
+    "roll": 1.1,
+    "mouth_opening": 0.0565,
+    "smile_width": 0.0778,
+    "corner_height": 0.0411,
+    "light": 0.188,
+}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen in a batch of pictures.
+
+    Attributes:
+        values: ``(B, 8)`` float64, the columns of `MEASURED`: degrees; outer-eye distances; logarithm of right over
+            left cheek; sideways part of the fitted light over its constant part. NaN where no face was found.
+        detected: ``(B,)`` bool.
+        descriptor: ``(B, 128)`` dlib descriptor; NaN where no face was found; empty ``(B, 0)`` for rendered models.
+        landmarks: ``(B, 68, 2)`` in image widths.
+        measures: all expression measures.
+        luminance: ``(B,)`` of the face.
+    """
+
+    values: Tensor
+    detected: Tensor
+    descriptor: Tensor
+    landmarks: Tensor
+    measures: FaceMeasures
+    luminance: Tensor
+
+    def value(self, name: str) -> Tensor:
+        """One column ``(B,)`` of ``values``."""
+        return self.values[:, MEASURED.index(name)]
+
+    @staticmethod
+    def cat(parts: Sequence[Observation]) -> Observation:
+        """Several batches one after the other."""
+
+        def joined(name: str) -> Tensor:
+            return torch.cat([getattr(part, name) for part in parts])
+
+        names = [field.name for field in fields(FaceMeasures)]
+        return Observation(
+            joined("values"),
+            joined("detected"),
+            joined("descriptor"),
+            joined("landmarks"),
+            FaceMeasures(*(torch.cat([getattr(part.measures, name) for part in parts]) for name in names)),
+            joined("luminance"),
+        )
+
+
+class Judge:
+    """Looks at pictures with estimators that training has never seen.
+
+    Args:
+        model: the face model whose shape the pose fit uses.
+        camera: the camera it was trained with.
+        detector, encoder, estimator: other estimators than the default ones.
+
+    Raises:
+        BackendUnavailable: dlib or its weights are not installed.
+    """
+
+    def __init__(
+        self,
+        model: FaceModel,
+        camera: Camera | None = None,
+        detector: LandmarkDetector | None = None,
+        encoder: IdentityEncoder | None = None,
+        estimator: PoseEstimator | None = None,
+    ) -> None:
+        self.model = model.to("cpu")
+        self.camera = camera or Camera()
+        self.detector = detector or LandmarkDetector()
+        self.encoder = encoder or IdentityEncoder()
+        self.estimator = estimator or PoseEstimator(self.model, self.camera)
+
+    def look(self, images: Tensor) -> Observation:
+        """Measures portraits.
+
+        Args:
+            images: ``(B, H, H, 3)`` uint8 RGB; 512 px is what dlib gets in the end.
+        """
+        images = images.cpu()
+        found = self.detector.detect(images)
+        return self._observe(
+            as_pictures(images), found.points, found.detected, None, self.encoder.encode(images, found.points)
+        )
+
+    def look_rendered(self, rendered: Rendered, params: FaceParams) -> Observation:
+        """Measures the rendered face model of a request; its pose and landmarks are known, not found.
+
+        Args:
+            rendered: of ``params``.
+            params: complete parameters.
+        """
+        landmarks = rendered.landmarks.detach().cpu()
+        seen = torch.ones(len(landmarks), dtype=torch.bool)
+        pictures = rendered.image.detach().cpu().clamp(0, 1)
+        return self._observe(
+            pictures, landmarks, seen, params.pose_degrees().detach().cpu(), landmarks.new_zeros(len(landmarks), 0)
+        )
+
+    def _observe(
+        self, pictures: Tensor, landmarks: Tensor, detected: Tensor, degrees: Tensor | None, descriptor: Tensor
+    ) -> Observation:
+        pose = self.estimator.fit(landmarks)
+        angles = pose.degrees if degrees is None else degrees.double()
+        measures = measure_face(landmarks, angles[:, 0])
+        light = measure_light(pictures, landmarks)
+        columns = [
+            *angles.unbind(1),
+            measures.mouth_opening,
+            measures.smile_width,
+            measures.corner_height,
+            light.asymmetry,
+            fit_light(pictures, pose, self.model, self.camera)[:, 0],
+        ]
+        values = torch.stack([column.double() for column in columns], dim=1)
+        return Observation(
+            values=torch.where(detected[:, None], values, torch.nan),
+            detected=detected,
+            descriptor=torch.where(detected[:, None], descriptor, torch.nan),
+            landmarks=landmarks,
+            measures=measures,
+            luminance=light.luminance,
+        )

@@ -1,0 +1,152 @@
+"""Where the light comes from, read from a picture: cheek against cheek, and a fit to the posed face's normals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.evaluation.pose import Pose
+from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.face.landmarks import JAW, LEFT_BROW, MIRROR, RIGHT_BROW
+from stylerig_fast.face.lighting import sh_basis
+
+_LUMINANCE = (0.299, 0.587, 0.114)
+# The cheek in the picture's left half: jaw line, mouth corner, wing of the nose, lower lid.
+_RIGHT_CHEEK = (1, 2, 3, 4, 48, 31, 40, 41)
+_LEFT_CHEEK = tuple(MIRROR[i] for i in _RIGHT_CHEEK)
+# Corners on the jaw line move this share of the way to the polygon's middle: the silhouette is dark or background.
+_INSET = 0.25
+# Pictures are measured at this size: a cheek is then a few hundred pixels.
+_SIZE = 128
+# Points of the fit must face the camera at least this squarely, so that none lies behind the nose or the silhouette.
+_FACING = 0.4
+_FLOOR = 1 / 255
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light of a batch of pictures.
+
+    Attributes:
+        asymmetry: ``(B,)`` natural logarithm of the luminance of the cheek in the picture's right half over that of
+            the other; positive when light comes from the picture's right.
+        luminance: ``(B,)`` mean luminance inside jaw line and brows, 0 to 1.
+    """
+
+    asymmetry: Tensor
+    luminance: Tensor
+
+
+def as_pictures(images: Tensor) -> Tensor:
+    """uint8 ``(B, H, W, 3)`` to float ``(B, 3, H, W)`` in [0, 1]."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"images must be uint8 (B, H, W, 3), got {images.dtype} {tuple(images.shape)}")
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
+def measure_light(pictures: Tensor, landmarks: Tensor) -> Light:
+    """Light asymmetry and brightness of faces.
+
+    Args:
+        pictures: ``(B, 3, H, H)`` RGB in [0, 1]: portraits or rendered face models.
+        landmarks: ``(B, 68, 2)`` in image widths.
+
+    Raises:
+        ValueError: wrong shapes.
+    """
+    _check(pictures, landmarks)
+    small = _small(pictures)
+    points = landmarks.to(small).double()
+    right = _mean_inside(small, _cheek(points, _RIGHT_CHEEK)).clamp_min(_FLOOR)
+    left = _mean_inside(small, _cheek(points, _LEFT_CHEEK)).clamp_min(_FLOOR)
+    face = points[:, [*JAW, *reversed(LEFT_BROW), *reversed(RIGHT_BROW)]]
+    return Light(asymmetry=(left / right).log(), luminance=_mean_inside(small, face))
+
+
+def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | None = None) -> Tensor:
+    """Direction and strength of the directional light, from the normals of the fitted face model.
+
+    Least squares of luminance over the model's mean albedo against the first two spherical-harmonic bands, at
+    vertices that face the camera. The third band is left out: an albedo that is not the mean's would leak into it.
+
+    Args:
+        pictures: ``(B, 3, H, H)`` RGB in [0, 1].
+        pose: of the same faces, from `PoseEstimator` on this model.
+        model: the face model.
+        camera: the estimator's camera.
+
+    Returns:
+        ``(B, 3)``: the linear band over the constant one, x right, y up, z toward the viewer. Its length grows with
+        the share of light that is directional.
+    """
+    shape = model.mean.double()
+    shape = shape + torch.einsum("bk,kvc->bvc", pose.identity, model.identity.double())
+    shape = shape + torch.einsum("bk,kvc->bvc", pose.expression, model.expression.double())
+    placed = shape @ pose.rotation.mT + pose.translation[:, None]
+    normals = _normals(placed, model.triangles.long())
+    toward = -placed / placed.norm(dim=-1, keepdim=True)
+    facing = (normals * toward).sum(-1) > _FACING
+    grid = (camera or Camera()).project(placed) * 2 - 1
+    inside = (grid.abs() < 1).all(-1)
+    luminance = _luminance(_small(pictures).double())
+    seen = torch.nn.functional.grid_sample(luminance[:, None], grid[:, :, None], align_corners=False)[:, 0, :, 0]
+    weights = torch.tensor(_LUMINANCE, dtype=torch.float64)
+    albedo = (model.albedo_mean.double() @ weights).clamp_min(0.05)
+    design = sh_basis(normals)[..., :4] * albedo[None, :, None]
+    used = (facing & inside).double()[..., None]
+    normal = design.mT @ (design * used)
+    ridge = 1e-4 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(4, dtype=normal.dtype)
+    gamma = torch.linalg.solve(normal + ridge + 1e-9 * torch.eye(4), design.mT @ (seen[..., None] * used))[..., 0]
+    return gamma[:, [3, 1, 2]] / gamma[:, :1].clamp_min(1e-3)
+
+
+def _check(pictures: Tensor, landmarks: Tensor) -> None:
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point():
+        raise ValueError(f"pictures must be float (B, 3, H, H) in [0, 1], got {pictures.dtype} {tuple(pictures.shape)}")
+    if tuple(landmarks.shape) != (len(pictures), 68, 2):
+        raise ValueError(f"landmarks must be ({len(pictures)}, 68, 2), got {tuple(landmarks.shape)}")
+
+
+def _small(pictures: Tensor) -> Tensor:
+    if pictures.shape[-1] <= _SIZE or not len(pictures):
+        return pictures
+    return torch.nn.functional.interpolate(pictures, size=(_SIZE, _SIZE), mode="area")
+
+
+def _luminance(pictures: Tensor) -> Tensor:
+    return torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMINANCE))
+
+
+def _cheek(points: Tensor, corners: tuple[int, ...]) -> Tensor:
+    """``(B, N, 2)`` corners of a cheek's polygon, drawn in from the jaw line."""
+    polygon = points[:, list(corners)]
+    middle = polygon.mean(1, keepdim=True)
+    on_jaw = torch.tensor([corner in JAW for corner in corners])[:, None]
+    return torch.where(on_jaw, torch.lerp(polygon, middle, _INSET), polygon)
+
+
+def _mean_inside(pictures: Tensor, polygon: Tensor) -> Tensor:
+    """Mean luminance ``(B,)`` over the pixels whose centre lies in the polygon ``(B, N, 2)``; 0 when none does."""
+    size = pictures.shape[-1]
+    centres = (torch.arange(size, dtype=polygon.dtype) + 0.5) / size
+    x, y = centres[None, None, :], centres[None, :, None]
+    inside = torch.zeros(len(pictures), size, size, dtype=torch.bool)
+    # Even-odd rule: count the edges that a ray to the right crosses.
+    for start, end in zip(polygon.unbind(1), polygon.roll(-1, dims=1).unbind(1), strict=True):
+        (x0, y0), (x1, y1) = ((point[:, None, None, 0], point[:, None, None, 1]) for point in (start, end))
+        slope = (x1 - x0) / torch.where(y1 == y0, torch.ones_like(y0), y1 - y0)
+        inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * slope)
+    weights = inside.to(pictures.dtype)
+    return (_luminance(pictures) * weights).sum((1, 2)) / weights.sum((1, 2)).clamp_min(1)
+
+
+def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Area-weighted unit normals ``(B, V, 3)``."""
+    a, b, c = (vertices[:, triangles[:, i]] for i in range(3))
+    face = torch.linalg.cross(b - a, c - a)
+    normals = torch.zeros_like(vertices)
+    for i in range(3):
+        normals.index_add_(1, triangles[:, i], face)
+    return normals / normals.norm(dim=-1, keepdim=True).clamp_min(1e-12)
