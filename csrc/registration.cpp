@@ -38,7 +38,9 @@ STABLE_TORCH_LIBRARY(stylerig, m) {
       "Tensor triangle_ids, Tensor target, Tensor offsets, Tensor corners, float focal, bool with_image, "
       "bool with_grad) -> (Tensor loss, Tensor image, Tensor v_vertices, Tensor v_albedo, Tensor v_normals, "
       "Tensor v_illumination)");
+  // Scales saved gradients. It does not read the four inputs: they are there so that autograd sees what the gradients
+  // depend on, and differentiating them again raises instead of leaving terms out.
   m.def(
       "masked_photometric_bwd(Tensor v_loss, Tensor v_vertices, Tensor v_albedo, Tensor v_normals, "
-      "Tensor v_illumination) -> (Tensor v_vertices, Tensor v_albedo, Tensor v_normals, Tensor v_illumination)");
+      "Tensor v_illumination, Tensor vertices, Tensor albedo, Tensor normals, Tensor illumination) -> (Tensor v_vertices, Tensor v_albedo, Tensor v_normals, Tensor v_illumination)");
 }

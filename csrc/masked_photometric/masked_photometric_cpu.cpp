@@ -320,10 +320,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> forward(const Tensor&
   return {loss, image, v_vertices, v_albedo, v_normals, v_illumination};
 }
 
-// scale: gradient of the caller's loss with respect to this picture's. Values of the picture are multiplied by it.
+// Multiplies the gradients of each picture's loss by that of the caller's loss with respect to it.
 std::tuple<Tensor, Tensor, Tensor, Tensor> backward(const Tensor& v_loss, const Tensor& v_vertices,
                                                     const Tensor& v_albedo, const Tensor& v_normals,
-                                                    const Tensor& v_illumination) {
+                                                    const Tensor& v_illumination, const Tensor& /*vertices*/,
+                                                    const Tensor& /*albedo*/, const Tensor& /*normals*/,
+                                                    const Tensor& /*illumination*/) {
   const int64_t batch = v_loss.size(0);
   const Tensor* inputs[4] = {&v_vertices, &v_albedo, &v_normals, &v_illumination};
   Tensor outputs[4];

@@ -149,11 +149,11 @@ def _register_masked_photometric() -> None:
 
     @torch.library.register_fake("stylerig::masked_photometric_bwd")
     def _(v_loss: Tensor, *saved: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.empty_like(value) for value in saved)
+        return tuple(torch.empty_like(value) for value in saved[:4])
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.with_grad = inputs[-1]
-        ctx.save_for_backward(*output[2:])
+        ctx.save_for_backward(*output[2:], *inputs[:4])
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)  # zeros as large as every output would cost more than the kernel
 

@@ -14,7 +14,7 @@ def pixel_rays(height: int, width: int, focal: float, like: Tensor) -> tuple[Ten
     columns = torch.arange(width, device=like.device, dtype=like.dtype)
     rows = torch.arange(height, device=like.device, dtype=like.dtype)
     x = ((columns + 0.5) / width - 0.5) / focal
-    y = (0.5 * height / width - (rows + 0.5) / width) / focal
+    y = (0.5 * height / max(width, 1) - (rows + 0.5) / width) / focal
     return x, y
 
 

@@ -21,7 +21,7 @@ def pixel_boxes(
     in_front = depth > near
     scale = focal / torch.where(in_front, depth, torch.ones_like(depth))
     columns = (corners[..., 0] * scale + 0.5) * width
-    rows = (0.5 * height / width - corners[..., 1] * scale) * width
+    rows = (0.5 * height / max(width, 1) - corners[..., 1] * scale) * width
     crossing = in_front.any(-1) & ~in_front.all(-1)
     visible = in_front.any(-1) & torch.isfinite(corners).all(-1).all(-1)
     box = []
