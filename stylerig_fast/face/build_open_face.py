@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from stylerig_fast.errors import StyleRigError
+from stylerig_fast.evaluation.landmarks import LandmarkDetector
 from stylerig_fast.face.building import albedo, landmarks
 from stylerig_fast.face.building.anny_source import load_head_source
 from stylerig_fast.face.building.mesh import build_mesh
@@ -60,9 +61,6 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 
 
 def _dlib_detector() -> landmarks.Detect:
-    # The builder is an application that stands above the package it lies in: it alone looks upward.
-    from stylerig_fast.evaluation.landmarks import LandmarkDetector
-
     detector = LandmarkDetector()
 
     def detect(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,11 +21,11 @@ PUPIL = (0.08, 0.06, 0.06)
 
 # The subject's left brow on the average face, from the nose outward: (x, y, half thickness) in decimetres.
 BROW_LINE = (
-    (0.095, 0.262, 0.030),
-    (0.19, 0.292, 0.034),
-    (0.30, 0.302, 0.030),
-    (0.40, 0.28, 0.024),
-    (0.47, 0.235, 0.016),
+    (0.125, 0.245, 0.030),
+    (0.22, 0.278, 0.034),
+    (0.33, 0.288, 0.030),
+    (0.43, 0.265, 0.024),
+    (0.52, 0.215, 0.016),
 )
 # Radii about the eye's axis.
 IRIS_RADIUS = 0.062
@@ -45,8 +45,14 @@ def paint_mean(points: np.ndarray, mesh: FaceMesh) -> tuple[np.ndarray, dict[str
     weights = regions(points, mesh)
     colour = np.tile(np.array(SKIN), (len(points), 1))
     layers = (
-        ("lips", LIPS, 0.9), ("brows", BROW, 0.8), ("lashes", LASHES, 0.7), ("inside", INSIDE, 1.0), ("eye", SCLERA, 1.0), ("iris", IRIS, 1.0), ("pupil", PUPIL, 1.0),
-    )  # fmt: skip
+        ("lips", LIPS, 0.9),
+        ("brows", BROW, 0.8),
+        ("lashes", LASHES, 0.7),
+        ("inside", INSIDE, 1.0),
+        ("eye", SCLERA, 1.0),
+        ("iris", IRIS, 1.0),
+        ("pupil", PUPIL, 1.0),
+    )
     for name, value, strength in layers:
         cover = weights[name][:, None] * strength
         colour = colour * (1 - cover) + np.array(value) * cover
@@ -148,9 +154,17 @@ def smooth_basis(points: np.ndarray, mesh: FaceMesh, weights: dict[str, np.ndarr
     bright = count - 2 * hues - 2 * len(own)
     functions = smooth_functions(points, mesh, max(bright, hues))
     axes = np.array(AXES)
-    basis = [0.13 / (1 + k / 3) * functions[k][:, None] * axes[0] for k in range(bright)]
-    basis += [0.10 * region[:, None] * axes[0] for region in own]
-    basis += [0.05 * region[:, None] * axes[1] for region in own]
-    for axis, spread in ((1, 0.045), (2, 0.035)):
-        basis += [spread / (1 + k / 2) * functions[k][:, None] * axes[axis] for k in range(hues)]
+    basis = [spread * functions[k][:, None] * axes[0] for k, spread in enumerate(_spreads(bright, 0.12, 0.05))]
+    basis += [0.06 * region[:, None] * axes[0] for region in own]
+    basis += [0.03 * region[:, None] * axes[1] for region in own]
+    for axis, first in ((1, 0.04), (2, 0.03)):
+        spreads = _spreads(hues, first, 0.4 * first)
+        basis += [spread * functions[k][:, None] * axes[axis] for k, spread in enumerate(spreads)]
     return np.stack(basis)
+
+
+def _spreads(count: int, first: float, second: float) -> np.ndarray:
+    """Standard deviations that fall off with frequency: the overall colour varies most."""
+    spreads = second / (1 + np.arange(count) / 8)
+    spreads[:1] = first
+    return spreads

@@ -18,7 +18,7 @@ from torch import Tensor
 from stylerig_fast.face.building import preview
 from stylerig_fast.face.building.albedo import vertex_normals
 from stylerig_fast.face.building.mesh import FaceMesh
-from stylerig_fast.face.camera import Camera
+from stylerig_fast.face.camera import FFHQ_FOCAL, Camera
 from stylerig_fast.face.landmarks import INNER_MOUTH, JAW, LEFT_EYE, MIRROR, RIGHT_EYE
 from stylerig_fast.face.model import FaceModel
 
@@ -29,8 +29,12 @@ FOCUS = (0.0, -0.1, 0.5)
 STEPS = 10
 # Landmarks between a lip's or lid's skin and its inside: the contour that shows in a picture.
 UPPER_LIP, LOWER_LIP = (61, 62, 63), (65, 66, 67)
-# The jaw line ends in front of the ear; farther back lies the neck.
-JAW_FRONT = 0.1
+# Depth (dm) of the jaw line from the ear to the chin. In a frontal view the sides of the head are seen edge-on: many
+# depths project to one place, so depth counts a little beside the picture.
+JAW_DEPTH = (0.12, 0.20, 0.29, 0.37, 0.45, 0.54, 0.64, 0.74, 0.79)
+DEPTH_SHARE = 0.05
+# Image widths per decimetre at the renders' distance.
+SCALE = FFHQ_FOCAL / preview.DISTANCE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +79,8 @@ def place_landmarks(
         near = allowed[i].copy()
         near[list(taken)] = False
         cost = _cost(renders, views, i, j, np.flatnonzero(near), mirror)
+        if i in JAW:
+            cost += 2 * (DEPTH_SHARE * SCALE * (mean[near, 2] - JAW_DEPTH[i])) ** 2
         vertex = int(np.flatnonzero(near)[cost.argmin()])
         taken |= {vertex, int(mirror[vertex])}
         landmarks[i], landmarks[j] = vertex, mirror[vertex]
@@ -117,7 +123,7 @@ def candidates(model: FaceModel, mesh: FaceMesh, weights: dict[str, np.ndarray])
     lip_rim = _rim(mesh.weights["mouth_inside"]) & (points[:, 2] > 0.7)
     for i in range(68):
         if i in JAW:
-            allowed[i] = skin & (facing > 0.15) & (points[:, 2] > JAW_FRONT) & (jaw_open >= 0)
+            allowed[i] = skin & (facing > 0.02) & (points[:, 2] > JAW_DEPTH[0] - 0.1)
         elif i in RIGHT_EYE or i in LEFT_EYE:
             allowed[i] = lid_rim & (points[:, 0] < 0 if i in RIGHT_EYE else points[:, 0] > 0)
         elif i in INNER_MOUTH:

@@ -13,6 +13,9 @@ import numpy as np
 from stylerig_fast.face.building.anny_source import HeadSource
 from stylerig_fast.face.building.mesh import ORIGIN, FaceMesh
 
+# How far the source's units go at 1, judged on renders: a blink ends where the lids meet, a smile stays a smile.
+UNIT_SCALE = {"eyeBlink": 0.64, "eyeWide": 0.8, "mouthSmile": 0.75, "mouthPress": 0.75}
+
 
 @dataclass(frozen=True)
 class ShapeSpace:
@@ -134,18 +137,15 @@ def _top_singular(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def facial_units(source: HeadSource, mesh: FaceMesh) -> tuple[tuple[str, ...], np.ndarray]:
-    """The 52 facial actions, with left and right made each other's exact mirror image."""
+    """The 52 facial actions from 0 to 1, with left and right made each other's exact mirror image."""
     names, units = source.actions(mesh.source_vertices)
     units = mesh.shape(units)
     mirrored = flip(units, mesh.mirror)
     even = np.empty_like(units)
     for k, name in enumerate(names):
-        other = name
-        if name.endswith("Left"):
-            other = name[: -len("Left")] + "Right"
-        elif name.endswith("Right"):
-            other = name[: -len("Right")] + "Left"
-        even[k] = (units[k] + mirrored[names.index(other)]) / 2
+        other = name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left")
+        stem = name.removesuffix("Left").removesuffix("Right")
+        even[k] = (units[k] + mirrored[names.index(other)]) / 2 * UNIT_SCALE.get(stem, 1.0)
     return names, even
 
 

@@ -1,0 +1,1 @@
+"""Readers of published 3D morphable models, one file per format."""
