@@ -148,6 +148,9 @@ def _turns(measured: Measured, kind: str) -> dict[str, Figure]:
     if edits:
         got = _change(edits, measured, kind)
         figures[f"{kind}.gain"] = slope(_asked(edits, len(got)), got)
+        second = _change(edits, measured, f"mesh_{kind}")
+        if bool(torch.isfinite(second).any()):
+            figures[f"{kind}.gain_by_mesh"] = slope(_asked(edits, len(second)), second)
     return figures
 
 

@@ -24,6 +24,15 @@ class Portraits:
     landmarks: torch.Tensor  # (N, 68, 2) image widths
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small matrices are slower on several threads, and much slower on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def read_landmarks(path: Path) -> torch.Tensor:
     """Landmarks ``(N, 68, 2)`` in image widths of the faces that dlib found in a shard."""
     pq = pytest.importorskip("pyarrow.parquet")

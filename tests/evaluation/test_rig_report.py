@@ -7,7 +7,7 @@ import torch
 
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.evaluation.edits import Edited, Measured, Request, choose_people, measure_edits, standard_requests
-from stylerig_fast.evaluation.judge import MEASURED, Judge, Observation
+from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Judge, Observation
 from stylerig_fast.evaluation.measures import FaceMeasures
 from stylerig_fast.evaluation.report import Report
 from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
@@ -53,6 +53,8 @@ def answers(gain, stray=0.0, undetected=()):
         if request.kind == "light":
             model[:, MEASURED.index("fitted_light")] += size
             picture[:, MEASURED.index("fitted_light")] += gain * size
+        if request.kind in ("yaw", "pitch"):
+            picture[:, MEASURED.index(f"mesh_{request.kind}")] += 0.9 * gain * size
         if request.kind == "yaw":
             picture[:, MEASURED.index("pitch")] += stray * size
         picture[list(undetected)] = torch.nan
@@ -75,6 +77,7 @@ def test_gains_errors_and_drifts_are_those_put_in():
                  "light.gain_fitted", "smile.smile_width_gain"):  # fmt: skip
         assert figures[name].value == pytest.approx(0.8), name
     assert figures["yaw.error_20"].value == pytest.approx(4.0)
+    assert figures["pitch.gain_by_mesh"].value == pytest.approx(0.72)
     assert figures["transfer.yaw_error"].value == pytest.approx(1.5)
     assert figures["transfer.pitch_error"].value == pytest.approx(2.0)
     assert figures["transfer.yaw_error_without_edit"].value == pytest.approx(8.0, abs=0.3)
@@ -84,7 +87,7 @@ def test_gains_errors_and_drifts_are_those_put_in():
     assert figures["identity.yaw_15"].value == pytest.approx(0.3, abs=1e-6)
     assert figures["identity.light"].value == pytest.approx(0.2, abs=1e-6)
     # A tenth of the yaw in degrees of pitch, each by its spread over portraits.
-    assert figures["drift.yaw_to_pitch"].value == pytest.approx(0.1 * 12.1 / 7.6, rel=1e-6)
+    assert figures["drift.yaw_to_pitch"].value == pytest.approx(0.1 * SPREAD["yaw"] / SPREAD["pitch"], rel=1e-6)
     assert figures["drift.yaw_to_light"].value == pytest.approx(0, abs=1e-9)
     assert figures["detected.share"].value == 1
 
