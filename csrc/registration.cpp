@@ -42,5 +42,6 @@ STABLE_TORCH_LIBRARY(stylerig, m) {
   // depend on, and differentiating them again raises instead of leaving terms out.
   m.def(
       "masked_photometric_bwd(Tensor v_loss, Tensor v_vertices, Tensor v_albedo, Tensor v_normals, "
-      "Tensor v_illumination, Tensor vertices, Tensor albedo, Tensor normals, Tensor illumination) -> (Tensor v_vertices, Tensor v_albedo, Tensor v_normals, Tensor v_illumination)");
+      "Tensor v_illumination, Tensor vertices, Tensor albedo, Tensor normals, Tensor illumination) -> (Tensor "
+      "v_vertices, Tensor v_albedo, Tensor v_normals, Tensor v_illumination)");
 }

@@ -10,8 +10,9 @@
 namespace stylerig {
 namespace {
 
-// From this many pixels in a row of a bounding box on, the row is worth a vector loop.
-constexpr int kWide = 12;
+constexpr int kLanes = 8;        // pixels of a row that are looked at together
+constexpr int kTriangles = 128;  // triangles whose boxes are found together
+constexpr int kOdd = -2;
 
 // What all bands of a picture share.
 template <typename T>
@@ -21,7 +22,7 @@ struct Picture {
   const T* rows;             // [V]
   const int32_t* triangles;  // [T, 3]
   int64_t num_triangles;
-  const T* ray_x;  // [W]
+  const T* ray_x;  // [W + kLanes]
   const T* ray_y;  // [H]
   Camera<T> camera;
   T near;
@@ -41,30 +42,53 @@ STYLERIG_HD void project(const T* STYLERIG_RESTRICT vertices,  // [V, 3]
   }
 }
 
+// Depths at kLanes neighbouring pixels of a row, negative where the triangle is not hit: one vector operation each.
+template <typename T>
+STYLERIG_HD void hit_row(const Corners<T>& corners, const T* STYLERIG_RESTRICT ray_x, T ray_y, T near,
+                         T* STYLERIG_RESTRICT depths) {
+  const Corners<T> c = corners;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    depths[lane] = hit_depth(c, edge_functions(c, ray_x[lane], ray_y), near);
+  }
+}
+
 template <typename T>
 STYLERIG_HD void fill(const Corners<T>& c, const Box& box, const Picture<T>& p, int32_t id) {
+  alignas(64) T found[kLanes];
   for (int row = box.y0; row <= box.y1; ++row) {
-    T* STYLERIG_RESTRICT depths = p.depths + static_cast<int64_t>(row) * p.camera.width;
-    int32_t* STYLERIG_RESTRICT ids = p.ids + static_cast<int64_t>(row) * p.camera.width;
-    const T* STYLERIG_RESTRICT ray_x = p.ray_x;
-    const T y = p.ray_y[row], near = p.near;
-    if (box.x1 - box.x0 < kWide) {
+    T* depths = p.depths + static_cast<int64_t>(row) * p.camera.width;
+    int32_t* ids = p.ids + static_cast<int64_t>(row) * p.camera.width;
+    for (int first = box.x0; first <= box.x1; first += kLanes) {
+      hit_row(c, p.ray_x + first, p.ray_y[row], p.near, found);
+      const int count = smaller(kLanes, box.x1 - first + 1);
 #pragma GCC novector
-      for (int column = box.x0; column <= box.x1; ++column) {
-        const T depth = hit_depth(c, edge_functions(c, ray_x[column], y), near);
-        if (depth > 0 && depth < depths[column]) {
-          depths[column] = depth;
-          ids[column] = id;
+      for (int lane = 0; lane < count; ++lane) {
+        if (found[lane] > 0 && found[lane] < depths[first + lane]) {
+          depths[first + lane] = found[lane];
+          ids[first + lane] = id;
         }
       }
-    } else {
-      for (int column = box.x0; column <= box.x1; ++column) {
-        const T depth = hit_depth(c, edge_functions(c, ray_x[column], y), near);
-        const bool closer = (depth > 0) & (depth < depths[column]);
-        depths[column] = closer ? depth : depths[column];
-        ids[column] = closer ? id : ids[column];
-      }
     }
+  }
+}
+
+// The bounding boxes of up to kTriangles triangles. Those that need a closer look (a corner that is not beyond the near
+// plane, or not a number) get x1 = kOdd.
+template <typename T>
+STYLERIG_HD void find_boxes(const Picture<T>& p, int64_t first, int count, Box* STYLERIG_RESTRICT boxes) {
+  const T *STYLERIG_RESTRICT columns = p.columns, *STYLERIG_RESTRICT rows = p.rows;
+  const int32_t* STYLERIG_RESTRICT triangles = p.triangles + 3 * first;
+  const int width = p.camera.width, height = p.camera.height;
+  for (int t = 0; t < count; ++t) {
+    const int32_t i0 = triangles[3 * t], i1 = triangles[3 * t + 1], i2 = triangles[3 * t + 2];
+    const T x0 = columns[i0], x1 = columns[i1], x2 = columns[i2];
+    const T y0 = rows[i0], y1 = rows[i1], y2 = rows[i2];
+    const T all = x0 + x1 + x2 + y0 + y1 + y2;
+    Box box;
+    pixel_range(smaller(x0, smaller(x1, x2)), larger(x0, larger(x1, x2)), width, box.x0, box.x1);
+    pixel_range(smaller(y0, smaller(y1, y2)), larger(y0, larger(y1, y2)), height, box.y0, box.y1);
+    box.x1 = all == all ? box.x1 : kOdd;
+    boxes[t] = box;
   }
 }
 
@@ -76,24 +100,21 @@ STYLERIG_HD void draw(const Picture<T>& p, int first_row, int last_row) {
     p.ids[i] = -1;
   }
   Corners<T> c;
-  Box box;
-  for (int64_t t = 0; t < p.num_triangles; ++t) {
-    const int32_t i0 = p.triangles[3 * t], i1 = p.triangles[3 * t + 1], i2 = p.triangles[3 * t + 2];
-    const T x0 = p.columns[i0], x1 = p.columns[i1], x2 = p.columns[i2];
-    const T y0 = p.rows[i0], y1 = p.rows[i1], y2 = p.rows[i2];
-    const T both = x0 + x1 + x2 + y0 + y1 + y2;
-    if (both == both) {
-      pixel_range(smaller(y0, smaller(y1, y2)), larger(y0, larger(y1, y2)), p.camera.height, box.y0, box.y1);
-      pixel_range(smaller(x0, smaller(x1, x2)), larger(x0, larger(x1, x2)), width, box.x0, box.x1);
-      if ((box.x1 < box.x0) | (box.y1 < box.y0) | (box.y1 < first_row) | (box.y0 > last_row)) continue;
-      c.load(p.vertices, i0, i1, i2);
-    } else {  // some corner is not beyond the near plane, or not a number
-      c.load(p.vertices, i0, i1, i2);
-      box = clipped_box(c, p.camera, p.near);
+  Box boxes[kTriangles];
+  for (int64_t first = 0; first < p.num_triangles; first += kTriangles) {
+    const int count = static_cast<int>(smaller<int64_t>(kTriangles, p.num_triangles - first));
+    find_boxes(p, first, count, boxes);
+    for (int t = 0; t < count; ++t) {
+      Box box = boxes[t];
+      const bool odd = box.x1 == kOdd;
+      if (!odd && ((box.x1 < box.x0) | (box.y1 < box.y0) | (box.y1 < first_row) | (box.y0 > last_row))) continue;
+      const int32_t* index = p.triangles + 3 * (first + t);
+      c.load(p.vertices, index[0], index[1], index[2]);
+      if (odd) box = clipped_box(c, p.camera, p.near);
+      box.y0 = larger(box.y0, first_row);
+      box.y1 = smaller(box.y1, last_row);
+      fill(c, box, p, static_cast<int32_t>(first + t));
     }
-    box.y0 = larger(box.y0, first_row);
-    box.y1 = smaller(box.y1, last_row);
-    fill(c, box, p, static_cast<int32_t>(t));
   }
   for (int64_t i = static_cast<int64_t>(first_row) * width; i < static_cast<int64_t>(last_row + 1) * width; ++i) {
     p.depths[i] = p.ids[i] < 0 ? T(0) : p.depths[i];
@@ -118,9 +139,9 @@ void rasterize_batch(const T* vertices,         // [B, V, 3]
                      int64_t batch, int64_t num_vertices, int64_t num_triangles, double focal, int64_t height,
                      int64_t width, double near, int32_t* ids, T* depths) {
   const Camera<T> camera(focal, height, width);
-  std::vector<T> rays(width + height);
-  for (int64_t i = 0; i < width; ++i) rays[i] = camera.ray_x(static_cast<int>(i));
-  for (int64_t i = 0; i < height; ++i) rays[width + i] = camera.ray_y(static_cast<int>(i));
+  std::vector<T> ray_x(width + kLanes), ray_y(height);
+  for (int64_t i = 0; i < width; ++i) ray_x[i] = camera.ray_x(static_cast<int>(i));
+  for (int64_t i = 0; i < height; ++i) ray_y[i] = camera.ray_y(static_cast<int>(i));
   const int64_t count = batch * num_vertices;
   const std::unique_ptr<T[]> positions(new T[2 * count]);
   T *columns = positions.get(), *rows = positions.get() + count;
@@ -137,8 +158,8 @@ void rasterize_batch(const T* vertices,         // [B, V, 3]
                                   rows + b * num_vertices,
                                   triangles,
                                   num_triangles,
-                                  rays.data(),
-                                  rays.data() + width,
+                                  ray_x.data(),
+                                  ray_y.data(),
                                   camera,
                                   static_cast<T>(near),
                                   ids + b * height * width,

@@ -39,47 +39,59 @@ STYLERIG_HD void gather_normals(const Mesh<T>& mesh, const T* STYLERIG_RESTRICT 
   }
 }
 
-// scratch[t] = gradient of the loss with respect to the area vector of triangle t.
+// v_sums[v] = gradient of the loss with respect to the sum of areas at vertex v.
 template <typename T>
-STYLERIG_HD void area_gradients(const Mesh<T>& mesh, const T* STYLERIG_RESTRICT normals,  // [V, 3]
-                                const T* STYLERIG_RESTRICT inverses,                      // [V]
-                                const T* STYLERIG_RESTRICT v_normals,                     // [V, 3]
-                                int64_t begin, int64_t end, T* STYLERIG_RESTRICT scratch) {
+STYLERIG_HD void sum_gradients(const T* STYLERIG_RESTRICT normals,    // [V, 3]
+                               const T* STYLERIG_RESTRICT inverses,   // [V]
+                               const T* STYLERIG_RESTRICT v_normals,  // [V, 3]
+                               int64_t begin, int64_t end, T* STYLERIG_RESTRICT v_sums) {
+  for (int64_t v = begin; v < end; ++v) {
+    store3(v_sums + 3 * v, normalize_bwd(load3(normals + 3 * v), inverses[v], load3(v_normals + 3 * v)));
+  }
+}
+
+// scratch[3 t + k] = gradient of the loss with respect to corner k of triangle t.
+template <typename T>
+STYLERIG_HD void corner_gradients(const Mesh<T>& mesh, const T* STYLERIG_RESTRICT vertices,  // [V, 3]
+                                  const T* STYLERIG_RESTRICT v_sums,                         // [V, 3]
+                                  int64_t begin, int64_t end, T* STYLERIG_RESTRICT scratch) {
   for (int64_t t = begin; t < end; ++t) {
     const Triangle triangle(mesh.triangles, t);
-    Vec3<T> sum = {0, 0, 0};
+    Vec3<T> p[3], v_area = {0, 0, 0};
     for (int k = 0; k < 3; ++k) {
-      const int64_t v = triangle.i[k];
-      sum = sum + normalize_bwd(load3(normals + 3 * v), inverses[v], load3(v_normals + 3 * v));
+      p[k] = load3(vertices + 3 * static_cast<int64_t>(triangle.i[k]));
+      v_area = v_area + load3(v_sums + 3 * static_cast<int64_t>(triangle.i[k]));
     }
-    store3(scratch + 3 * t, sum);
+    store3(scratch + 9 * t, cross(p[1] - p[2], v_area));
+    store3(scratch + 9 * t + 3, cross(p[2] - p[0], v_area));
+    store3(scratch + 9 * t + 6, cross(p[0] - p[1], v_area));
   }
 }
 
 template <typename T>
-STYLERIG_HD void gather_gradients(const Mesh<T>& mesh, const T* STYLERIG_RESTRICT vertices,  // [V, 3]
-                                  const T* STYLERIG_RESTRICT scratch,  // [T, 3] gradients of the areas
+STYLERIG_HD void gather_gradients(const Mesh<T>& mesh, const T* STYLERIG_RESTRICT scratch,        // [3 T, 3]
                                   int64_t begin, int64_t end, T* STYLERIG_RESTRICT v_vertices) {  // [V, 3]
   for (int64_t v = begin; v < end; ++v) {
     Vec3<T> sum = {0, 0, 0};
     for (int32_t c = mesh.offsets[v]; c < mesh.offsets[v + 1]; ++c) {
-      const int64_t t = static_cast<uint32_t>(mesh.corners[c]) / 3;
-      const int k = static_cast<int>(mesh.corners[c] - 3 * t);
-      sum = sum + area_vector_bwd(vertices, Triangle(mesh.triangles, t), k, load3(scratch + 3 * t));
+      sum = sum + load3(scratch + 3 * static_cast<int64_t>(mesh.corners[c]));
     }
     store3(v_vertices + 3 * v, sum);
   }
 }
 
-// Runs `per_triangle(b, begin, end, scratch)` and then `per_vertex` likewise, for every picture b: whole pictures per
-// thread if there are enough of them, else threads share one.
-template <typename T, typename PerTriangle, typename PerVertex>
-void two_phases(int64_t batch, const Mesh<T>& mesh, const PerTriangle& per_triangle, const PerVertex& per_vertex) {
-  const auto new_scratch = [&] { return std::unique_ptr<T[]>(new T[3 * mesh.num_triangles]); };
+// Runs for every picture b: `before(b, begin, end)` over vertices, `per_triangle(b, begin, end, scratch)` and
+// `per_vertex(b, begin, end, scratch)`, each after the other. Whole pictures per thread if there are enough of them,
+// else threads share one. `values`: numbers per triangle in the scratch memory.
+template <typename T, typename Before, typename PerTriangle, typename PerVertex>
+void run_phases(int64_t batch, const Mesh<T>& mesh, int64_t values, const Before& before,
+                const PerTriangle& per_triangle, const PerVertex& per_vertex) {
+  const auto new_scratch = [&] { return std::unique_ptr<T[]>(new T[values * mesh.num_triangles]); };
   if (batch >= threads()) {
     parallel(batch, 1, [&](int64_t begin, int64_t end) {
       const auto scratch = new_scratch();
       for (int64_t b = begin; b < end; ++b) {
+        before(b, 0, mesh.num_vertices);
         per_triangle(b, 0, mesh.num_triangles, scratch.get());
         per_vertex(b, 0, mesh.num_vertices, scratch.get());
       }
@@ -88,6 +100,7 @@ void two_phases(int64_t batch, const Mesh<T>& mesh, const PerTriangle& per_trian
   }
   const auto scratch = new_scratch();
   for (int64_t b = 0; b < batch; ++b) {
+    parallel(mesh.num_vertices, 2048, [&](int64_t begin, int64_t end) { before(b, begin, end); });
     parallel(mesh.num_triangles, 2048, [&](int64_t begin, int64_t end) { per_triangle(b, begin, end, scratch.get()); });
     parallel(mesh.num_vertices, 1024, [&](int64_t begin, int64_t end) { per_vertex(b, begin, end, scratch.get()); });
   }
@@ -120,8 +133,8 @@ std::tuple<Tensor, Tensor> forward(const Tensor& vertices, const Tensor& triangl
     const Mesh<T> mesh = checked_mesh<T>("vertex_normals", triangles, offsets, corners, count);
     const T* points = vertices.const_data_ptr<T>();
     T *out = normals.mutable_data_ptr<T>(), *out_inverses = inverses.mutable_data_ptr<T>();
-    two_phases(
-        batch, mesh,
+    run_phases(
+        batch, mesh, 3, [](int64_t, int64_t, int64_t) {},
         [&](int64_t b, int64_t begin, int64_t end, T* scratch) {
           areas(mesh, points + 3 * b * count, begin, end, scratch);
         },
@@ -146,14 +159,17 @@ Tensor backward(const Tensor& v_normals, const Tensor& vertices, const Tensor& t
     const T *points = vertices.const_data_ptr<T>(), *units = normals.const_data_ptr<T>();
     const T *lengths = inverses.const_data_ptr<T>(), *v_units = v_normals.const_data_ptr<T>();
     T* out = v_vertices.mutable_data_ptr<T>();
-    two_phases(
-        batch, mesh,
-        [&](int64_t b, int64_t begin, int64_t end, T* scratch) {
-          area_gradients(mesh, units + 3 * b * count, lengths + b * count, v_units + 3 * b * count, begin, end,
-                         scratch);
+    run_phases(
+        batch, mesh, 9,
+        [&](int64_t b, int64_t begin, int64_t end) {  // v_sums lie where the result will
+          sum_gradients(units + 3 * b * count, lengths + b * count, v_units + 3 * b * count, begin, end,
+                        out + 3 * b * count);
         },
         [&](int64_t b, int64_t begin, int64_t end, T* scratch) {
-          gather_gradients(mesh, points + 3 * b * count, scratch, begin, end, out + 3 * b * count);
+          corner_gradients(mesh, points + 3 * b * count, out + 3 * b * count, begin, end, scratch);
+        },
+        [&](int64_t b, int64_t begin, int64_t end, T* scratch) {
+          gather_gradients(mesh, scratch, begin, end, out + 3 * b * count);
         });
   });
   return v_vertices;
