@@ -164,7 +164,7 @@ def measure_edits(
         batch: people rendered at once.
         resolution: of the pictures.
         thumbnails: how many people's pictures to keep for looking at.
-        progress: called with the number of pictures after each is done.
+        progress: called with the number of pictures judged so far, after each batch.
     """
     requests = list(standard_requests() if requests is None else requests)
     before: list[Observation] = []
@@ -172,6 +172,7 @@ def measure_edits(
     pictures: list[list[Observation]] = [[] for _ in range(len(requests) + (sources is not None))]
     models: list[list[Observation]] = [[] for _ in pictures]
     kept: list[Tensor] = []
+    done = 0
     for rows in torch.arange(len(codes)).split(batch):
         w = codes[rows]
         own = engine.params(w)
@@ -184,8 +185,10 @@ def measure_edits(
             image = engine.render(code, output="torch", resolution=resolution).cpu()
             judged.append(judge.look(image))
             row.append(image)
+            nonlocal done
+            done += len(image)
             if progress is not None:
-                progress(len(image))
+                progress(done)
 
         show(w, before)
         rendered.append(judge.look_rendered(engine.render_params(own, size=256), own))

@@ -64,7 +64,7 @@ class Report:
 
         table = Table(title=self.title, title_justify="left")
         for heading in ("figure", "value", "95 % interval", "people", "goal", ""):
-            table.add_column(heading, justify="left" if heading in ("figure", "") else "right")
+            table.add_column(heading, justify="left" if heading in ("figure", "") else "right", no_wrap=True)
         group = None
         for name, figure in self.figures.items():
             if group is not None and name.split(".")[0] != group:

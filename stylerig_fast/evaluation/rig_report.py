@@ -10,7 +10,7 @@ over the size of the edit in standard deviations of what it edits.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -56,8 +56,6 @@ GOALS = {
 }
 # What each kind of edit changes, as measured; pose edits are measured in degrees asked for.
 _EDITED = {"yaw": "yaw", "pitch": "pitch", "jaw": "mouth_opening", "smile": "smile_width", "light": "light"}
-# The openings of a mouth must grow by at least this, in outer-eye distances, to count as following: landmark noise.
-_STEP_NOISE = 0.0
 # Light requests that the rendered model answers with less than this are left out of the share: the person was lit so.
 _LIGHT_STEP = 0.05
 
@@ -86,7 +84,7 @@ def measure_rig(
     judge: Judge | None = None,
     resolution: int = 512,
     thumbnails: int = 0,
-    progress: object = None,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[Report, Measured]:
     """Measures a rig on held-out people whose yaw is within 10 degrees.
 
@@ -99,13 +97,11 @@ def measure_rig(
         judge: looks at the pictures; by default built on the engine's face model and camera.
         resolution: of the pictures.
         thumbnails: how many people's pictures to keep for looking at.
-        progress: called with the number of pictures after each is done.
+        progress: called with the number of pictures judged so far.
 
     Returns:
         The report, and all that was seen.
     """
-    if progress is not None and not callable(progress):
-        raise ValueError("progress must be callable")
     judge = judge or Judge(engine.face_model, engine.camera)
     rows, from_rows = choose_people(portraits, judge.estimator, people, seed=seed)
     source_degrees = judge.estimator.fit(portraits.landmarks[from_rows]).degrees
@@ -180,7 +176,7 @@ def _expression(measured: Measured) -> dict[str, Figure]:
         model, picture = _levels(jaw, "mouth_opening")
         figures["jaw.gain"] = slope(model, picture, centred=True)
         known = torch.isfinite(picture).all(1)
-        figures["jaw.monotone_share"] = share((picture.diff(dim=1) > _STEP_NOISE).all(1)[known])
+        figures["jaw.monotone_share"] = share((picture.diff(dim=1) > 0).all(1)[known])
         figures["jaw.rising_steps_share"] = mean((picture.diff(dim=1) > 0).double()[known])
         figures["jaw.opening_asked"] = mean(model[:, -1] - model[:, 0])
         figures["jaw.opening_change"] = mean(picture[:, -1] - picture[:, 0])
@@ -248,6 +244,7 @@ def _identity(measured: Measured) -> dict[str, Figure]:
 
 def _drifts(measured: Measured) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
+    means: dict[str, Figure] = {}
     kept = [name.removeprefix("drift.").split("_to_") for name in GOALS if name.startswith("drift.")]
     for kind, other in kept:
         edits = [edit for edit in measured.edits if edit.request.kind == kind]
@@ -263,5 +260,5 @@ def _drifts(measured: Measured) -> dict[str, Figure]:
         weight = (size > 0.25 * size.amax()).double()
         figures[f"drift.{kind}_to_{other}"] = ratio((moved * weight).sum(1), (size * weight).sum(1))
         signed = torch.where(known, stray, torch.zeros_like(stray)) * weight
-        figures[f"drift_mean.{kind}_to_{other}"] = ratio(signed.sum(1), (known * weight).sum(1))
-    return figures
+        means[f"drift_mean.{kind}_to_{other}"] = ratio(signed.sum(1), (known * weight).sum(1))
+    return figures | means

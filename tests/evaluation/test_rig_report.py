@@ -178,7 +178,7 @@ def measured_people(judge, gain):
     sources = codes.flip(0), people.params(codes.flip(0)).pose_degrees()
     shown = []
     measured = measure_edits(people, judge, codes, requests, sources, batch=1, thumbnails=1, progress=shown.append)
-    assert sum(shown) == 2 * 8
+    assert shown == list(range(1, 2 * 8 + 1))
     assert measured.thumbnails.shape == (1, 8, 256, 256, 3)
     return rig_figures(measured)
 
