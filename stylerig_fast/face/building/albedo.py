@@ -104,13 +104,14 @@ def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-def smooth(values: np.ndarray, mesh: FaceMesh, rounds: int) -> np.ndarray:
-    """Averages values ``(V, C)`` with their neighbours on the mesh, half and half, ``rounds`` times."""
-    graph = edge_graph(mesh.triangles, len(values))
-    mean = diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph
-    for _ in range(rounds):
-        values = (values + mean @ values) / 2
-    return values
+def vertex_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """A third of the area around each vertex, normalised to sum one."""
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    total = np.zeros(len(points))
+    for k in range(3):
+        np.add.at(total, triangles[:, k], area)
+    return total / total.sum()
 
 
 def edge_graph(triangles: np.ndarray, count: int) -> csr_matrix:

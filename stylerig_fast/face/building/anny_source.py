@@ -26,6 +26,8 @@ REGIONS = ("head", "eye_front.L", "eye_front.R", "eye_cavity.L", "eye_cavity.R",
 # Local changes by prefix: what varies between adult faces. Sideways shifts would make people asymmetric.
 _FACE_PREFIXES = ("cheek", "chin", "ear", "eye", "eyebrows", "forehead", "head", "mouth", "neck", "nose")
 _ASYMMETRIC = ("head-trans-out", "mouth-trans-out", "neck-trans-out", "nose-trans-out")
+# Faces in portraits are broader for their height than MakeHuman's average; a centred prior fits them better.
+_AVERAGE = {"head-scale-horiz-incr": 0.3, "head-scale-vert-incr": -0.12, "chin-height-incr": 0.3}
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class HeadSource:
         return picture[row, column]
 
     def _local_changes(self, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Normal amplitudes, the same on both sides of the face."""
+        """Normally distributed amplitudes, the same on both sides of the face."""
         shared: dict[str, np.ndarray] = {}
         changes = {}
         for label in self.model.local_change_labels:
@@ -120,7 +122,7 @@ class HeadSource:
             if stem.split("-")[0] not in _FACE_PREFIXES or stem.startswith(_ASYMMETRIC):
                 continue
             if stem not in shared:
-                shared[stem] = np.clip(rng.normal(0, 0.22, count), -0.8, 0.8)
+                shared[stem] = np.clip(rng.normal(_AVERAGE.get(stem, 0.0), 0.22, count), -0.8, 0.8)
             changes[label] = shared[stem]
         return changes
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stylerig_fast.face.building.albedo import vertex_area
 from stylerig_fast.face.building.anny_source import HeadSource
 from stylerig_fast.face.building.mesh import ORIGIN, FaceMesh
 
@@ -56,16 +57,6 @@ def symmetrise(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 def flip(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Shapes or offsets ``(..., V, 3)`` as seen in a mirror."""
     return shapes[..., mirror, :] * np.array([-1, 1, 1], shapes.dtype)
-
-
-def vertex_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """A third of the area around each vertex, normalised to sum one."""
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    total = np.zeros(len(points))
-    for k in range(3):
-        np.add.at(total, triangles[:, k], area)
-    return total / total.sum()
 
 
 def face_weight(points: np.ndarray) -> np.ndarray:
