@@ -57,7 +57,7 @@ def render(
     at_pixels = [(field[0][corners] * weights[..., None]).sum(-2).flatten(0, 1)[None] for field in (colours, normals)]
     gamma = light(torch.tensor([direction]), torch.full((1, 3), 0.75), torch.full((1, 3), 0.3))
     picture = shade(at_pixels[0], torch.nn.functional.normalize(at_pixels[1], dim=-1), gamma)
-    picture = torch.where(seen.triangle.flatten()[None, :, None] >= 0, picture, torch.tensor(BACKGROUND))
+    picture = torch.where(seen.triangle.flatten()[None, :, None] >= 0, picture, torch.as_tensor(BACKGROUND))
     picture = picture.view(size, oversample, size, oversample, 3).mean((1, 3)).clamp(0, 1)
     return (picture * 255).round().to(torch.uint8).numpy()
 

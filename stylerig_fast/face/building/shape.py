@@ -14,8 +14,8 @@ from stylerig_fast.face.building.albedo import vertex_area
 from stylerig_fast.face.building.anny_source import HeadSource
 from stylerig_fast.face.building.mesh import ORIGIN, FaceMesh
 
-# How far the source's units go at 1, judged on renders: a blink ends where the lids meet, a smile stays a smile.
-UNIT_SCALE = {"eyeBlink": 0.64, "eyeWide": 0.8, "mouthSmile": 0.75, "mouthPress": 0.75}
+# How far the source's units go at 1, judged on renders: a smile stays a smile.
+UNIT_SCALE = {"eyeWide": 0.8, "mouthSmile": 0.75, "mouthPress": 0.75}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def build_shape(
     mean = samples.mean(0)
     identity = principal_modes(samples - mean, weight, identities)
     names, units = facial_units(source, mesh)
-    mean = mean - lip_gap(mean, mesh, units[names.index("jawOpen")]) * units[names.index("jawOpen")]
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        units[names.index(name)] = meet_lids(units[names.index(name)], mean, mesh)
     extra = residual_expressions(source, mesh, units, identity, weight, residuals, seed + 1)
     return ShapeSpace(
         mean=mean,
@@ -140,18 +141,24 @@ def facial_units(source: HeadSource, mesh: FaceMesh) -> tuple[tuple[str, ...], n
     return names, even
 
 
-def lip_gap(mean: np.ndarray, mesh: FaceMesh, jaw_open: np.ndarray) -> float:
-    """How much ``jawOpen`` the source's rest pose holds: its lips stand slightly apart.
+def meet_lids(blink: np.ndarray, mean: np.ndarray, mesh: FaceMesh) -> np.ndarray:
+    """A blink ``(V, 3)`` that ends where the upper lid meets the lower one; the source's goes beyond.
 
-    Looks at the middle of the mouth, where the lips' surface turns inside.
+    What the upper rim needs to reach the lower one, as a share of what it moves, is fitted by a line along the eye.
     """
-    rim = (np.abs(mean[:, 0]) < 0.02) & (mesh.weights["lips"] > 0.3) & (mesh.weights["mouth_inside"] > 0.1)
-    lower = rim & (jaw_open[:, 1] < -0.2)
-    upper = rim & (jaw_open[:, 1] > -0.05)
-    if not lower.any() or not upper.any():
-        return 0.0
-    gap = mean[upper, 1].min() - mean[lower, 1].max()
-    return float(max(gap, 0.0) / -jaw_open[lower, 1].mean())
+    inside = mesh.weights["lid_inside"]
+    side = -np.sign(blink[:, 1] @ mean[:, 0])
+    rim = (inside > 0.2) & (inside < 0.8) & (np.sign(mean[:, 0]) == side)
+    upper = rim & (blink[:, 1] < 0.3 * blink[rim, 1].min())
+    lower = mean[rim & ~upper & (mean[:, 1] < mean[upper, 1].min())]
+    # The rim's own points: those behind it hang well below a neighbour.
+    near = np.abs(lower[:, 0] - lower[:, :1]) < 0.03
+    lower = lower[np.where(near, lower[:, 1], -np.inf).max(1) - lower[:, 1] < 0.02]
+    lower = lower[np.argsort(lower[:, 0])]
+    gap = mean[upper, 1] - np.interp(mean[upper, 0], lower[:, 0], lower[:, 1])
+    moved = -blink[upper, 1]
+    slope, offset = np.polyfit(mean[upper, 0], gap / moved, 1, w=moved)
+    return blink * np.clip(offset + slope * mean[:, 0], 0.5, 1.1)[:, None]
 
 
 def residual_expressions(
