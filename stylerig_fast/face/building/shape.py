@@ -111,7 +111,7 @@ def principal_modes(offsets: np.ndarray, weight: np.ndarray, count: int) -> np.n
     """The ``count`` largest weighted principal modes ``(count, V, 3)``, each for one standard deviation."""
     flat = offsets.reshape(len(offsets), -1).astype(np.float64)
     root = np.repeat(np.sqrt(weight / weight.sum()), 3)
-    _, _, directions = _top_singular(flat * root, count)
+    directions = _top_directions(flat * root, count)
     scores = (flat * root) @ directions.T
     scores /= np.sqrt((scores**2).mean(0))
     modes = (scores.T @ flat / len(flat)).reshape(count, -1, 3)
@@ -120,12 +120,14 @@ def principal_modes(offsets: np.ndarray, weight: np.ndarray, count: int) -> np.n
     return modes * np.sign(modes.reshape(count, -1)[np.arange(count), largest])[:, None, None]
 
 
-def _top_singular(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leading singular vectors through the smaller Gram matrix."""
+def _top_directions(matrix: np.ndarray, count: int) -> np.ndarray:
+    """Leading right singular vectors ``(count, D)`` of ``(N, D)``, through the smaller Gram matrix."""
+    samples, size = matrix.shape
+    if samples > size:
+        return np.linalg.eigh(matrix.T @ matrix)[1][:, ::-1][:, :count].T
     values, left = np.linalg.eigh(matrix @ matrix.T)
-    values, left = values[::-1][:count], left[:, ::-1][:, :count]
-    strength = np.sqrt(np.maximum(values, 1e-30))
-    return left, strength, (left / strength).T @ matrix
+    strength = np.sqrt(np.maximum(values[::-1][:count], 1e-30))
+    return (left[:, ::-1][:, :count] / strength).T @ matrix
 
 
 def facial_units(source: HeadSource, mesh: FaceMesh) -> tuple[tuple[str, ...], np.ndarray]:
