@@ -2,8 +2,12 @@
 // in stylerig_fast/ops/_autograd.py. Everything is on torch's ABI-stable interface.
 #include <torch/csrc/stable/library.h>
 
+#ifndef STYLERIG_NAMESPACE  // tests register emulated CUDA kernels beside these
+#define STYLERIG_NAMESPACE stylerig
+#endif
+
 // B pictures of H x W pixels, V vertices, T triangles, A, E, C coefficients, L landmarks. `v_x` is the gradient of x.
-STABLE_TORCH_LIBRARY(stylerig, m) {
+STABLE_TORCH_LIBRARY(STYLERIG_NAMESPACE, m) {
   // mean, albedo_mean [V,3]; bases [A,V,3], [E,V,3], [C,V,3]; landmark_vertices [L]; identity [B,A], albedo [B,C],
   // expression [B,E], rotation, translation [B,3] -> vertices, albedo [B,V,3], landmarks [B,L,2], screen [B,V,2] or
   // [0,V,2]

@@ -62,4 +62,21 @@ STYLERIG_HD double minus_product(double a, double b, double c) {
 #endif
 }
 
+// a*b + c*d + e*f, every operation rounded by itself.
+STYLERIG_HD float sum_of_products(float a, float b, float c, float d, float e, float f) {
+#if defined(__CUDA_ARCH__)
+  return __fadd_rn(__fadd_rn(__fmul_rn(a, b), __fmul_rn(c, d)), __fmul_rn(e, f));
+#else
+  return a * b + c * d + e * f;
+#endif
+}
+
+STYLERIG_HD double sum_of_products(double a, double b, double c, double d, double e, double f) {
+#if defined(__CUDA_ARCH__)
+  return __dadd_rn(__dadd_rn(__dmul_rn(a, b), __dmul_rn(c, d)), __dmul_rn(e, f));
+#else
+  return a * b + c * d + e * f;
+#endif
+}
+
 }  // namespace stylerig

@@ -51,7 +51,7 @@ STYLERIG_HD Edges<T> edge_functions(const Corners<T>& c, T ray_x, T ray_y) {
 template <typename T>
 STYLERIG_HD T hit_depth(const Corners<T>& c, const Edges<T>& e, T near) {
   const bool inside = ((e.e0 >= 0) & (e.e1 >= 0) & (e.e2 >= 0)) | ((e.e0 <= 0) & (e.e1 <= 0) & (e.e2 <= 0));
-  const T depth = (e.e0 * c.depth[0] + e.e1 * c.depth[1] + e.e2 * c.depth[2]) / e.volume;
+  const T depth = sum_of_products(e.e0, c.depth[0], e.e1, c.depth[1], e.e2, c.depth[2]) / e.volume;
   return (inside & (e.volume != 0) & (depth > near)) ? depth : T(-1);
 }
 

@@ -8,16 +8,12 @@ namespace stylerig {
 // Sums shorter than this have no direction: the normal and its gradient are 0.
 constexpr double kDegenerateArea = 1e-12;
 
-// The corners of triangle t, unless it names a vertex that is not there.
+// The corners of triangle t.
 struct Triangle {
   int32_t i[3];
   STYLERIG_HD Triangle(const int32_t* STYLERIG_RESTRICT triangles,  // [T, 3]
                        int64_t t)
       : i{triangles[3 * t], triangles[3 * t + 1], triangles[3 * t + 2]} {}
-  STYLERIG_HD bool within(int64_t vertices) const {
-    return static_cast<uint32_t>(i[0]) < vertices && static_cast<uint32_t>(i[1]) < vertices &&
-           static_cast<uint32_t>(i[2]) < vertices;
-  }
 };
 
 // Twice the area of a triangle, along its normal.
@@ -42,10 +38,10 @@ STYLERIG_HD Vec3<T> unit_normal(Vec3<T> sum, T& inverse) {
 template <typename T>
 STYLERIG_HD Vec3<T> area_vector_bwd(const T* STYLERIG_RESTRICT vertices,  // [V, 3]
                                     const Triangle& t, int k, Vec3<T> v_area) {
-  const int next = k == 2 ? 0 : k + 1, previous = k == 0 ? 2 : k - 1;
-  const Vec3<T> a = load3(vertices + 3 * static_cast<int64_t>(t.i[next]));
-  const Vec3<T> b = load3(vertices + 3 * static_cast<int64_t>(t.i[previous]));
-  return cross(a - b, v_area);
+  // Selected rather than indexed: a dynamic index would push the triangle out of the registers.
+  const int64_t next = k == 0 ? t.i[1] : k == 1 ? t.i[2] : t.i[0];
+  const int64_t previous = k == 0 ? t.i[2] : k == 1 ? t.i[0] : t.i[1];
+  return cross(load3(vertices + 3 * next) - load3(vertices + 3 * previous), v_area);
 }
 
 }  // namespace stylerig

@@ -161,16 +161,12 @@ def ninja_file(plan: Plan, output: Path) -> str:
     shared = [*includes, f"-DTORCH_TARGET_VERSION={TORCH_TARGET}"]
     cxx = [*CXX_FLAGS, *shared, *os.environ.get("CXXFLAGS", "").split()]
     nvcc = [*NVCC_FLAGS, *gencode_flags(plan.architectures), *shared]
-    link = ["-shared", f"-L{plan.torch_lib}", "-Wl,-rpath," + str(plan.torch_lib)]
-    # torch is always loaded first; its libraries are named so that their symbols are found, also CUDA's through torch.
-    link += (
-        ["-ltorch", "-ltorch_cpu", "-lc10"]
-        if platform.system() == "Darwin"
-        else ["-Wl,--no-as-needed", "-ltorch", "-ltorch_cpu", "-lc10"]
-    )
-    if plan.nvcc:
-        cuda_lib = Path(plan.nvcc).resolve().parent.parent / "lib64"
-        link += [f"-L{cuda_lib}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+    # torch is always loaded first; its libraries are named so that their symbols are found, CUDA's behind libtorch's.
+    words = [f"-rpath,{plan.torch_lib}"] + ([] if platform.system() == "Darwin" else ["--no-as-needed"])
+    libraries = ["-shared", f"-L{plan.torch_lib}"]
+    # nvcc knows where its runtime library is.
+    libraries += [f"-Xlinker {w}" for w in words] if plan.nvcc else [f"-Wl,{w}" for w in words]
+    libraries += ["-ltorch", "-ltorch_cpu", "-lc10"] + (["-cudart static"] if plan.nvcc else [])
     lines = [
         "ninja_required_version = 1.5",
         "rule cxx",
@@ -182,7 +178,7 @@ def ninja_file(plan: Plan, output: Path) -> str:
         "  depfile = $out.d",
         "  deps = gcc",
         "rule link",
-        f"  command = {plan.cxx} $in {' '.join(link)} {os.environ.get('LDFLAGS', '')} -o $out",
+        f"  command = {plan.nvcc or plan.cxx} $in {' '.join(libraries)} {os.environ.get('LDFLAGS', '')} -o $out",
     ]
     objects = []
     for source in plan.sources:

@@ -1,0 +1,190 @@
+// rasterize on CUDA: one thread per triangle writes (depth, number) to a buffer with an atomic minimum, which does not
+// depend on the order of the writes. A triangle with a large bounding box is drawn by its whole warp.
+#include <tuple>
+
+#include "common/cuda.h"
+#include "rasterize/rasterize.h"
+
+namespace stylerig {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kLargeBox = 48;  // pixels from which on a box is shared by the warp
+constexpr unsigned long long kNothing = ~0ull;
+
+template <typename T>
+struct Scene {
+  const T* vertices;         // [B, V, 3]
+  const int32_t* triangles;  // [T, 3]
+  int64_t batch, num_vertices, num_triangles;
+  Camera<T> camera;
+  T near;
+};
+
+template <typename T>
+__device__ __forceinline__ Box find_box(const Scene<T>& scene, const Corners<T>& c) {
+  if (!(c.depth[0] > scene.near && c.depth[1] > scene.near && c.depth[2] > scene.near)) {
+    return clipped_box(c, scene.camera, scene.near);
+  }
+  const T x0 = scene.camera.column(c.x[0], c.depth[0]), x1 = scene.camera.column(c.x[1], c.depth[1]),
+          x2 = scene.camera.column(c.x[2], c.depth[2]);
+  const T y0 = scene.camera.row(c.y[0], c.depth[0]), y1 = scene.camera.row(c.y[1], c.depth[1]),
+          y2 = scene.camera.row(c.y[2], c.depth[2]);
+  Box box = {0, -1, 0, -1};
+  const T all = x0 + x1 + x2 + y0 + y1 + y2;
+  if (all == all) {
+    pixel_range(smaller(x0, smaller(x1, x2)), larger(x0, larger(x1, x2)), scene.camera.width, box.x0, box.x1);
+    pixel_range(smaller(y0, smaller(y1, y2)), larger(y0, larger(y1, y2)), scene.camera.height, box.y0, box.y1);
+  }
+  return box;
+}
+
+// Positive floats are ordered like their bits: depth above, number below.
+__device__ __forceinline__ void keep_nearest(unsigned long long* pixel, float depth, uint32_t number) {
+  atomicMin(pixel, (static_cast<unsigned long long>(__float_as_uint(depth)) << 32) | number);
+}
+
+// A double takes all the bits: the first pass finds the depth, the second the lowest number there.
+__device__ __forceinline__ void keep_nearest(unsigned long long* pixel, double depth, uint32_t) {
+  atomicMin(pixel, static_cast<unsigned long long>(__double_as_longlong(depth)));
+}
+
+__device__ __forceinline__ void keep_lowest(const unsigned long long* pixel, double depth, uint32_t number,
+                                            uint32_t* lowest) {
+  if (*pixel == static_cast<unsigned long long>(__double_as_longlong(depth))) atomicMin(lowest, number);
+}
+
+// Draws pixels first, first + stride, ... of the box.
+template <typename T, bool kSecondPass>
+__device__ __forceinline__ void draw(const Scene<T>& scene, const Corners<T>& c, const Box& box, int64_t b, int64_t t,
+                                     int first, int stride, unsigned long long* __restrict__ nearest,
+                                     uint32_t* __restrict__ lowest) {
+  const int columns = box.x1 - box.x0 + 1;
+  const int64_t pixels = int64_t(columns) * (box.y1 - box.y0 + 1);
+  for (int64_t i = first; i < pixels; i += stride) {
+    const int row = box.y0 + int(i / columns), column = box.x0 + int(i % columns);
+    const Edges<T> e = edge_functions(c, scene.camera.ray_x(column), scene.camera.ray_y(row));
+    const T depth = hit_depth(c, e, scene.near);
+    if (!(depth > 0)) continue;
+    const int64_t pixel = (b * scene.camera.height + row) * scene.camera.width + column;
+    if constexpr (kSecondPass) {
+      keep_lowest(nearest + pixel, depth, uint32_t(t), lowest + pixel);
+    } else {
+      keep_nearest(nearest + pixel, depth, uint32_t(t));
+    }
+  }
+}
+
+template <typename T, bool kSecondPass>
+__global__ void __launch_bounds__(kThreads)
+    draw_kernel(Scene<T> scene, unsigned long long* __restrict__ nearest, uint32_t* __restrict__ lowest) {
+  const int64_t count = scene.batch * scene.num_triangles;
+  const int lane = threadIdx.x % 32;
+  // Whole warps run the loop together, so that all lanes are there to help with large boxes.
+  for (int64_t base = blockIdx.x * int64_t(kThreads) + threadIdx.x - lane; base < count;
+       base += int64_t(gridDim.x) * kThreads) {
+    const int64_t i = base + lane;
+    Corners<T> c = {};
+    Box box = {0, -1, 0, -1};
+    const int64_t b = i / scene.num_triangles, t = i % scene.num_triangles;
+    if (i < count) {
+      const int32_t* index = scene.triangles + 3 * t;
+      const bool within = uint32_t(index[0]) < scene.num_vertices && uint32_t(index[1]) < scene.num_vertices &&
+                          uint32_t(index[2]) < scene.num_vertices;
+      if (within) {
+        c.load(scene.vertices + 3 * b * scene.num_vertices, index[0], index[1], index[2]);
+        box = find_box(scene, c);
+      }
+    }
+    const bool any = box.x0 <= box.x1 && box.y0 <= box.y1;
+    const bool large = any && int64_t(box.x1 - box.x0 + 1) * (box.y1 - box.y0 + 1) >= kLargeBox;
+    if (any && !large) draw<T, kSecondPass>(scene, c, box, b, t, 0, 1, nearest, lowest);
+    for (unsigned waiting = __ballot_sync(0xffffffffu, large); waiting != 0; waiting &= waiting - 1) {
+      const int owner = __ffs(waiting) - 1;
+      Corners<T> shared;
+      for (int k = 0; k < 3; ++k) {
+        shared.x[k] = __shfl_sync(0xffffffffu, c.x[k], owner);
+        shared.y[k] = __shfl_sync(0xffffffffu, c.y[k], owner);
+        shared.depth[k] = __shfl_sync(0xffffffffu, c.depth[k], owner);
+      }
+      const Box shared_box = {__shfl_sync(0xffffffffu, box.x0, owner), __shfl_sync(0xffffffffu, box.x1, owner),
+                              __shfl_sync(0xffffffffu, box.y0, owner), __shfl_sync(0xffffffffu, box.y1, owner)};
+      const int64_t j = base + owner;
+      draw<T, kSecondPass>(scene, shared, shared_box, j / scene.num_triangles, j % scene.num_triangles, lane, 32,
+                           nearest, lowest);
+    }
+  }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    resolve_kernel(int64_t count, const unsigned long long* __restrict__ nearest, const uint32_t* __restrict__,
+                   int32_t* __restrict__ ids, float* __restrict__ depths) {
+  for (int64_t i = blockIdx.x * int64_t(kThreads) + threadIdx.x; i < count; i += int64_t(gridDim.x) * kThreads) {
+    const unsigned long long found = nearest[i];
+    ids[i] = found == kNothing ? -1 : int32_t(uint32_t(found));
+    depths[i] = found == kNothing ? 0.0f : __uint_as_float(uint32_t(found >> 32));
+  }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    resolve_kernel(int64_t count, const unsigned long long* __restrict__ nearest, const uint32_t* __restrict__ lowest,
+                   int32_t* __restrict__ ids, double* __restrict__ depths) {
+  for (int64_t i = blockIdx.x * int64_t(kThreads) + threadIdx.x; i < count; i += int64_t(gridDim.x) * kThreads) {
+    const unsigned long long found = nearest[i];
+    ids[i] = found == kNothing ? -1 : int32_t(lowest[i]);
+    depths[i] = found == kNothing ? 0.0 : __longlong_as_double(static_cast<long long>(found));
+  }
+}
+
+template <typename T>
+void run(const Scene<T>& scene, const Tensor& vertices, cudaStream_t stream, int32_t* ids, T* depths) {
+  constexpr bool kTwoPasses = sizeof(T) == 8;
+  const int64_t pixels = scene.batch * scene.camera.height * scene.camera.width;
+  const int64_t triangles = scene.batch * scene.num_triangles;
+  Tensor nearest_buffer = empty({pixels}, ScalarType::Long, vertices);
+  Tensor lowest_buffer = empty({kTwoPasses ? pixels : 0}, ScalarType::Int, vertices);
+  auto* nearest = static_cast<unsigned long long*>(nearest_buffer.mutable_data_ptr());
+  auto* lowest = static_cast<uint32_t*>(lowest_buffer.mutable_data_ptr());
+  check_cuda(cudaMemsetAsync(nearest, 0xff, sizeof(*nearest) * pixels, stream), "rasterize");
+  if (triangles > 0) {
+    const unsigned blocks = blocks_for(triangles, kThreads);
+    const auto draw_first = draw_kernel<T, false>;
+    STYLERIG_LAUNCH(draw_first, blocks, kThreads, stream, scene, nearest, lowest);
+    if constexpr (kTwoPasses) {
+      check_cuda(cudaMemsetAsync(lowest, 0xff, sizeof(*lowest) * pixels, stream), "rasterize");
+      const auto draw_second = draw_kernel<T, true>;
+      STYLERIG_LAUNCH(draw_second, blocks, kThreads, stream, scene, nearest, lowest);
+    }
+  }
+  STYLERIG_LAUNCH(resolve_kernel, blocks_for(pixels, kThreads), kThreads, stream, pixels, nearest, lowest, ids, depths);
+  check_launch("rasterize");
+}
+
+std::tuple<Tensor, Tensor> rasterize(const Tensor& vertices, const Tensor& triangles, double focal, int64_t height,
+                                     int64_t width, double near) {
+  const int64_t batch = vertices.size(0), num_vertices = vertices.size(1), num_triangles = triangles.size(0);
+  check("rasterize", "vertices", vertices, {batch, num_vertices, 3});
+  check("rasterize", "triangles", triangles, {num_triangles, 3});
+  const OnDevice on(vertices);
+  Tensor ids = empty({batch, height, width}, ScalarType::Int, vertices);
+  Tensor depths = empty({batch, height, width}, vertices);
+  if (ids.numel() > 0) {
+    dispatch_float("rasterize", vertices, [&](auto type) {
+      using T = decltype(type);
+      const Scene<T> scene = {vertices.const_data_ptr<T>(),
+                              triangles.const_data_ptr<int32_t>(),
+                              batch,
+                              num_vertices,
+                              num_triangles,
+                              Camera<T>(focal, height, width),
+                              static_cast<T>(near)};
+      run(scene, vertices, on.stream(), ids.mutable_data_ptr<int32_t>(), depths.mutable_data_ptr<T>());
+    });
+  }
+  return {ids, depths};
+}
+
+}  // namespace
+}  // namespace stylerig
+
+STYLERIG_CUDA_LIBRARY(m) { m.impl("rasterize", TORCH_BOX(&stylerig::rasterize)); }

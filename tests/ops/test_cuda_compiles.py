@@ -1,0 +1,69 @@
+"""The CUDA sources compile for sm_80 and sm_90 and stay in registers; needs nvcc, but no GPU."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylerig_fast.ops import _recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+NVCC = _recipe.find_nvcc()
+pytestmark = pytest.mark.skipif(NVCC is None, reason="needs nvcc")
+
+# Bytes of stack that a kernel may use. The argument reduction of sine and cosine in double takes 40; nothing else may.
+STACK = {"pose_kernel": 40, "pose_backward_kernel": 40}
+
+
+def resources(report):
+    """Yields (kernel, architecture, stack bytes, spill bytes) from what ``-Xptxas -v`` prints."""
+    demangled = subprocess.run(["c++filt"], input=report, capture_output=True, text=True, check=True).stdout
+    blocks = re.split(r"Compiling entry function ", demangled)[1:]
+    for block in blocks:
+        name = re.search(r"(\w+)(?:<[^(]*>)?\(", block.replace("(anonymous namespace)", ""))
+        architecture = re.search(r"for '(sm_\d+)'", block)
+        used = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", block)
+        assert name, block
+        assert architecture, block
+        assert used, block
+        yield name[1], architecture[1], int(used[1]), int(used[2]) + int(used[3])
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Reports of compiling every CUDA file, by stem."""
+    folder = tmp_path_factory.mktemp("cuda")
+    include = Path(torch.__file__).parent / "include"
+    flags = [*_recipe.NVCC_FLAGS, *_recipe.gencode_flags("8.0;9.0"), "-Xptxas", "-v", "-Werror", "all-warnings"]
+    flags += [f"-I{ROOT}/csrc", "-isystem", str(include), f"-DTORCH_TARGET_VERSION={_recipe.TORCH_TARGET}"]
+
+    def compile_one(source):
+        command = [str(NVCC), *flags, "-c", str(source), "-o", str(folder / f"{source.stem}.o")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return source.stem, done.stdout + done.stderr
+
+    with ThreadPoolExecutor(_recipe.parallel_jobs()) as pool:
+        return dict(pool.map(compile_one, sorted((ROOT / "csrc").glob("*/*_cuda.cu"))))
+
+
+def test_every_op_has_a_cuda_file_and_a_unique_stem():
+    stems = [path.stem for path in (ROOT / "csrc").rglob("*") if path.suffix in (".cpp", ".cu")]
+    assert len(stems) == len(set(stems))
+    for op in ("morphable", "vertex_normals", "rasterize", "masked_photometric"):
+        assert {f"{op}_cpu", f"{op}_cuda"} <= set(stems)
+
+
+def test_nothing_spills_and_nothing_uses_more_stack_than_it_did(compiled):
+    seen = [(stem, *kernel) for stem, report in compiled.items() for kernel in resources(report)]
+    assert {architecture for _, _, architecture, _, _ in seen} == {"sm_80", "sm_90"}
+    assert len({name for _, name, *_ in seen}) >= 12
+    bad = [kernel for kernel in seen if kernel[4] > 0 or kernel[3] > STACK.get(kernel[1], 0)]
+    assert not bad, "kernels that spill or use stack (file, kernel, architecture, stack, spills):\n" + "\n".join(
+        map(str, bad)
+    )
