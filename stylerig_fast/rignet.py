@@ -100,10 +100,6 @@ class RigNet(nn.Module):
         """D ``(B, num_ws, w_dim)``."""
         raise NotImplementedError
 
-    def deviations(self, offset: Tensor) -> Tensor:
-        """An offset d in deviations of the codes, ``(B, …)``: its mean square is what the prior keeps small."""
-        raise NotImplementedError
-
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         save_checkpoint(folder, "rig", asdict(self.config), self.state_dict(), dtype)
 
@@ -143,9 +139,6 @@ class LinearRigNet(RigNet):
         d = torch.einsum("bse,sew->bsw", torch.cat([code, request], dim=-1), self.decoder) + self.bias
         return d * self.w_std
 
-    def deviations(self, offset: Tensor) -> Tensor:
-        return (offset / self.w_std).flatten(1)
-
 
 class SubspaceRigNet(RigNet):
     """``d = V sqrt(lambda) c`` with ``c = A q + U ((P q) * (Q y))``.
@@ -178,9 +171,6 @@ class SubspaceRigNet(RigNet):
         q = (params - own)[:, self.columns] / self.p_std
         c = q @ self.direction + ((q @ self.request_factor) * (self.whitened(w) @ self.code_factor)) @ self.product
         return ((c * self.deviation) @ self.basis).unflatten(1, (self.config.num_ws, self.config.w_dim))
-
-    def deviations(self, offset: Tensor) -> Tensor:
-        return offset.flatten(1) @ self.basis.T / self.deviation
 
 
 FORMS: dict[str, type[RigNet]] = {"linear": LinearRigNet, "subspace": SubspaceRigNet}

@@ -45,7 +45,7 @@ def test_named_expression():
 
 
 def test_unknown_expression_names_near_ones():
-    with pytest.raises(ValueError, match="'jawopen'.*jawOpen"):
+    with pytest.raises(ValueError, match=r"'jawopen'.*jawOpen"):
         people().with_expression(jawopen=1.0)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ class Reach:
 
     Attributes:
         angles: lowest and highest yaw, pitch and roll in degrees.
-        expression: lowest and highest value of the named expression units.
+        expression: lowest and highest value of named expression units; 0 to 1 for those that are not listed.
     """
 
     angles: Mapping[str, tuple[float, float]]
-    expression: tuple[float, float] = (0.0, 1.0)
+    expression: Mapping[str, tuple[float, float]]
 
     def limit(self, request: FaceParams, own: FaceParams, clamp: bool) -> FaceParams:
         """Warns of what ``request`` changes beyond the range; with ``clamp`` also moves it to the range's end.
@@ -55,23 +55,28 @@ class Reach:
             if bool((limited[:, column] != degrees[:, column]).any()):
                 worst = degrees[:, column][(limited[:, column] != degrees[:, column]).nonzero()[0, 0]]
                 beyond.append(f"{name} {float(worst):.1f} degrees (reachable: {low:.0f} to {high:.0f})")
-        result = request if not beyond else dataclasses.replace(request, rotation=degrees_to_axis_angle(limited))
+        result = request if not beyond else request.with_blocks(rotation=degrees_to_axis_angle(limited))
         assert request.expression is not None
         assert own.expression is not None
-        named = torch.tensor([not n.startswith("residual_") for n in request.expression_names], device=degrees.device)
-        low, high = self.expression
-        inside = request.expression.clamp(low, high)
-        outside = named & ((request.expression - own.expression).abs() > 1e-3) & (inside != request.expression)
+        bounds = [self._unit_range(name) for name in request.expression_names]
+        lowest, highest = request.expression.new_tensor(bounds).unbind(1)
+        inside = torch.maximum(torch.minimum(request.expression, highest), lowest)
+        outside = ((request.expression - own.expression).abs() > 1e-3) & (inside != request.expression)
         if bool(outside.any()):
             row, column = outside.nonzero()[0].tolist()
             value, name = float(request.expression[row, column]), request.expression_names[column]
-            beyond.append(f"{name} {value:.2f} (reachable: {low:g} to {high:g})")
-            result = dataclasses.replace(result, expression=torch.where(outside, inside, request.expression))
+            beyond.append(f"{name} {value:.2f} (reachable: {bounds[column][0]:g} to {bounds[column][1]:g})")
+            result = result.with_blocks(expression=torch.where(outside, inside, request.expression))
         if not beyond:
             return request
         action = "clamped" if clamp else "the edit may fall short; pass clamp=True to clamp"
         warnings.warn(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning, stacklevel=3)
         return result if clamp else request
+
+    def _unit_range(self, name: str) -> tuple[float, float]:
+        # Residual components are no units: they have no rest and no full extent.
+        everything = (-math.inf, math.inf) if name.startswith("residual_") else (0.0, 1.0)
+        return self.expression.get(name, everything)
 
     @staticmethod
     def load(path: Path) -> Reach:
@@ -79,8 +84,9 @@ class Reach:
         try:
             values = json.loads(path.read_bytes())
             angles = {name: (float(values["angles"][name][0]), float(values["angles"][name][1])) for name in ANGLES}
-            return Reach(angles, (float(values["expression"][0]), float(values["expression"][1])))
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            units = {name: (float(low), float(high)) for name, (low, high) in values["expression"].items()}
+            return Reach(angles, units)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise CheckpointError(
                 f"{path}: not a table of reachable ranges ({error!r}); train the rig again"
             ) from error

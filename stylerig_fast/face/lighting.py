@@ -56,6 +56,31 @@ def light(direction: Tensor, colour: Tensor, ambient: Tensor) -> Tensor:
     return gamma + constant
 
 
+def turn_light(illumination: Tensor, direction: Tensor, share: float) -> Tensor:
+    """The same light from another direction: same tint, and same mean brightness of the face's visible side.
+
+    Only the linear band turns. The quadratic one stays: of a light that is directional to a fifth it is 1/20 of the
+    constant band, less than what separates two portraits.
+
+    Args:
+        illumination: ``(B, 9, 3)`` gamma.
+        direction: ``(B, 3)`` toward the light, camera space; need not be unit length.
+        share: how much of the light is directional, 0 to 1.
+
+    Returns:
+        ``(B, 9, 3)``.
+    """
+    unit = direction / direction.norm(dim=-1, keepdim=True)
+    # A light that is all directional has 2 / sqrt(3) as much in its linear band as in the constant one.
+    linear = 2 / 3**0.5 * share * unit[:, [1, 2, 0], None] * illumination[:, :1]
+    turned = torch.cat([illumination[:, :1], linear, illumination[:, 4:]], dim=1)
+    # Means of the constant and the z function over normals that face the viewer, weighted by their size in the picture.
+    front = illumination.new_tensor([SH_CONSTANTS[0], SH_CONSTANTS[2] * 2 / 3])
+    before, after = (front @ gamma[:, [0, 2]] for gamma in (illumination, turned))
+    exposure = (before / after.clamp_min(1e-6)).clamp(0.25, 4.0)[:, None]
+    return torch.cat([turned[:, :4] * exposure, turned[:, 4:]], dim=1)
+
+
 def dominant_direction(illumination: Tensor) -> Tensor:
     """Unit direction ``(B, 3)`` of the linear band's luminance: where most light comes from.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ class FaceModel:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> FaceModel:
         """The same model on another device, or with its floating-point fields in another dtype."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):

@@ -47,6 +47,7 @@ from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
 from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
 from stylerig_fast.ops.morphable import Morphed, morphable
+from stylerig_fast.ops.paths import paths
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
 from stylerig_fast.ops.reference.rotation import rotation_matrix
@@ -64,6 +65,7 @@ __all__ = [
     "barycentrics",
     "masked_photometric",
     "morphable",
+    "paths",
     "rasterize",
     "rotation_matrix",
     "vertex_normals",

@@ -23,12 +23,21 @@ def code_statistics(portraits: PortraitSet) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Portraits on the training device: w ``(B, num_ws, 512)``, image in [0, 1], landmarks in image widths."""
+    """Portraits on the training device.
+
+    Attributes:
+        w: ``(B, num_ws, 512)``.
+        image: ``(B, 3, H, W)`` in [0, 1].
+        landmarks: ``(B, 68, 2)`` in image widths.
+        detected: ``(B,)`` 1 or 0.
+        index: ``(B,)`` which portraits these are, on the CPU.
+    """
 
     w: Tensor
     image: Tensor
     landmarks: Tensor
     detected: Tensor
+    index: Tensor
 
 
 def gather(portraits: PortraitSet, index: Tensor, device: str | torch.device) -> Batch:
@@ -37,6 +46,7 @@ def gather(portraits: PortraitSet, index: Tensor, device: str | torch.device) ->
         portraits.images[index].to(device).float() / 255,
         portraits.landmarks[index].to(device),
         portraits.detected[index].to(device).float(),
+        index,
     )
 
 

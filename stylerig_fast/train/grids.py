@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from stylerig_fast.render import render
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.render import render
 
 
 @torch.no_grad()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from stylerig_fast.render import render_loss
 from torch import Tensor
 
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, PAPER_66
 from stylerig_fast.params import FaceParams
+from stylerig_fast.render import render_loss
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class RenderWeights:
     and pixel units that it does not state, so only their ratios carry over.
     """
 
-    photometric: float = 1.0  # weight of the mean squared RGB difference in the mask
+    photometric: float = 2.0  # weight of the mean squared RGB difference in the mask
     landmarks: float = 60.0  # weight of the mean squared landmark distance, image widths
     jaw: float = 0.1  # weight of the 17 jaw-line landmarks, which slide on the silhouette, against the inner ones
 
@@ -28,11 +28,11 @@ class RenderWeights:
 class PriorWeights:
     """Statistical regularisation of what F predicts; each multiplies a mean of squares."""
 
-    identity: float = 1.5e-3  # alpha, standard deviations
-    albedo: float = 2e-3  # beta, standard deviations
-    expression: float = 4e-3  # delta, units
-    negative_expression: float = 4e-2  # part of a named unit below 0 or above 1
-    asymmetric_expression: float = 1e-2  # left unit minus right unit: it absorbs yaw (Yaw leaks into identity)
+    identity: float = 8e-3  # alpha, standard deviations
+    albedo: float = 1e-3  # beta, standard deviations
+    expression: float = 5e-2  # delta, units
+    negative_expression: float = 1.5e-1  # part of a named unit below 0 or above 1
+    asymmetric_expression: float = 1e-1  # left unit minus right unit: it absorbs yaw (Yaw leaks into identity)
     light_colour: float = 1e-3  # difference of gamma between colour channels: skin tone belongs to albedo
     light_shape: float = 1e-3  # bands 1 and 2 of gamma
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from stylerig_fast.face.model_io import load_face_model, open_face_model
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
+from stylerig_fast.face.model_io import load_face_model, open_face_model
+from stylerig_fast.face.rotation import matrix_to_axis_angle
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.train.batches import batches, code_statistics
 from stylerig_fast.train.grids import reconstruction_grid
@@ -30,14 +32,15 @@ class ReconstructorTraining:
     face_model: Path | None = None  # a face model file; the open face model by default
     size: int = 128  # pictures are compared at this many pixels
     limit: int | None = None  # use only so many portraits
-    steps: int = 6000  # optimiser steps
+    steps: int = 8000  # optimiser steps
     batch: int = 32  # portraits per step
     optimiser: Literal["adamw", "adadelta"] = "adamw"  # adadelta is the paper's
     lr: float = 5e-4  # peak learning rate; cosine to zero for adamw, constant for adadelta
     weight_decay: float = 1e-2  # adamw's
-    noise: float = 0.5  # deviation of the noise on the standardised code
+    noise: float = 0.7  # deviation of the noise on the standardised code
     hidden: int = 512  # width of the two hidden layers
     focal: float = FFHQ_FOCAL  # camera, image widths
+    pose: float = 1.0  # weight of the squared distance, radians, to the pose fitted to the landmarks alone
     render: RenderWeights = field(default_factory=RenderWeights)
     priors: PriorWeights = field(default_factory=PriorWeights)
     seed: int = 0  # of every random draw
@@ -61,6 +64,8 @@ def run(config: ReconstructorTraining) -> FaceReconstructor:
     reconstructor = new_reconstructor(model, portraits, config.hidden, config.focal).to(config.device)
     objective = RenderObjective(model, Camera(config.focal), config.render)
     priors = Priors(model, config.priors)
+    # Shape and expression can imitate a small turn. A fit with a symmetric shape tells them apart.
+    poses = matrix_to_axis_angle(PoseEstimator(model, objective.camera).fit(portraits.landmarks).rotation).float()
     draw = torch.Generator().manual_seed(config.seed)
     optimiser = make_optimiser(reconstructor, config.optimiser, config.lr, config.weight_decay)
     with Run(config.runs / config.name, config, config.resume) as record:
@@ -73,12 +78,14 @@ def run(config: ReconstructorTraining) -> FaceReconstructor:
             noise = config.noise * torch.randn(batch.w.shape, generator=draw).to(config.device)
             params = reconstructor(batch.w, noise)
             parts = objective(params, batch.image, batch.landmarks, batch.detected) | priors(params)
+            turn = params.blocks["rotation"] - poses[batch.index].to(config.device)
+            parts["pose"] = config.pose * turn.square().sum(1) * batch.detected
             loss = torch.stack([part.mean() for part in parts.values()]).sum()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             if (step + 1) % config.log_every == 0:
-                values = {name: float(part.mean()) for name, part in parts.items()}
+                values = {name: float(part.detach().mean()) for name, part in parts.items()}
                 record.log(step + 1, {"loss": float(loss.detach()), **values})
                 describe(bar, "reconstructor", {k: values[k] for k in ("photometric", "landmarks")})
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:

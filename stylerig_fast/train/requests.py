@@ -48,7 +48,7 @@ def draw_requests(own: FaceParams, draw: torch.Generator, controls: tuple[str, .
         both = (torch.rand(len(rows), generator=draw) < 0.75).to(like.device)
         expression[rows[both], mirror[both]] = expression[rows[both], chosen[rows[both], k]]
     direction = torch.stack([uniform(-1.5, 1.5, batch), uniform(-0.5, 1.0, batch), uniform(0.3, 1.0, batch)], -1)
-    lit = own.with_light(direction=direction, strength=0.5)
+    lit = own.with_light(direction=direction)
     edited = {"pose": posed, "expression": own.with_blocks(expression=expression), "illumination": lit}
     vectors = torch.stack([edited[control].vector() for control in controls])
     picked = vectors[torch.randint(len(controls), (batch,), generator=draw), torch.arange(batch)]

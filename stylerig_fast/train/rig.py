@@ -8,34 +8,28 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from stylerig_fast.face.model_io import load_face_model, open_face_model
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.engine import Engine
+from stylerig_fast.evaluation.edits import choose_people
+from stylerig_fast.evaluation.judge import Judge
 from stylerig_fast.face import FaceModel
+from stylerig_fast.face.model_io import load_face_model, open_face_model
+from stylerig_fast.generators import load_pretrained
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import Form, RigConfig, RigNet, build, control_columns
 from stylerig_fast.train.batches import Batch, gather
-from stylerig_fast.train.initialise import initialise
+from stylerig_fast.train.calibrate import calibrate
+from stylerig_fast.train.codespace import CodeSpace
+from stylerig_fast.train.context import Context, principal, surroundings
+from stylerig_fast.train.initialise import initialise, linear_world
 from stylerig_fast.train.objective import RenderObjective, RenderWeights
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
 from stylerig_fast.train.requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.run import Run, describe, progress
-
-
-@dataclass(frozen=True)
-class RigWeights:
-    """Weights of the losses of RigNet. The paper's joint network weights its rotation, expression and illumination
-    losses 1 : 1000 : 0.001; those belong to its unknown units and do not carry over.
-    """
-
-    reconstruction: float = 1.0  # L_rec, mean squared difference of standardised codes
-    edit: float = 1.0  # L_edit
-    consistency: float = 1.0  # L_consist
-    surface: float = 300.0  # slider requests: mean squared distance of projected vertices, image widths
-    shading: float = 1.0  # slider requests: mean squared difference of shaded colours
-    prior: float = 1e-2  # mean square of the offset in deviations of the codes (subspace form)
+from stylerig_fast.train.weights import RigWeights
 
 
 @dataclass(frozen=True)
@@ -49,13 +43,14 @@ class RigTraining:
     face_model: Path | None = None  # a face model file; the open face model by default
     controls: tuple[Literal["pose", "expression", "illumination"], ...] = ("pose", "expression", "illumination")
     form: Form = "subspace"  # form of RigNet; linear is the paper's
-    components: int = 384  # subspace: joint principal components of W+
+    components: int = 384  # joint principal components of W+
     rank: int = 64  # subspace: rank of the product of request and code
-    start: Literal["pattern", "zero"] = "pattern"  # start from the regression of w on F's parameters, or from no edit
+    start: Literal["linear", "zero"] = "linear"  # start from the best directions of a linear world, or from no edit
     size: int = 128  # pictures are compared at this many pixels
     limit: int | None = None  # use only so many portraits
     steps: int = 1500  # optimiser steps
     pairs: int = 8  # pairs (w, v) per step; each gives one sample per control and direction
+    surroundings: int = 32  # principal components of hair, clothes and background that edits keep
     requests: int = 64  # slider requests per step
     siamese: bool = True  # also train every pair with v and w swapped
     optimiser: Literal["adamw", "adadelta"] = "adamw"  # adadelta is the paper's; it hardly moves the rig here
@@ -63,6 +58,8 @@ class RigTraining:
     weight_decay: float = 0.0  # adamw's
     render: RenderWeights = field(default_factory=RenderWeights)
     weights: RigWeights = field(default_factory=RigWeights)
+    generator: str = "mobilestylegan-ffhq"  # whose pictures the gains are measured on
+    calibrate: int = 24  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
     seed: int = 0  # of every random draw
     device: str = "cpu"  # cpu or cuda
     threads: int = 0  # CPU threads; 0 leaves torch's default
@@ -94,8 +91,14 @@ def run(config: RigTraining) -> RigNet:
             rank=config.rank,
         )
     ).to(config.device)
-    initialise(rig, portraits, own, config.start)
-    losses = RigLosses(model, reconstructor, rig, config)
+    space = CodeSpace.fit(portraits, config.components, config.seed).to(config.device)
+    codes, scores = space.whiten_all(portraits), principal(surroundings(portraits), config.surroundings)
+    context = Context(codes, scores)
+    losses = RigLosses(model, reconstructor, rig, space, context, config)
+    world = (
+        linear_world(own, codes, context, losses.surface, config.weights, model) if config.start == "linear" else None
+    )
+    initialise(rig, portraits, own, space, world, config.weights)
     draw = torch.Generator().manual_seed(config.seed)
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
     with Run(config.runs / config.name, config, config.resume) as record:
@@ -123,16 +126,27 @@ def run(config: RigTraining) -> RigNet:
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 record.save_state(step + 1, rig, optimiser, draw)
         rig.eval().requires_grad_(False)
+        seconds = time.perf_counter() - began
+        shares = calibrate_on(portraits, rig, reconstructor, model, config) if config.calibrate else []
         rig.save_pretrained(record.folder / "rig")
-        record.write_metrics({"portraits": len(portraits), "seconds": time.perf_counter() - began, "loss": values})
+        record.write_metrics({"portraits": len(portraits), "seconds": seconds, "loss": values, "shares": shares})
     return rig
 
 
 class RigLosses:
     """The losses of RigNet for one face model, F and set of controls."""
 
-    def __init__(self, model: FaceModel, reconstructor: FaceReconstructor, rig: RigNet, config: RigTraining) -> None:
+    def __init__(
+        self,
+        model: FaceModel,
+        reconstructor: FaceReconstructor,
+        rig: RigNet,
+        space: CodeSpace,
+        context: Context,
+        config: RigTraining,
+    ) -> None:
         self.model, self.reconstructor, self.rig, self.config = model, reconstructor, rig, config
+        self.space, self.context = space, context
         self.objective = RenderObjective(model, reconstructor.camera, config.render)
         self.surface = SurfaceObjective(model, reconstructor.camera)
         width = sum(model.sizes[name] for name in BLOCKS)
@@ -170,7 +184,15 @@ class RigLosses:
             "rec": weights.reconstruction * ((same - first.w) / std).square().mean(),
             "edit": weights.edit * total[: len(rows)].mean(),
             "consist": weights.consistency * total[len(rows) :].mean(),
-            "prior": weights.prior * self.rig.deviations(edited_code - w).square().mean(),
+            **self.offsets(edited_code - w),
+        }
+
+    def offsets(self, d: Tensor) -> dict[str, Tensor]:
+        """What an offset costs whatever it does to the face: its length, and the surroundings it changes."""
+        deviations = self.space.deviations(d)
+        return {
+            "prior": self.config.weights.prior * deviations.square().mean(),
+            "context": self.config.weights.context * self.context.change(deviations).square().mean(),
         }
 
     def requests(self, w: Tensor, own: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
@@ -185,8 +207,18 @@ class RigLosses:
         return {
             "surface": weights.surface * distance.mean(),
             "shading": weights.shading * colour.mean(),
-            "request_prior": weights.prior * self.rig.deviations(edited_code - w).square().mean(),
+            **{f"request_{name}": value for name, value in self.offsets(edited_code - w).items()},
         }
+
+
+def calibrate_on(
+    portraits: PortraitSet, rig: RigNet, reconstructor: FaceReconstructor, model: FaceModel, config: RigTraining
+) -> list[dict[str, float]]:
+    """Calibrates the gains on training people within 10 degrees of yaw; see `calibrate`."""
+    engine = Engine(load_pretrained(config.generator), rig, reconstructor, model, device=config.device)
+    judge = Judge(model, engine.camera)
+    people, _ = choose_people(portraits, judge.estimator, config.calibrate, seed=config.seed)
+    return calibrate(engine, portraits.ws(people), judge=judge)
 
 
 @torch.no_grad()

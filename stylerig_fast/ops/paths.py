@@ -1,0 +1,16 @@
+"""Which path each op takes, for `Engine.info` and `stylerig doctor`."""
+
+from __future__ import annotations
+
+import torch
+
+from stylerig_fast.ops import _library
+
+
+def paths(device: torch.device) -> dict[str, str]:
+    """Per op, ``"cpu"``, ``"cuda"``, or why it runs as plain torch on ``device``."""
+    found = {}
+    for op in _library.OPS:
+        slow = "" if _library.has_kernel(op, device.type) else f"reference: {_library.why_slow(op, device.type)}"
+        found[op] = slow or device.type
+    return found

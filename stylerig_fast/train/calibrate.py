@@ -1,0 +1,86 @@
+"""Gain calibration: how much of a request arrives in the picture, measured on training people, made up for.
+
+RigNet is trained against F alone, and an edit that satisfies F arrives in the picture only in part. The share is
+measured on the pictures of a few training people with the estimators of `stylerig_fast.evaluation`, and the request is
+divided by it from then on (``RigNet.gain``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.engine import Engine
+from stylerig_fast.evaluation.edits import SMILE_UNITS, Request, measure_edits, standard_requests
+from stylerig_fast.evaluation.judge import Judge
+from stylerig_fast.evaluation.rig_report import rig_figures
+from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.params import BLOCKS
+
+# A gain beyond these says that the control does not reach the picture, which no factor can mend.
+LOWEST, HIGHEST = 0.5, 2.5
+_USED = ("yaw-15", "yaw+15", "pitch-10", "pitch+10", "jawOpen=0", "jawOpen=0.5", "smile=0", "smile=0.8")
+
+_log = logging.getLogger(__name__)
+
+
+def calibrate(engine: Engine, codes: Tensor, rounds: int = 2, judge: Judge | None = None) -> list[dict[str, float]]:
+    """Sets ``engine.rig_net.gain`` so that pictures answer with the change that was asked for.
+
+    Args:
+        engine: the trained rig, changed in place.
+        codes: ``(n, num_ws, 512)`` training people.
+        rounds: measurements; an edit's size is not quite linear in the request, so one round leaves a rest.
+        judge: looks at the pictures.
+
+    Returns:
+        The shares that were measured in each round, by control.
+    """
+    judge = judge or Judge(engine.face_model, engine.camera)
+    rounds_seen = []
+    for _ in range(rounds):
+        figures = rig_figures(measure_edits(engine, judge, codes, _requests()))
+        shares = measured_shares(figures)
+        _apply(engine, shares)
+        rounds_seen.append(shares)
+        _log.info("share of the request in the picture: %s", {name: round(v, 3) for name, v in shares.items()})
+    return rounds_seen
+
+
+def measured_shares(figures: Mapping[str, Figure]) -> dict[str, float]:
+    """Shares of the request that arrive, by what they are about; a smile is its width's and its corners' mean."""
+    smile = 0.5 * (figures["smile.smile_width_gain"].value + figures["smile.corner_height_gain"].value)
+    return {
+        "yaw": figures["yaw.gain"].value,
+        "pitch": figures["pitch.gain"].value,
+        "jawOpen": figures["jaw.gain"].value,
+        "smile": smile,
+        "illumination": figures["light.gain"].value,
+    }
+
+
+def _requests() -> list[Request]:
+    return [request for request in standard_requests() if request.name in _USED or request.kind == "light"]
+
+
+def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
+    rig, sizes = engine.rig_net, engine.face_model.sizes
+    factor = {name: min(max(1 / max(share, 1e-3), LOWEST), HIGHEST) for name, share in shares.items()}
+    whole = torch.ones(sum(sizes[name] for name in BLOCKS), device=rig.gain.device)
+    start = dict(zip(BLOCKS, torch.tensor([0, *(sizes[name] for name in BLOCKS)]).cumsum(0).tolist(), strict=False))
+    # Axis-angle is nearly (−pitch, yaw, −roll) in radians.
+    whole[start["rotation"]] = factor["pitch"]
+    whole[start["rotation"] + 1] = factor["yaw"]
+    expression = whole[start["expression"] : start["expression"] + sizes["expression"]]
+    # Units that have no measure of their own are taken to fall short like those that have.
+    expression[:] = (factor["jawOpen"] * factor["smile"]) ** 0.5
+    names = engine.face_model.expression_names
+    expression[names.index("jawOpen")] = factor["jawOpen"]
+    for unit in SMILE_UNITS:
+        expression[names.index(unit)] = factor["smile"]
+    # The constant band is the exposure, which a change of direction leaves alone.
+    whole[start["illumination"] + 3 : start["illumination"] + 27] = factor["illumination"]
+    rig.gain.mul_(whole[rig.columns]).clamp_(LOWEST, HIGHEST)

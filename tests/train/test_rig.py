@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.params import FaceParams
+from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
+from stylerig_fast.train.batches import gather
+from stylerig_fast.train.codespace import CodeSpace
+from stylerig_fast.train.context import Context, principal, surroundings
+from stylerig_fast.train.initialise import LinearWorld, surface_metric
+from stylerig_fast.train.reconstructor import ReconstructorTraining
+from stylerig_fast.train.reconstructor import run as train_reconstructor
+from stylerig_fast.train.requests import SurfaceObjective, draw_requests
+from stylerig_fast.train.rig import RigLosses, RigTraining, reconstruct_all, run
+from stylerig_fast.train.weights import RigWeights
+
+from .conftest import world_params
+
+
+@pytest.fixture(scope="module")
+def reconstructor(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    train_reconstructor(
+        ReconstructorTraining(data=world, runs=runs, size=32, steps=120, batch=8, hidden=64, noise=0.0, lr=3e-3)
+    )
+    return runs / "reconstructor" / "reconstructor"
+
+
+def training(world: Path, reconstructor: Path, tmp_path: Path, **options: Any) -> RigTraining:
+    values: dict[str, Any] = {
+        "data": world,
+        "reconstructor": reconstructor,
+        "runs": tmp_path,
+        "size": 32,
+        "steps": 15,
+        "pairs": 2,
+        "requests": 8,
+        "components": 40,
+        "rank": 4,
+        "surroundings": 4,
+        "calibrate": 0,
+        "log_every": 3,
+    }
+    return RigTraining(**(values | options))
+
+
+class Oracle(RigNet):
+    """Edits that are always there, or never."""
+
+    def __init__(self, config: RigConfig, codes: torch.Tensor) -> None:
+        super().__init__(config)
+        self.codes = codes
+
+    def forward(self, w: torch.Tensor, params: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        return self.codes[: len(w)] if len(w) == len(self.codes) else w
+
+
+def losses(
+    world: Path, reconstructor: Path, tmp_path: Path, model: FaceModel, rig_of: Callable[[RigConfig], RigNet]
+) -> tuple[RigLosses, PortraitSet, torch.Tensor]:
+    config = training(world, reconstructor, tmp_path, controls=("pose",))
+    net = FaceReconstructor.from_pretrained(reconstructor)
+    portraits = PortraitSet.load(world, size=32, shards="train")
+    space = CodeSpace.fit(portraits, 40)
+    context = Context(space.whiten_all(portraits), principal(surroundings(portraits), 4))
+    rig = rig_of(RigConfig(num_ws=portraits.num_ws, sizes=model.sizes, controls=("pose",)))
+    return RigLosses(model, net, rig, space, context, config), portraits, reconstruct_all(net, portraits, "cpu")
+
+
+def test_an_edit_that_happens_costs_less_than_one_that_does_not(
+    world: Path, reconstructor: Path, tmp_path: Path, face_model: FaceModel
+) -> None:
+    """The classic bug scores L_edit against I_w, and then the edit that never happens wins."""
+    portraits = PortraitSet.load(world, size=32, shards="train")
+    yaw = world_params(face_model, portraits.ws()).pose_degrees()[:, 0]
+    order = yaw.argsort()
+    first, second = order[:6], order[-6:]  # far apart in yaw
+    done, _, own = losses(world, reconstructor, tmp_path, face_model, lambda c: Oracle(c, portraits.ws(second)))
+    undone, _, _ = losses(world, reconstructor, tmp_path, face_model, lambda c: Oracle(c, portraits.ws(first)))
+    batch_w, batch_v = gather(portraits, first, "cpu"), gather(portraits, second, "cpu")
+    cost = [float(each.pairs(batch_w, batch_v, own[first], own[second])["edit"]) for each in (done, undone)]
+    assert cost[0] < 0.5 * cost[1]
+
+
+def test_kept_blocks_are_scored_and_translation_is_not(
+    world: Path, reconstructor: Path, tmp_path: Path, face_model: FaceModel
+) -> None:
+    each, _, _ = losses(world, reconstructor, tmp_path, face_model, lambda c: build(c))
+    assert each.edited.sum() == 3
+    assert not bool((each.edited & each.kept).any())
+    neither = ~(each.edited | each.kept)[0]
+    assert neither.nonzero()[:, 0].tolist() == list(range(neither.numel() - 3, neither.numel()))
+
+
+@pytest.mark.parametrize("options", [{}, {"form": "linear", "start": "zero"}, {"controls": ("expression",)}])
+def test_training_brings_the_losses_down(world: Path, reconstructor: Path, tmp_path: Path, options: dict) -> None:
+    rig = run(training(world, reconstructor, tmp_path, lr=3e-3, **options))
+    events = EventAccumulator(str(tmp_path / "rig"))
+    events.Reload()
+    surface = [event.value for event in events.Scalars("surface")]
+    assert surface[-1] < surface[0]
+    again = RigNet.from_pretrained(tmp_path / "rig" / "rig")
+    for name, value in rig.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+def test_linear_world_moves_what_it_is_asked_to_and_nothing_else() -> None:
+    draw = torch.Generator().manual_seed(0)
+    mixing = torch.randn(5, 12, generator=draw)
+    world = LinearWorld(mixing, torch.eye(5), torch.zeros(1, 12))
+    asked = torch.eye(5)[1:2]
+    offset = world.directions(asked, RigWeights(prior=1e-6, context=0.0))
+    torch.testing.assert_close(offset @ mixing.T, asked, atol=1e-3, rtol=0)
+    # It is the shortest such offset: it has nothing in the null space of the mixing.
+    inside = offset @ torch.linalg.pinv(mixing) @ mixing
+    torch.testing.assert_close(offset, inside, atol=1e-3, rtol=0)
+    keeps = LinearWorld(mixing, torch.eye(5), torch.randn(3, 12, generator=draw))
+    free = (offset @ keeps.surroundings.T).norm()
+    kept = (keeps.directions(asked, RigWeights(prior=1e-6, context=1.0)) @ keeps.surroundings.T).norm()
+    assert float(kept) < 0.1 * float(free)
+
+
+def test_translation_is_free_in_the_surface_metric(face_model: FaceModel) -> None:
+    own = world_params(face_model, torch.zeros(1, 4, 512))
+    surface = SurfaceObjective(face_model, Camera())
+    metric = surface_metric(surface, own, RigWeights(), face_model.sizes)
+    scale = metric.diagonal().abs().max()
+    assert float(metric[-3:].abs().max()) < 1e-4 * float(scale)
+    lowest = torch.linalg.eigvalsh(metric.double()).min()
+    assert float(lowest) > -1e-4 * float(scale)
+
+
+def test_code_space_whitens(world: Path) -> None:
+    portraits = PortraitSet.load(world, size=16)
+    space = CodeSpace.fit(portraits, 20)
+    codes = space.whiten_all(portraits)
+    torch.testing.assert_close(codes.T @ codes / len(codes), torch.eye(20), atol=1e-3, rtol=0)
+    with pytest.raises(ValueError, match="components asked of 96 portraits"):
+        CodeSpace.fit(portraits, 200)
+
+
+def test_requests_change_one_control_only(face_model: FaceModel) -> None:
+    own = world_params(face_model, torch.randn(64, 4, 512, generator=torch.Generator().manual_seed(3)))
+    for control, block in (("pose", "rotation"), ("expression", "expression"), ("illumination", "illumination")):
+        wanted = draw_requests(own, torch.Generator().manual_seed(1), (control,))
+        for name, value in own.blocks.items():
+            changed = not torch.equal(wanted.blocks[name], value)
+            assert changed == (name == block), (control, name)
+    degrees = draw_requests(own, torch.Generator().manual_seed(1), ("pose",)).pose_degrees()
+    assert float(degrees[:, 0].abs().max()) <= 30.01
+    torch.testing.assert_close(degrees[:, 2], own.pose_degrees()[:, 2], atol=1e-3, rtol=0)
+    again = draw_requests(own, torch.Generator().manual_seed(1), ("pose",)).pose_degrees()
+    assert torch.equal(again, degrees)
+
+
+def test_surface_objective_sees_every_block(face_model: FaceModel) -> None:
+    objective = SurfaceObjective(face_model, Camera())
+    own = world_params(face_model, torch.randn(2, 4, 512, generator=torch.Generator().manual_seed(3)))
+    assert float(torch.stack(objective(own, own)).abs().max()) == 0
+    columns = control_columns(face_model.sizes, ("pose", "expression", "illumination"))
+    vector = own.vector().clone().requires_grad_()
+    moved = FaceParams.from_vector(vector + 0.01, face_model.sizes, face_model.expression_names)
+    distance, colour = objective(moved, own)
+    (distance.sum() + colour.sum()).backward()
+    assert vector.grad is not None
+    # Units without vertices on the outer face (the tongue, the gaze) may be without effect.
+    assert float((vector.grad[:, columns] != 0).float().mean()) > 0.8
