@@ -49,14 +49,23 @@ _noticed: set[str] = set()
 
 
 def load() -> None:
-    """Loads the library that the installation built, if there is one. Called once, when the package is imported."""
-    found = sorted(Path(__file__).parent.glob(STEM + "*.so")) + sorted(Path(__file__).parent.glob(STEM + "*.pyd"))
+    """Loads the library that the installation built, if there is one. Called once, when the package is imported.
+
+    ``STYLERIG_KERNELS`` names another library: one built with sanitizers, say.
+
+    Raises:
+        OSError: a library that was named does not load.
+    """
+    chosen = os.environ.get("STYLERIG_KERNELS")
+    found = [Path(chosen)] if chosen else sorted(Path(__file__).parent.glob(STEM + "*.so"))
     if not found:
         _library.problem = "the installation built none"
         return
     try:
         _adopt(found[0])
     except (OSError, RuntimeError) as error:
+        if chosen:
+            raise
         # A library built for another torch or another machine.
         _library.problem = f"{found[0].name} does not load: {error}"
 

@@ -122,12 +122,12 @@ def parallel_jobs() -> int:
     return max(1, min(cores, int(free / GIGABYTES_PER_JOB)))
 
 
-def make_plan(csrc: Path) -> Plan:
-    """The plan for this machine."""
+def make_plan(csrc: Path, cuda: bool | None = None) -> Plan:
+    """The plan for this machine; ``cuda`` False leaves CUDA out whatever the environment says."""
     import torch
 
-    root = Path(torch.__file__).parent
-    nvcc = wants_cuda()
+    root, csrc = Path(torch.__file__).parent, csrc.resolve()
+    nvcc = None if cuda is False else wants_cuda()
     patterns = ["**/*_cpu.cpp", "registration.cpp"] + (["**/*_cuda.cu"] if nvcc else [])
     sources = tuple(sorted(path for pattern in patterns for path in csrc.glob(pattern)))
     compiler = find_compiler()

@@ -29,7 +29,7 @@ def assert_same(vertices, triangles, height, width, focal=FOCAL):
 
 @needs_kernels
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_kernel_equals_reference_around_the_camera(seed, dtype):
     vertices, triangles = random_mesh(seed, dtype=dtype)
     seen = assert_same(vertices, triangles, 37, 53)

@@ -1,0 +1,131 @@
+"""The compiled library: that it is there where it can be, the notices where it is not, and its build."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylerig_fast import ops
+from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.ops import _build, _library, _recipe
+from tests.ops.meshes import random_mesh, sphere
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def no_library(monkeypatch):
+    """As if nothing had been built, and nothing could be."""
+    monkeypatch.setattr(_library, "_library", _library.Library(problem="a test took it away", tried=True))
+    monkeypatch.setattr(_library, "_noticed", set())
+
+
+@pytest.mark.skipif(bool(_recipe.why_not_buildable()), reason=f"cannot build: {_recipe.why_not_buildable()}")
+def test_where_it_can_be_built_it_is_there():
+    """Without this, a kernel that does not compile would only skip tests."""
+    assert _library.library().path is not None, _library.library().problem
+    assert all(_library.has_kernel(op, "cpu") for op in _library.OPS)
+
+
+def test_without_it_the_reference_runs_with_one_notice(no_library):
+    vertices, triangles = random_mesh(0)
+    with pytest.warns(UserWarning, match=r"rasterize runs as plain torch on cpu.*a test took it away.*pip install"):
+        seen = ops.rasterize(vertices, triangles, 1.0, 8, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = ops.rasterize(vertices, triangles, 1.0, 8, 8)
+    assert torch.equal(seen.triangle, again.triangle)
+
+
+def test_without_it_naming_the_kernel_raises(no_library):
+    with pytest.raises(BackendUnavailable, match=r"impl='cpu' was asked for, but there is no compiled library"):
+        ops.vertex_normals(torch.zeros(1, 3, 3), torch.zeros(0, 3, dtype=torch.int32), impl="cpu")
+
+
+@pytest.mark.skipif(bool(_recipe.why_not_buildable()), reason=f"cannot build: {_recipe.why_not_buildable()}")
+def test_built_on_first_use_once(tmp_path, monkeypatch):
+    """A tiny library stands for ours: what matters is where it lands and that it is built once."""
+    built = []
+
+    def build(plan, folder, output):
+        built.append(plan)
+        output.write_bytes(b"library")
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(_recipe, "build", build)
+    paths = {_build.build_in_cache() for _ in range(2)}
+    assert len(paths) == len(built) == 1
+    assert [path.name for path in (tmp_path / "stylerig_fast" / "kernels").iterdir()] == [paths.pop().name]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"CXX": "no-such-compiler"}, "no C++ compiler"),
+        ({"STYLERIG_BUILD_OPS": "0"}, "STYLERIG_BUILD_OPS=0"),
+    ],
+)
+def test_setup_without_a_compiler_installs_python_only(environment, message, tmp_path):
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "installing without compiled operations" in done.stderr
+    assert not list(tmp_path.rglob("*.so"))
+    assert message in done.stderr
+
+
+def test_whether_cuda_is_built_depends_on_nvcc_and_torch_alone(monkeypatch):
+    monkeypatch.setattr(_recipe, "find_nvcc", lambda: "/there/nvcc")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("a visible GPU must not matter"))
+    for choice, build, wanted in [("0", "13.0", None), ("1", None, "/there/nvcc"), ("auto", "13.0", "/there/nvcc")]:
+        monkeypatch.setenv("STYLERIG_BUILD_CUDA", choice)
+        monkeypatch.setattr(torch.version, "cuda", build)
+        assert _recipe.wants_cuda() == wanted
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert _recipe.wants_cuda() is None
+    monkeypatch.setattr(_recipe, "find_nvcc", lambda: None)
+    monkeypatch.setenv("STYLERIG_BUILD_CUDA", "1")
+    with pytest.raises(RuntimeError, match="there is no nvcc"):
+        _recipe.wants_cuda()
+    monkeypatch.setenv("STYLERIG_BUILD_CUDA", "yes")
+    with pytest.raises(RuntimeError, match="expected 0, 1 or auto"):
+        _recipe.wants_cuda()
+
+
+def test_architectures_and_jobs(monkeypatch):
+    assert _recipe.gencode_flags("8.0;9.0+PTX") == [
+        "-gencode=arch=compute_80,code=sm_80",
+        "-gencode=arch=compute_90,code=sm_90",
+        "-gencode=arch=compute_90,code=compute_90",
+    ]
+    assert _recipe.gencode_flags("8.6 10.0") == _recipe.gencode_flags("8.6,10.0")
+    monkeypatch.setenv("MAX_JOBS", "3")
+    assert _recipe.parallel_jobs() == 3
+    monkeypatch.delenv("MAX_JOBS")
+    assert 1 <= _recipe.parallel_jobs() <= (os.cpu_count() or 1)
+
+
+def test_a_compiler_error_is_shown(tmp_path):
+    if _recipe.why_not_buildable():
+        pytest.skip("cannot build")
+    (tmp_path / "registration.cpp").write_text("this is no C++")
+    with pytest.raises(RuntimeError, match="this is no C"):
+        _recipe.build(_recipe.make_plan(tmp_path, cuda=False), tmp_path / "objects", tmp_path / "library.so")
+
+
+def test_the_mesh_of_a_call_may_be_shared_by_threads():
+    """Kernels keep no state: calls from several threads at a time give the same."""
+    points, triangles = sphere(20, 30)
+    vertices = points[None] - torch.tensor([0.0, 0.0, 4.0])
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: ops.rasterize(vertices, triangles, 2.0, 64, 64), range(12)))
+    assert all(torch.equal(results[0].triangle, other.triangle) for other in results)
