@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
+from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
 
@@ -106,16 +107,14 @@ class FaceReconstructor(nn.Module):
 
     def check_face_model(self, model: FaceModel) -> None:
         """Raises CheckpointError unless ``model`` is the one these weights were trained for."""
-        from stylerig_fast.errors import CheckpointError
-
         if model.name != self.config.face_model or model.sizes != self.config.sizes:
             raise CheckpointError(
                 f"this reconstructor was trained for the face model {self.config.face_model!r} "
                 f"({self.config.sizes}), not for {model.name!r} ({model.sizes}); load that model or train again"
             )
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        save_checkpoint(folder, "reconstructor", asdict(self.config), self.state_dict())
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        save_checkpoint(folder, "reconstructor", asdict(self.config), self.state_dict(), dtype)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: torch.device | str = "cpu") -> FaceReconstructor:

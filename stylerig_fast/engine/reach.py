@@ -51,10 +51,12 @@ class Reach:
             low, high = self.angles[name]
             moved = (degrees[:, column] - before[:, column]).abs() > 0.5
             inside = degrees[:, column].clamp(low, high)
-            limited[:, column] = torch.where(moved, inside, degrees[:, column])
-            if bool((limited[:, column] != degrees[:, column]).any()):
-                worst = degrees[:, column][(limited[:, column] != degrees[:, column]).nonzero()[0, 0]]
-                beyond.append(f"{name} {float(worst):.1f} degrees (reachable: {low:.0f} to {high:.0f})")
+            # Degrees went through axis-angle in float32: the range's end itself is inside.
+            outside = moved & ((inside - degrees[:, column]).abs() > 0.01)
+            limited[:, column] = torch.where(outside, inside, degrees[:, column])
+            if bool(outside.any()):
+                worst = float(degrees[outside.nonzero()[0, 0], column])
+                beyond.append(f"{name} {worst:.1f} degrees (reachable: {low:.0f} to {high:.0f})")
         result = request if not beyond else request.with_blocks(rotation=degrees_to_axis_angle(limited))
         assert request.expression is not None
         assert own.expression is not None

@@ -54,6 +54,8 @@ GOALS = {
         for other in others
     },
 }
+# jawOpen of about the widest mouth that the portraits of MobileStyleGAN-FFHQ show.
+_JAW_SHOWN = 0.5
 # What each kind of edit changes, as measured; pose edits are measured in degrees asked for.
 _EDITED = {"yaw": "yaw", "pitch": "pitch", "jaw": "mouth_opening", "smile": "smile_width", "light": "light"}
 # Light requests that the rendered model answers with less than this are left out of the share: the person was lit so.
@@ -233,7 +235,8 @@ def _identity(measured: Measured) -> dict[str, Figure]:
         "smile": [edit for edit in measured.of("smile") if edit.request.amount > 0],
         "light": measured.of("light"),
     }
-    groups["expression"] = groups["jaw"] + groups["smile"]
+    # A wider opening than portraits ever show costs the person whoever edits; identity.jaw says how much.
+    groups["expression"] = [edit for edit in groups["jaw"] if edit.request.amount <= _JAW_SHOWN] + groups["smile"]
     figures |= {f"identity.{name}": mean(_distances(group, measured)) for name, group in groups.items() if group}
     between = torch.cdist(measured.before.descriptor, measured.before.descriptor)
     between.fill_diagonal_(math.nan)

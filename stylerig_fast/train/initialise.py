@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
-from stylerig_fast.params import FaceParams
+from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
 from stylerig_fast.train.batches import code_statistics
 from stylerig_fast.train.codespace import CodeSpace
@@ -70,6 +71,16 @@ def surface_metric(surface: SurfaceObjective, mean: FaceParams, weights: RigWeig
     return metric - metric[:, free] @ inverse @ metric[free, :]
 
 
+def request_scale(std: Tensor, sizes: Mapping[str, int]) -> Tensor:
+    """What RigNet counts a request in, ``(P,)``: F's deviations, but no less than 0.3 of their block's.
+
+    Some units hardly vary over people (nobody shows the tongue); in their own deviations, moving their slider would be
+    a request of any size.
+    """
+    blocks = std.split([sizes[name] for name in BLOCKS])
+    return torch.cat([block.clamp_min(0.3 * float(block.square().mean().sqrt())) for block in blocks])
+
+
 @torch.no_grad()
 def linear_world(
     own: Tensor,
@@ -127,10 +138,10 @@ def initialise(
         rig.w_mean.copy_(space.mean.view_as(rig.w_mean))
         rig.basis.copy_(space.basis)
         rig.deviation.copy_(space.deviation)
-        rig.p_std.copy_(std[rig.columns])
+        rig.p_std.copy_(request_scale(std, rig.config.sizes)[rig.columns])
     if world is not None:
         if not isinstance(rig, SubspaceRigNet) or weights is None:
             raise ValueError("only the subspace form starts from the linear world; pass --start zero")
         changes = torch.zeros(len(rig.columns), own.shape[1], device=own.device)
-        changes[torch.arange(len(rig.columns)), rig.columns] = std[rig.columns]
+        changes[torch.arange(len(rig.columns)), rig.columns] = rig.p_std
         rig.direction.copy_(world.directions(changes, weights))

@@ -19,7 +19,11 @@ from stylerig_fast.train.batches import batches, code_statistics
 from stylerig_fast.train.grids import reconstruction_grid
 from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective, RenderWeights
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
+from stylerig_fast.train.presets import with_preset
 from stylerig_fast.train.run import Run, describe, progress
+
+# The paper's settings where ours differ; what it does not state stays as it is.
+PAPER = {"optimiser": "adadelta", "lr": 0.01, "noise": 0.0, "weight_decay": 0.0, "pose": 0.0}
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class ReconstructorTraining:
     """Train the face reconstruction network F."""
 
     data: Path  # folder of portrait shards; the last one is held out
+    preset: Literal["default", "paper"] = "default"  # paper: the paper's settings for what is not set here
     name: str = "reconstructor"  # the run is written to runs/<name>
     runs: Path = Path("runs")  # folder of runs
     face_model: Path | None = None  # a face model file; the open face model by default
@@ -51,11 +56,10 @@ class ReconstructorTraining:
     resume: bool = False  # go on with a run of the same name
 
 
-PAPER = {"optimiser": "adadelta", "lr": 0.01, "noise": 0.0, "weight_decay": 0.0}
-
-
 def run(config: ReconstructorTraining) -> FaceReconstructor:
     """Trains F and writes ``runs/<name>/reconstructor``; returns it in eval mode."""
+    if config.preset == "paper":
+        config = with_preset(config, PAPER)
     torch.manual_seed(config.seed)
     if config.threads:
         torch.set_num_threads(config.threads)

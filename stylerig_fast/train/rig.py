@@ -27,9 +27,22 @@ from stylerig_fast.train.context import Context, principal, surroundings
 from stylerig_fast.train.initialise import initialise, linear_world
 from stylerig_fast.train.objective import RenderObjective, RenderWeights
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
+from stylerig_fast.train.pack import pack
+from stylerig_fast.train.presets import with_preset
 from stylerig_fast.train.requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.weights import RigWeights
+
+# The paper's settings where ours differ; what it does not state stays as it is.
+PAPER = {
+    "form": "linear",
+    "start": "zero",
+    "optimiser": "adadelta",
+    "lr": 0.01,
+    "requests": 0,
+    "calibrate": 0,
+    "weights": RigWeights(prior=0.0, context=0.0),
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,7 @@ class RigTraining:
 
     data: Path  # folder of portrait shards; the last one is held out
     reconstructor: Path  # folder of the trained F
+    preset: Literal["default", "paper"] = "default"  # paper: the paper's settings for what is not set here
     name: str = "rig"  # the run is written to runs/<name>
     runs: Path = Path("runs")  # folder of runs
     face_model: Path | None = None  # a face model file; the open face model by default
@@ -48,18 +62,18 @@ class RigTraining:
     start: Literal["linear", "zero"] = "linear"  # start from the best directions of a linear world, or from no edit
     size: int = 128  # pictures are compared at this many pixels
     limit: int | None = None  # use only so many portraits
-    steps: int = 1500  # optimiser steps
+    steps: int = 700  # optimiser steps
     pairs: int = 8  # pairs (w, v) per step; each gives one sample per control and direction
     surroundings: int = 32  # principal components of hair, clothes and background that edits keep
     requests: int = 64  # slider requests per step
     siamese: bool = True  # also train every pair with v and w swapped
     optimiser: Literal["adamw", "adadelta"] = "adamw"  # adadelta is the paper's; it hardly moves the rig here
-    lr: float = 1e-3  # peak learning rate
+    lr: float = 5e-4  # peak learning rate
     weight_decay: float = 0.0  # adamw's
     render: RenderWeights = field(default_factory=RenderWeights)
     weights: RigWeights = field(default_factory=RigWeights)
     generator: str = "mobilestylegan-ffhq"  # whose pictures the gains are measured on
-    calibrate: int = 24  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
+    calibrate: int = 16  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
     seed: int = 0  # of every random draw
     device: str = "cpu"  # cpu or cuda
     threads: int = 0  # CPU threads; 0 leaves torch's default
@@ -68,11 +82,10 @@ class RigTraining:
     resume: bool = False  # go on with a run of the same name
 
 
-PAPER = {"form": "linear", "start": "zero", "optimiser": "adadelta", "lr": 0.01, "requests": 0}
-
-
 def run(config: RigTraining) -> RigNet:
-    """Trains RigNet and writes ``runs/<name>/rig``; returns it in eval mode."""
+    """Trains RigNet, writes ``runs/<name>/rig`` and the Engine's folder ``runs/<name>/engine``; returns it."""
+    if config.preset == "paper":
+        config = with_preset(config, PAPER)
     torch.manual_seed(config.seed)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -129,6 +142,7 @@ def run(config: RigTraining) -> RigNet:
         seconds = time.perf_counter() - began
         shares = calibrate_on(portraits, rig, reconstructor, model, config) if config.calibrate else []
         rig.save_pretrained(record.folder / "rig")
+        pack(record.folder / "engine", rig, reconstructor, model, portraits, own, config.face_model)
         record.write_metrics({"portraits": len(portraits), "seconds": seconds, "loss": values, "shares": shares})
     return rig
 

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stylerig_fast import Engine, FaceParams
+from stylerig_fast.engine.reach import Reach, ReachWarning
+from stylerig_fast.errors import BackendUnavailable, CheckpointError
+from stylerig_fast.params import CONTROLS
+from stylerig_fast.rignet import RigConfig, build
+
+from .conftest import small_generator, small_parts
+
+
+def test_pictures_are_uint8_at_the_surface(engine: Engine) -> None:
+    w = engine.sample(seed=7, n=2)
+    image = engine.render(w)
+    size = engine.resolution
+    assert isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == (2, size, size, 3)
+    as_torch = engine.render(w, output="torch")
+    assert as_torch.dtype == torch.uint8
+    assert np.array_equal(as_torch.numpy(), image)
+    assert engine.render(w, resolution=32).shape == (2, 32, 32, 3)
+
+
+def test_asking_for_what_is_there_changes_nothing(engine: Engine) -> None:
+    w = engine.sample(seed=1, n=3)
+    assert torch.equal(engine.rig(w, engine.params(w)), w)
+    assert torch.equal(engine.rig(w, FaceParams()), w)
+    assert np.array_equal(engine.edit(w, FaceParams()), engine.render(w))
+
+
+def test_partial_and_whole_requests_are_the_same(engine: Engine) -> None:
+    w = engine.sample(seed=1)
+    whole = engine.rig(w, engine.params(w).with_pose(yaw=12).with_expression(jawOpen=0.4))
+    partial = engine.rig(w, FaceParams().with_pose(yaw=12).with_expression(jawOpen=0.4))
+    torch.testing.assert_close(whole, partial)
+    assert not torch.equal(whole, w)
+
+
+def test_one_person_edited_by_a_batch(engine: Engine) -> None:
+    w = engine.sample(seed=1)
+    batch = engine.rig(w, FaceParams().with_pose(yaw=[-10.0, 0.0, 10.0]))
+    assert batch.shape == (3, *w.shape[1:])
+    for row, yaw in enumerate((-10.0, 0.0, 10.0)):
+        torch.testing.assert_close(batch[row : row + 1], engine.rig(w, FaceParams().with_pose(yaw=yaw)))
+
+
+def test_only_controls_reach_the_rig(engine: Engine) -> None:
+    w = engine.sample(seed=1)
+    params = engine.params(w)
+    moved = params.with_blocks(identity=params.blocks["identity"] + 1, translation=params.blocks["translation"] + 1)
+    torch.testing.assert_close(engine.rig(w, moved), w)
+
+
+def test_transfer_takes_the_controls_of_the_source(engine: Engine) -> None:
+    w, v = engine.sample(seed=1), engine.sample(seed=2)
+    request = engine.transferred(w, v, ("pose",))
+    assert torch.equal(request.blocks["rotation"], engine.params(v).blocks["rotation"])
+    assert torch.equal(request.blocks["expression"], engine.params(w).blocks["expression"])
+    assert engine.transfer(w, source=v, controls=tuple(CONTROLS)).shape[0] == 1
+    with pytest.raises(ValueError, match="unknown control"):
+        engine.transfer(w, source=v, controls=("hair",))
+
+
+def test_mix_swaps_the_slots(engine: Engine) -> None:
+    w, v = engine.sample(seed=1), engine.sample(seed=2)
+    mixed = engine.mixed(w, v, range(2))
+    assert torch.equal(mixed[:, :2], v[:, :2]) and torch.equal(mixed[:, 2:], w[:, 2:])
+    with pytest.raises(ValueError, match="slots"):
+        engine.mix(w, v, slots=[99])
+
+
+def test_generate_holds_the_controls(engine: Engine) -> None:
+    images = engine.generate(
+        n=2, seed=3, pose={"yaw": -15}, expression={"jawOpen": 0.2}, light={"direction": (1, 0, 1)}
+    )
+    request = FaceParams().with_pose(yaw=-15).with_expression(jawOpen=0.2).with_light(direction=(1, 0, 1))
+    assert np.array_equal(images, engine.edit(engine.sample(3, 2), request))
+
+
+def test_mesh_and_info(engine: Engine) -> None:
+    mesh = engine.mesh(engine.params(engine.sample(seed=1, n=2)))
+    assert mesh.vertices.shape == mesh.colours.shape == (2, engine.face_model.num_vertices, 3)
+    assert mesh.landmarks.shape == (2, 68, 2)
+    info = engine.info()
+    assert info["backend"] == "torch" and info["device"] == "cpu"
+    assert set(info["ops"]) == {"morphable", "vertex_normals", "rasterize", "masked_photometric"}  # type: ignore[call-overload]
+    json.dumps(info)
+
+
+def test_beyond_reach_warns_and_clamps_only_when_asked(engine: Engine) -> None:
+    w = engine.sample(seed=1)
+    far = FaceParams().with_pose(yaw=50).with_expression(jawOpen=0.9)
+    with pytest.warns(ReachWarning, match=r"yaw 50\.0 degrees \(reachable: -30 to 30\), jawOpen 0\.90"):
+        free = engine.rig(w, far)
+    with pytest.warns(ReachWarning, match="clamped"):
+        clamped = engine.rig(w, far, clamp=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        within = engine.rig(w, FaceParams().with_pose(yaw=30).with_expression(jawOpen=0.5))
+    assert not torch.allclose(free, clamped)
+    torch.testing.assert_close(clamped, within, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda e, w: e.render(w[:, :1]), r"w has shape \(1, 1, 512\), expected"),
+        (lambda e, w: e.render(w.long()), "w has dtype torch.int64"),
+        (lambda e, w: e.render(w * float("nan")), "w holds values that are not finite"),
+        (lambda e, w: e.render(w, resolution=100), "resolution is 100"),
+        (lambda e, w: e.render(w, output="pil"), "output is 'pil'"),
+        (lambda e, w: e.edit(w, FaceParams().with_expression(grin=1.0)), "unknown expression 'grin'"),
+        (lambda e, w: e.edit(w.repeat(2, 1, 1), FaceParams().with_pose(yaw=[1.0, 2.0, 3.0])), "2 .*3|3 .*2"),
+        (lambda e, w: e.rig(w, FaceParams(rotation=torch.full((1, 3), torch.nan))), "not finite"),
+    ],
+)
+def test_bad_input(engine: Engine, call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(engine, engine.sample(seed=1))
+
+
+def test_unavailable_choices_are_refused() -> None:
+    with pytest.raises(BackendUnavailable, match="tensorrt"):
+        Engine(*small_parts(), backend="tensorrt")  # type: ignore[arg-type]
+    with pytest.raises(BackendUnavailable, match="float32"):
+        Engine(*small_parts(), dtype=torch.float16)
+    if not torch.cuda.is_available():
+        with pytest.raises(BackendUnavailable, match="cuda"):
+            Engine(*small_parts(), device="cuda")
+
+
+def test_parts_that_do_not_belong_together() -> None:
+    generator, rig, reconstructor = small_parts()
+    other = build(RigConfig(num_ws=generator.num_ws + 1, sizes=rig.config.sizes, components=8))
+    with pytest.raises(CheckpointError, match="slots"):
+        Engine(generator, other, reconstructor)
+
+
+def test_from_a_folder(engine: Engine, tmp_path: Path) -> None:
+    engine.rig_net.save_pretrained(tmp_path / "rig")
+    engine.reconstructor.save_pretrained(tmp_path / "reconstructor")
+    assert engine.reach is not None
+    reach = {"angles": dict(engine.reach.angles), "expression": dict(engine.reach.expression)}
+    (tmp_path / "reach.json").write_text(json.dumps(reach))
+    again = Engine.from_pretrained(tmp_path, generator=small_generator())
+    w = engine.sample(seed=1)
+    request = FaceParams().with_pose(yaw=10)
+    assert np.array_equal(again.edit(w, request), engine.edit(w, request))
+    (tmp_path / "reach.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"reach\.json"):
+        Engine.from_pretrained(tmp_path, generator=small_generator())
+    with pytest.raises(CheckpointError, match="neither a folder nor one of"):
+        Engine.from_pretrained("no-such-rig")
+
+
+def test_reach_file_damage(tmp_path: Path) -> None:
+    for content in ("", "[]", '{"angles": {"yaw": 3}}', '{"angles": {"yaw": [0, "x"]}}'):
+        (tmp_path / "reach.json").write_text(content)
+        with pytest.raises(CheckpointError, match="not a table of reachable ranges"):
+            Reach.load(tmp_path / "reach.json")
