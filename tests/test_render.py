@@ -132,3 +132,22 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="identity is None"):
         render(model, FaceParams(rotation=params.rotation), CAMERA, 16)
     assert set(params.blocks) == set(BLOCKS)
+
+
+@needs_kernels
+def test_nothing_per_pixel_is_kept_for_the_backward_pass():
+    model = tiny_model()
+    kept = {}
+    for size in (16, 64):
+        params = with_gradients(random_params(model, 2))
+        tensors: dict[int, int] = {}
+
+        def note(tensor: torch.Tensor, tensors: dict[int, int] = tensors) -> torch.Tensor:
+            tensors[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            loss = render_loss(model, params, CAMERA, *targets(2, size, torch.float32), impl="cpu")
+        assert bool(loss.photometric.requires_grad)
+        kept[size] = sum(tensors.values())
+    assert kept[16] == kept[64] > 0

@@ -1,0 +1,1 @@
+"""Benchmarks, installed as ``stylerig_fast.benchmarks``."""
