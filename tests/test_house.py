@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
+import runpy
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -35,6 +37,14 @@ LAYERS = (
 )
 LEVEL = {tuple(name.split(".")): level for level, names in enumerate(LAYERS) for name in names}
 MAX_LINES = 300
+# Longer ones that wait to be split. They may not grow, and what has been split leaves the list.
+KNOWN_LONG = {
+    "stylerig_fast/engine/engine.py": 320,
+    "stylerig_fast/params.py": 320,
+    "csrc/masked_photometric/masked_photometric_cpu.cpp": 360,
+    "csrc/masked_photometric/masked_photometric_cuda.cu": 320,
+    "csrc/morphable/morphable_cuda.cu": 400,
+}
 
 
 def sources() -> Iterator[tuple[tuple[str, ...], Path]]:
@@ -130,9 +140,11 @@ def test_compiled_sources_have_unique_stems():
 def test_files_stay_small():
     files = [path for _, path in sources()]
     files += [path for kind in ("h", "cuh", "cpp", "cu") for path in (ROOT / "csrc").rglob(f"*.{kind}")]
-    lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
-    long = {name: count for name, count in lines.items() if count > MAX_LINES}
+    lines = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    long = {name: count for name, count in lines.items() if count > KNOWN_LONG.get(name, MAX_LINES)}
     assert not long, f"split by subject before {MAX_LINES} lines: {long}"
+    split = [name for name in KNOWN_LONG if lines.get(name, 0) <= MAX_LINES]
+    assert not split, f"no longer too long, take them off the list: {split}"
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +159,14 @@ def test_versions_agree():
     assert stylerig_fast.__version__ in newest[1]
 
 
-def test_every_package_is_installed(pyproject):
-    listed = set(pyproject["tool"]["setuptools"]["packages"])
-    modules = [module for module, _ in sources() if module[-1] == "__init__"]
-    assert listed == {".".join(("stylerig_fast", *module[:-1])) for module in modules}
+def test_every_package_is_installed():
+    installed = runpy.run_path(str(ROOT / "setup.py"))["packages"]()
+    folders = {
+        ".".join(("stylerig_fast", *module[:-1])): path.parent.relative_to(ROOT)
+        for module, path in sources()
+        if module[-1] == "__init__"
+    }
+    assert {name: Path(folder) for name, folder in installed.items()} == folders
 
 
 def test_every_folder_of_modules_is_a_package():
@@ -188,7 +204,12 @@ def test_every_command_has_help(command, capsys):
     assert "--help" in capsys.readouterr().out
 
 
-def test_every_console_script_can_be_imported(pyproject):
-    for target in pyproject["project"]["scripts"].values():
+def test_every_console_script_has_help(pyproject, capsys):
+    scripts = pyproject["project"]["scripts"]
+    assert set(scripts) == {"stylerig", "stylerig-bench"}
+    for name, target in scripts.items():
         module, _, function = target.partition(":")
-        assert callable(getattr(__import__(module, fromlist=[function]), function))
+        with pytest.raises(SystemExit) as stopped:
+            getattr(importlib.import_module(module), function)(["--help"])
+        assert stopped.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: {name}")
