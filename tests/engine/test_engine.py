@@ -90,7 +90,7 @@ def test_mesh_and_info(engine: Engine) -> None:
     assert mesh.landmarks.shape == (2, 68, 2)
     info = engine.info()
     assert info["backend"] == "torch" and info["device"] == "cpu"
-    assert set(info["ops"]) == {"morphable", "vertex_normals", "rasterize", "masked_photometric"}  # type: ignore[call-overload]
+    assert set(info["ops"]) == {"morphable", "vertex_normals", "rasterize", "masked_photometric"}
     json.dumps(info)
 
 
