@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 import stylerig_fast
+from stylerig_fast import ops
 from stylerig_fast.commands.output import print_report
 from stylerig_fast.errors import StyleRigError
 
@@ -39,9 +40,10 @@ class Doctor:
             "cuda": _cuda(),
             "compilers": {name: shutil.which(name) or "none" for name in ("c++", "nvcc", "ninja")},
         }
+        report["op library"] = ops.library_summary()
         devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
         for device in devices:
-            for op, path in _op_paths(device).items():
+            for op, path in ops.paths(torch.device(device)).items():
                 report[f"op {op}, {device}"] = path
         report["generator"] = _outcome(_generator)
         report["face model"] = _outcome(_face_model)
@@ -66,12 +68,6 @@ def _cuda() -> str:
         return f"torch is built for CUDA {torch.version.cuda}, but sees no GPU"
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return f"CUDA {torch.version.cuda}: {', '.join(names)}"
-
-
-def _op_paths(device: str) -> dict[str, str]:
-    from stylerig_fast import ops
-
-    return dict(ops.paths(torch.device(device)))
 
 
 def _generator() -> str:

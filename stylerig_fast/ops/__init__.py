@@ -47,7 +47,7 @@ from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
 from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
 from stylerig_fast.ops.morphable import Morphed, morphable
-from stylerig_fast.ops.paths import paths
+from stylerig_fast.ops.paths import library_summary, paths
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
 from stylerig_fast.ops.reference.rotation import rotation_matrix
@@ -63,6 +63,7 @@ __all__ = [
     "Visibility",
     "adjacency",
     "barycentrics",
+    "library_summary",
     "masked_photometric",
     "morphable",
     "paths",

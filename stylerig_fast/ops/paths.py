@@ -14,3 +14,12 @@ def paths(device: torch.device) -> dict[str, str]:
         slow = "" if _library.has_kernel(op, device.type) else f"reference: {_library.why_slow(op, device.type)}"
         found[op] = slow or device.type
     return found
+
+
+def library_summary() -> str:
+    """One line: which compiled library is loaded and for what, or why none is."""
+    library = _library.library()
+    if library.path is None:
+        return f"none: {library.problem}"
+    devices = sorted({device for _, device in library.kernels})
+    return f"{library.path}, kernels for {' and '.join(devices)}"

@@ -129,3 +129,12 @@ def test_the_mesh_of_a_call_may_be_shared_by_threads():
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: ops.rasterize(vertices, triangles, 2.0, 64, 64), range(12)))
     assert all(torch.equal(results[0].triangle, other.triangle) for other in results)
+
+
+def test_summary(no_library, monkeypatch):
+    assert ops.library_summary() == "none: a test took it away"
+    kernels = frozenset({("rasterize", "cpu"), ("rasterize", "cuda")})
+    monkeypatch.setattr(_library, "_library", _library.Library(path=Path("/there/_kernels.so"), kernels=kernels))
+    assert ops.library_summary() == "/there/_kernels.so, kernels for cpu and cuda"
+    assert ops.paths(torch.device("cpu"))["rasterize"] == "cpu"
+    assert "no morphable kernel" in ops.paths(torch.device("cpu"))["morphable"]
