@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stylerig_fast.face.lighting import sh_basis
 from stylerig_fast.params import FaceParams
 
 SIZES = {"identity": 5, "albedo": 4, "expression": 3, "illumination": 27, "rotation": 3, "translation": 3}
@@ -69,9 +70,23 @@ def test_partial_block_overrides():
 def test_light_keeps_exposure_and_turns_toward_the_direction():
     params = people()
     lit = params.with_light(direction=(1.0, 0.0, 1.0))
-    torch.testing.assert_close(lit.blocks["illumination"][:, 0], params.blocks["illumination"][:, 0])
+    draw = torch.Generator().manual_seed(0)
+    normals = torch.nn.functional.normalize(torch.randn(20000, 3, generator=draw), dim=1)
+    facing = normals[:, 2].clamp_min(0)[:, None, None]  # how large a normal is in the picture
+    before, after = (
+        (facing * (sh_basis(normals) @ p.blocks["illumination"].transpose(0, 1).flatten(1)).view(-1, 2, 3)).mean(0)
+        for p in (params.with_blocks(illumination=linear_only(params)), lit.with_blocks(illumination=linear_only(lit)))
+    )
+    torch.testing.assert_close(after, before, rtol=0.02, atol=0)
+    torch.testing.assert_close(lit.blocks["illumination"][:, 4:], params.blocks["illumination"][:, 4:])
     expected = torch.tensor([1.0, 0.0, 1.0]) / 2**0.5
     torch.testing.assert_close(lit.light_direction(), expected.expand(2, 3), atol=1e-5, rtol=0)
+
+
+def linear_only(params: FaceParams) -> torch.Tensor:
+    gamma = params.blocks["illumination"].clone()
+    gamma[:, 4:] = 0
+    return gamma
 
 
 def test_transfer_takes_only_the_control():

@@ -42,7 +42,7 @@ class LinearWorld:
         """
         k, m = self.mixing.shape[1], self.surroundings.shape[0]
         pull = self.mixing.T @ self.metric
-        system = pull @ self.mixing + weights.prior / k * torch.eye(k, device=pull.device)
+        system = pull @ self.mixing + weights.prior / k * torch.eye(k, dtype=pull.dtype, device=pull.device)
         system = system + weights.context / m * self.surroundings.T @ self.surroundings
         return torch.linalg.solve(system, pull @ changes.T).T
 

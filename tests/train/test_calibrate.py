@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.face import FaceModel
+from stylerig_fast.rignet import RigConfig, build
+from stylerig_fast.train.calibrate import HIGHEST, _apply, measured_shares
+
+
+def figure(value: float) -> Figure:
+    return Figure(value, value, value, 1)
+
+
+def test_shares_come_from_the_figures() -> None:
+    names = ("yaw.gain", "pitch.gain", "jaw.gain", "light.gain", "smile.smile_width_gain", "smile.corner_height_gain")
+    shares = measured_shares(
+        {name: figure(value) for name, value in zip(names, (0.5, 0.8, 0.9, 0.4, 1.0, 0.2), strict=True)}
+    )
+    assert shares == {"yaw": 0.5, "pitch": 0.8, "jawOpen": 0.9, "smile": pytest.approx(0.6), "illumination": 0.4}
+
+
+def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
+    rig = build(RigConfig(num_ws=2, sizes=face_model.sizes, w_dim=4, components=2, rank=1))
+    engine = SimpleNamespace(rig_net=rig, face_model=face_model)
+    _apply(engine, {"yaw": 0.5, "pitch": 1.25, "jawOpen": 0.9, "smile": 0.5, "illumination": 0.1})  # type: ignore[arg-type]
+    gains = dict(zip(rig.columns.tolist(), rig.gain.tolist(), strict=True))
+    start = 80 + 80
+    jaw = start + face_model.expression_names.index("jawOpen")
+    smile = start + face_model.expression_names.index("mouthSmileLeft")
+    brow = start + face_model.expression_names.index("browInnerUp")
+    light, rotation = start + 64, start + 64 + 27
+    assert gains[rotation] == pytest.approx(0.8)  # pitch
+    assert gains[rotation + 1] == pytest.approx(2.0)  # yaw
+    assert gains[rotation + 2] == 1.0  # the generator has no roll to measure
+    assert gains[jaw] == 1.0  # within what is left alone
+    assert gains[smile] == pytest.approx(1.5)
+    assert gains[brow] == pytest.approx(1.5**0.5)
+    assert gains[light] == 1.0  # exposure
+    assert gains[light + 5] == HIGHEST
+    assert torch.isfinite(rig.gain).all()
