@@ -37,7 +37,7 @@ class ReconstructorTraining:
     face_model: Path | None = None  # a face model file; the open face model by default
     size: int = 128  # pictures are compared at this many pixels
     limit: int | None = None  # use only so many portraits
-    steps: int = 8000  # optimiser steps
+    steps: int = 3500  # optimiser steps
     batch: int = 32  # portraits per step
     optimiser: Literal["adamw", "adadelta"] = "adamw"  # adadelta is the paper's
     lr: float = 5e-4  # peak learning rate; cosine to zero for adamw, constant for adadelta
