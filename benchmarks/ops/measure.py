@@ -26,7 +26,7 @@ class Row:
     Attributes:
         name: op and direction.
         ours: the compiled path.
-        reference: the plain-torch path.
+        reference: the plain-torch path; None where there is none to compare with.
         floor: what `Work` takes at the machine's measured rates.
         parity: how far the two results are apart, and in which measure.
         other: another implementation's time, and which.
@@ -34,16 +34,54 @@ class Row:
 
     name: str
     ours: float
-    reference: float
+    reference: float | None
     floor: float
     parity: str
     other: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Measured rates: bytes per second of a copy (read plus written), operations per second of a matrix product."""
+class Stopwatch:
+    """Times functions.
 
+    Attributes:
+        device: where they run; it is waited for.
+        clock: ``time.perf_counter``, or on a CPU that is shared with others ``time.process_time``: the processor time
+            of all threads together.
+    """
+
+    device: torch.device
+    clock: Callable[[], float] = time.perf_counter
+
+    def medians(self, *functions: Callable[[], object], runs: int = 11) -> list[float]:
+        """Median milliseconds of each; they take turns, so that what disturbs one disturbs all."""
+        times: list[list[float]] = [[] for _ in functions]
+        for run in range(runs + 2):
+            for function, kept in zip(functions, times, strict=True):
+                self._wait()
+                start = self.clock()
+                function()
+                self._wait()
+                if run >= 2:  # the first calls pay for memory and caches
+                    kept.append(1e3 * (self.clock() - start))
+        return [statistics.median(kept) for kept in times]
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What times are compared with.
+
+    Attributes:
+        stopwatch: how to time on it.
+        bandwidth: bytes per second of a large copy, read plus written.
+        matrix_rate: operations per second of a large float32 matrix product.
+    """
+
+    stopwatch: Stopwatch
     bandwidth: float
     matrix_rate: float
 
@@ -52,33 +90,15 @@ class Machine:
         return 1e3 * max(work.bytes / self.bandwidth, work.operations / self.matrix_rate)
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def medians(device: torch.device, *functions: Callable[[], object], runs: int = 11) -> list[float]:
-    """Median milliseconds of each function; they take turns, so that what disturbs one disturbs all."""
-    times: list[list[float]] = [[] for _ in functions]
-    for run in range(runs + 2):
-        for function, kept in zip(functions, times, strict=True):
-            _wait(device)
-            start = time.perf_counter()
-            function()
-            _wait(device)
-            if run >= 2:  # the first calls pay for memory and caches
-                kept.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(kept) for kept in times]
-
-
-def measure_machine(device: torch.device) -> Machine:
+def measure_machine(stopwatch: Stopwatch) -> Machine:
     """The rates that floors are computed with: a copy too large for the caches, and a large matrix product."""
+    device = stopwatch.device
     source = torch.ones(64 << 20, device=device)
     target = torch.empty_like(source)
     size = 8192 if device.type == "cuda" else 1536
     matrix = torch.ones(size, size, device=device)
-    copy, product = medians(device, lambda: target.copy_(source), lambda: matrix @ matrix, runs=7)
-    return Machine(2 * source.nbytes / (copy / 1e3), 2 * size**3 / (product / 1e3))
+    copy, product = stopwatch.medians(lambda: target.copy_(source), lambda: matrix @ matrix, runs=7)
+    return Machine(stopwatch, 2 * source.nbytes / (copy / 1e3), 2 * size**3 / (product / 1e3))
 
 
 def largest_difference(found: list[Tensor], wanted: list[Tensor]) -> str:

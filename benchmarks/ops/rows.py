@@ -10,9 +10,12 @@ from torch import Tensor
 
 from stylerig_fast import ops
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.render import evaluate, landmark_loss, mesh_adjacency
+from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.render import evaluate, landmark_loss, mesh_adjacency, render_loss
+from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective, RenderWeights
+from stylerig_fast.train.optimise import make_optimiser
 
-from .measure import Machine, Row, Work, largest_difference, medians
+from .measure import Machine, Row, Work, largest_difference
 from .scene import CAMERA, Scene
 
 COMPILED: dict[str, Any] = {"impl": "auto"}
@@ -29,7 +32,7 @@ def _both_directions(
     """Rows of an op: ``call(leaves, options)`` returns its differentiable outputs."""
     ours_in, reference_in = _leaves(leaves), _leaves(leaves)
     ours_out, reference_out = call(ours_in, COMPILED), call(reference_in, REFERENCE)
-    ours, reference = medians(scene.device, lambda: call(ours_in, COMPILED), lambda: call(reference_in, REFERENCE))
+    ours, reference = machine.stopwatch.medians(lambda: call(ours_in, COMPILED), lambda: call(reference_in, REFERENCE))
     parity = largest_difference(ours_out, reference_out)
     yield Row(f"{name} forward", ours, reference, machine.floor(forward), parity)
 
@@ -39,8 +42,8 @@ def _both_directions(
     def gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
         return list(torch.autograd.grad(outputs, inputs, weights, retain_graph=True))
 
-    ours, reference = medians(
-        scene.device, lambda: gradients(ours_out, ours_in), lambda: gradients(reference_out, reference_in)
+    ours, reference = machine.stopwatch.medians(
+        lambda: gradients(ours_out, ours_in), lambda: gradients(reference_out, reference_in)
     )
     parity = largest_difference(gradients(ours_out, ours_in), gradients(reference_out, reference_in))
     yield Row(f"{name} backward", ours, reference, machine.floor(backward), parity)
@@ -85,8 +88,7 @@ def rasterize(scene: Scene, machine: Machine) -> Iterator[Row]:
     vertices = _surface(scene)[0]
     found = ops.rasterize(vertices, triangles, focal, size, size)
     wanted = ops.rasterize(vertices, triangles, focal, size, size, impl="reference")
-    ours, reference = medians(
-        scene.device,
+    ours, reference = machine.stopwatch.medians(
         lambda: ops.rasterize(vertices, triangles, focal, size, size),
         lambda: ops.rasterize(vertices, triangles, focal, size, size, impl="reference"),
         runs=5,
@@ -97,8 +99,8 @@ def rasterize(scene: Scene, machine: Machine) -> Iterator[Row]:
     try:
         one = vertices if scene.device.type == "cuda" else vertices[:1]
         third = ops.rasterize(one, triangles, focal, size, size, impl="pytorch3d")
-        (slow,) = medians(
-            scene.device, lambda: ops.rasterize(one, triangles, focal, size, size, impl="pytorch3d"), runs=3
+        (slow,) = machine.stopwatch.medians(
+            lambda: ops.rasterize(one, triangles, focal, size, size, impl="pytorch3d"), runs=3
         )
         other = ("PyTorch3D", slow * len(vertices) / len(one))
         parity += f", {float((found.triangle[: len(one)] == third.triangle).float().mean()):.3%} as PyTorch3D"
@@ -143,12 +145,44 @@ def whole_render_loss(scene: Scene, machine: Machine) -> Iterator[Row]:
         total = loss.sum() + landmark_loss(surface.landmarks, landmarks, weights).sum()
         return list(torch.autograd.grad(total, leaves))
 
-    ours, reference = medians(scene.device, lambda: step(COMPILED), lambda: step(REFERENCE), runs=5)
+    ours, reference = machine.stopwatch.medians(lambda: step(COMPILED), lambda: step(REFERENCE), runs=5)
     bases = sum(basis.nbytes for basis in (scene.model.identity, scene.model.expression, scene.model.albedo))
     surface = scene.batch * scene.model.mean.nbytes
     work = Work(2 * bases + 20 * surface + scene.target.nbytes, 4 * scene.batch * bases / 4)
     parity = largest_difference(step(COMPILED), step(REFERENCE))
     yield Row("render loss, forward and backward", ours, reference, machine.floor(work), parity)
+
+
+def training_step(scene: Scene, machine: Machine) -> Iterator[Row]:
+    """A whole step of reconstructor training: F, render loss, priors, backward, AdamW; pictures are in memory."""
+    model = scene.model
+    config = ReconstructorConfig(16, model.sizes, model.expression_names, model.name, CAMERA.focal)
+    torch.manual_seed(0)
+    network = FaceReconstructor(config).to(scene.device)
+    objective, priors = RenderObjective(model, CAMERA, RenderWeights()), Priors(model, PriorWeights())
+    optimiser = make_optimiser(network, "adamw", 5e-4, 1e-2)
+    codes = torch.randn(scene.batch, 16, 512, generator=torch.Generator().manual_seed(3)).to(scene.device)
+    landmarks = torch.rand(scene.batch, 68, 2, generator=torch.Generator().manual_seed(2)).to(scene.device)
+    detected = torch.ones(scene.batch, device=scene.device)
+
+    with torch.no_grad():
+        guess = network(codes)
+        arguments = (model, guess, CAMERA, scene.target, landmarks, torch.ones(68, device=scene.device))
+        losses = [list(render_loss(*arguments, **options)) for options in (COMPILED, REFERENCE)]
+
+    def step() -> None:
+        params = network(codes)
+        parts = objective(params, scene.target, landmarks, detected) | priors(params)
+        optimiser.zero_grad(set_to_none=True)
+        torch.stack([part.mean() for part in parts.values()]).sum().backward()
+        optimiser.step()
+
+    (ours,) = machine.stopwatch.medians(step)
+    weights = sum(p.nbytes for p in network.parameters())
+    # Weights are read forward and backward, gradients written; AdamW reads four arrays of that size and writes three.
+    work = Work(10 * weights, 6 * scene.batch * weights / 4)
+    parity = largest_difference(*losses) + " in the loss"
+    yield Row("reconstructor training step", ours, None, machine.floor(work), parity)
 
 
 @torch.no_grad()
@@ -157,4 +191,4 @@ def _surface(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
     return surface.vertices, surface.normals, surface.albedo
 
 
-ALL = (morphable, vertex_normals, rasterize, masked_photometric, whole_render_loss)
+ALL = (morphable, vertex_normals, rasterize, masked_photometric, whole_render_loss, training_step)

@@ -161,11 +161,10 @@ def ninja_file(plan: Plan, output: Path) -> str:
     shared = [*includes, f"-DTORCH_TARGET_VERSION={TORCH_TARGET}"]
     cxx = [*CXX_FLAGS, *shared, *os.environ.get("CXXFLAGS", "").split()]
     nvcc = [*NVCC_FLAGS, *gencode_flags(plan.architectures), *shared]
-    # torch is always loaded first; its libraries are named so that their symbols are found, CUDA's behind libtorch's.
-    words = [f"-rpath,{plan.torch_lib}"] + ([] if platform.system() == "Darwin" else ["--no-as-needed"])
+    # torch is always loaded first, so its libraries are found by their names; CUDA's symbols lie behind libtorch's.
+    words = [f"-rpath,{plan.torch_lib}"] if platform.system() == "Darwin" else ["--no-as-needed"]
     libraries = ["-shared", f"-L{plan.torch_lib}"]
-    # nvcc knows where its runtime library is.
-    libraries += [f"-Xlinker {w}" for w in words] if plan.nvcc else [f"-Wl,{w}" for w in words]
+    libraries += [f"-Xlinker {w}" if plan.nvcc else f"-Wl,{w}" for w in words]  # nvcc knows where its own runtime is
     libraries += ["-ltorch", "-ltorch_cpu", "-lc10"] + (["-cudart static"] if plan.nvcc else [])
     lines = [
         "ninja_required_version = 1.5",
