@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stylerig_fast.face.lighting import SH_CONSTANTS, dominant_direction, light, turn_light
 from stylerig_fast.face.rotation import axis_angle_to_degrees, degrees_to_axis_angle
+from stylerig_fast.face.values import Values, batch_of, check_finite, values_like
 
 BLOCKS = ("identity", "albedo", "expression", "illumination", "rotation", "translation")
 CONTROLS: dict[str, str] = {"pose": "rotation", "expression": "expression", "illumination": "illumination"}
@@ -20,8 +21,6 @@ CONTROLS: dict[str, str] = {"pose": "rotation", "expression": "expression", "ill
 # How much of the light is directional when a direction is asked for without a strength: about as much as in the most
 # one-sided percent of FFHQ-like portraits. The generator has seen little beyond.
 DEFAULT_LIGHT_STRENGTH = 0.25
-
-Values = float | Sequence[float] | Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +170,8 @@ class FaceParams:
                 raise ValueError(
                     f"{name} has shape {tuple(value.shape)}, expected (B, {', '.join(map(str, own.shape[1:]))})"
                 )
-        result = result.with_blocks(**{name: value.to(_like(base)) for name, value in over.blocks.items()})
+        like = next(iter(base.blocks.values()))
+        result = result.with_blocks(**{name: value.to(like) for name, value in over.blocks.items()})
         for kind, values in self.requests.items():
             arguments: dict[str, Any] = dict(values)
             result = getattr(result, f"with_{kind}")(**arguments)
@@ -197,15 +197,15 @@ class FaceParams:
         """
         asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
         for name, angle in asked.items():
-            _check_finite(name, angle)
+            check_finite(name, angle)
         if self.rotation is None:
             return self._with_request("pose", asked)
-        batch = _batch_of(len(self), asked)
+        batch = batch_of(len(self), asked)
         base = self.expand(batch)
         degrees = base.pose_degrees().clone()
         for column, angle in enumerate(asked.values()):
             if angle is not None:
-                degrees[:, column] = _values(angle, degrees)
+                degrees[:, column] = values_like(angle, degrees)
         return base.with_blocks(rotation=degrees_to_axis_angle(degrees))
 
     # ---- expression -------------------------------------------------------------------------------
@@ -220,14 +220,14 @@ class FaceParams:
             ValueError: unknown name (the message lists near ones).
         """
         for name, value in units.items():
-            _check_finite(name, value)
+            check_finite(name, value)
         if self.expression is None:
             return self._with_request("expression", units)
-        batch = _batch_of(len(self), units)
+        batch = batch_of(len(self), units)
         base = self.expand(batch)
         expression = base.expression.clone()  # type: ignore[union-attr]
         for name, value in units.items():
-            expression[:, self.expression_index(name)] = _values(value, expression)
+            expression[:, self.expression_index(name)] = values_like(value, expression)
         return base.with_blocks(expression=expression)
 
     def expression_index(self, name: str) -> int:
@@ -265,7 +265,7 @@ class FaceParams:
         """
         request = {"direction": direction, "strength": strength, "colour": colour, "ambient": ambient}
         for name, value in request.items():
-            _check_finite(name, value)
+            check_finite(name, value)
         if direction is not None and bool((torch.as_tensor(direction).float().norm(dim=-1) == 0).any()):
             raise ValueError("direction is the zero vector; give a vector toward the light, for example (1, 0, 1)")
         if self.illumination is None:
@@ -290,26 +290,3 @@ class FaceParams:
         given = {name: value for name, value in values.items() if value is not None}
         merged = {**self.requests.get(kind, {}), **given}
         return dataclasses.replace(self, requests={**self.requests, kind: merged})
-
-
-def _like(params: FaceParams) -> Tensor:
-    return next(iter(params.blocks.values()))
-
-
-def _check_finite(name: str, value: object) -> None:
-    if value is not None and not bool(torch.isfinite(torch.as_tensor(value, dtype=torch.float64)).all()):
-        raise ValueError(f"{name} is {value}, expected finite numbers")
-
-
-def _batch_of(batch: int, values: Mapping[str, Values | None]) -> int:
-    sizes = {
-        name: torch.as_tensor(v).numel() for name, v in values.items() if v is not None and torch.as_tensor(v).ndim
-    }
-    for name, size in sizes.items():
-        if size != batch and 1 not in (size, batch):
-            raise ValueError(f"{name} has {size} values for a batch of {batch}")
-    return max([batch, *sizes.values()])
-
-
-def _values(value: Values, like: Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device)

@@ -39,8 +39,6 @@ LEVEL = {tuple(name.split(".")): level for level, names in enumerate(LAYERS) for
 MAX_LINES = 300
 # Longer ones that wait to be split. They may not grow, and what has been split leaves the list.
 KNOWN_LONG = {
-    "stylerig_fast/engine/engine.py": 320,
-    "stylerig_fast/params.py": 320,
     "csrc/masked_photometric/masked_photometric_cpu.cpp": 360,
     "csrc/masked_photometric/masked_photometric_cuda.cu": 320,
     "csrc/morphable/morphable_cuda.cu": 400,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
+from stylerig_fast.engine.mesh import Mesh
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.torch_backend import TorchBackend
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
@@ -27,23 +27,6 @@ from stylerig_fast.rignet import RigNet
 
 PRETRAINED = ("mobilestylegan-ffhq",)
 Output = Literal["numpy", "torch"]
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """What a 3D viewer needs of a batch of faces.
-
-    Attributes:
-        vertices: ``(B, V, 3)`` decimetres, camera space.
-        triangles: ``(T, 3)`` int32.
-        colours: ``(B, V, 3)`` albedo RGB in [0, 1].
-        landmarks: ``(B, 68, 2)`` image widths.
-    """
-
-    vertices: Tensor
-    triangles: Tensor
-    colours: Tensor
-    landmarks: Tensor
 
 
 class Engine:

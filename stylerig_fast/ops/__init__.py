@@ -42,6 +42,7 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
 
 from __future__ import annotations
 
+from stylerig_fast.face.rotation import axis_angle_to_matrix as rotation_matrix
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
@@ -50,7 +51,6 @@ from stylerig_fast.ops.morphable import Morphed, morphable
 from stylerig_fast.ops.paths import library_summary, paths
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
-from stylerig_fast.ops.reference.rotation import rotation_matrix
 from stylerig_fast.ops.vertex_normals import vertex_normals
 
 _library.load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stylerig_fast.ops.reference.rotation import rotation_matrix
+from stylerig_fast.face.rotation import axis_angle_to_matrix
 
 
 def project(points: Tensor, focal: float) -> Tensor:
@@ -38,7 +38,7 @@ def morphable(
     shape = linear(mean, identity_basis, identity) + linear(
         mean.new_zeros(()).expand_as(mean), expression_basis, expression
     )
-    vertices = shape @ rotation_matrix(rotation).transpose(1, 2) + translation[:, None]
+    vertices = shape @ axis_angle_to_matrix(rotation).transpose(1, 2) + translation[:, None]
     landmarks = project(vertices[:, landmark_vertices], focal)
     screen = project(vertices, focal) if with_screen else None
     return vertices, linear(albedo_mean, albedo_basis, albedo), landmarks, screen
