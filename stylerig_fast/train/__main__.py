@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; run the same command with --resume to go on", file=sys.stderr)
+        print("interrupted; run the same command again to go on, with --resume for a network", file=sys.stderr)
         return 130
     return 0
 

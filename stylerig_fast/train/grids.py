@@ -8,8 +8,10 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
+from stylerig_fast.generators.base import Generator
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.render import render
+from stylerig_fast.rignet import RigNet
 
 
 @torch.no_grad()
@@ -25,4 +27,25 @@ def reconstruction_grid(
     over = torch.where(mask, rendered.image, picture)
     rows = [torch.cat(list(row), dim=-1) for row in (picture, alone, over)]
     grid = torch.cat(rows, dim=-2).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return grid.permute(1, 2, 0).cpu().numpy()
+
+
+@torch.no_grad()
+def edit_grid(generator: Generator, rig: RigNet, reconstructor: FaceReconstructor, codes: Tensor) -> np.ndarray:
+    """One row per person: as is, yaw -20 and +20, jaw open, light from left and right; uint8 ``(H, W, 3)``.
+
+    Args:
+        generator: makes the pictures, 128 px.
+        rig: edits.
+        reconstructor: the F it is trained against.
+        codes: ``(n, num_ws, 512)`` people.
+    """
+    own = reconstructor(codes)
+    requests = [own, own.with_pose(yaw=-20), own.with_pose(yaw=20), own.with_expression(jawOpen=0.5)]
+    requests += [own.with_light(direction=(side, 0, 1)) for side in (-1, 1)]
+    columns = []
+    for request in requests:
+        edited = rig(codes, request.vector(), own.vector())
+        columns.append(torch.cat(list(generator.synthesis(edited, min(128, generator.resolution))), dim=-2))
+    grid = torch.cat(columns, dim=-1).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     return grid.permute(1, 2, 0).cpu().numpy()

@@ -24,6 +24,7 @@ from stylerig_fast.train.batches import Batch, gather
 from stylerig_fast.train.calibrate import calibrate
 from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.context import Context, principal, surroundings
+from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.initialise import initialise, linear_world
 from stylerig_fast.train.objective import RenderObjective, RenderWeights
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
@@ -74,11 +75,12 @@ class RigTraining:
     weights: RigWeights = field(default_factory=RigWeights)
     generator: str = "mobilestylegan-ffhq"  # whose pictures the gains are measured on
     calibrate: int = 16  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
+    grid: int = 4  # people in the picture grids; 0 for none, and then no generator is needed but to calibrate
     seed: int = 0  # of every random draw
     device: str = "cpu"  # cpu or cuda
     threads: int = 0  # CPU threads; 0 leaves torch's default
     log_every: int = 25  # steps between TensorBoard entries
-    save_every: int = 250  # steps between states to resume from
+    save_every: int = 250  # steps between states to resume from and picture grids
     resume: bool = False  # go on with a run of the same name
 
 
@@ -112,6 +114,7 @@ def run(config: RigTraining) -> RigNet:
         linear_world(own, codes, context, losses.surface, config.weights, model) if config.start == "linear" else None
     )
     initialise(rig, portraits, own, space, world, config.weights)
+    generator = load_pretrained(config.generator, config.device) if config.grid else None
     draw = torch.Generator().manual_seed(config.seed)
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
     with Run(config.runs / config.name, config, config.resume) as record:
@@ -138,6 +141,9 @@ def run(config: RigTraining) -> RigNet:
                 describe(bar, "rig", values)
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 record.save_state(step + 1, rig, optimiser, draw)
+                if generator is not None:
+                    people = portraits.ws(slice(0, config.grid)).to(config.device)
+                    record.picture("edits", edit_grid(generator, rig, reconstructor, people), step + 1)
         rig.eval().requires_grad_(False)
         seconds = time.perf_counter() - began
         shares = calibrate_on(portraits, rig, reconstructor, model, config) if config.calibrate else []

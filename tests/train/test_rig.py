@@ -9,12 +9,14 @@ import torch
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.generators import MobileStyleGAN
 from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
 from stylerig_fast.train.batches import gather
 from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.context import Context, principal, surroundings
+from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.initialise import LinearWorld, surface_metric
 from stylerig_fast.train.reconstructor import ReconstructorTraining
 from stylerig_fast.train.reconstructor import run as train_reconstructor
@@ -47,6 +49,7 @@ def training(world: Path, reconstructor: Path, tmp_path: Path, **options: Any) -
         "rank": 4,
         "surroundings": 4,
         "calibrate": 0,
+        "grid": 0,
         "log_every": 3,
     }
     return RigTraining(**(values | options))
@@ -195,3 +198,15 @@ def test_surface_objective_sees_every_block(face_model: FaceModel) -> None:
     assert vector.grad is not None
     # Units without vertices on the outer face (the tongue, the gaze) may be without effect.
     assert float((vector.grad[:, columns] != 0).float().mean()) > 0.8
+
+
+def test_edit_grid_shows_every_person_and_request(reconstructor: Path, face_model: FaceModel) -> None:
+    generator = MobileStyleGAN(channels=(8, 8), w_dim=512, mapping_layers=1, name="untrained").requires_grad_(False)
+    net = FaceReconstructor.from_pretrained(reconstructor)
+    rig = build(RigConfig(num_ws=generator.num_ws, sizes=face_model.sizes, components=4, rank=2))
+    codes = generator.sample(3)
+    grid = edit_grid(generator, rig, net, codes)
+    size = generator.resolution
+    assert grid.shape == (3 * size, 6 * size, 3)
+    # This rig edits nothing: every column is the picture as it is.
+    assert bool((grid.reshape(3 * size, 6, size, 3) == grid[:, None, :size]).all())
