@@ -1,5 +1,5 @@
 """Each op against its reference, against PyTorch3D, and against what the machine could do at best.
 
-``python -m stylerig_fast.benchmarks.ops`` prints the table and writes it as JSON. Every row carries its parity
+``stylerig-bench ops`` prints the table and writes it as JSON. Every row carries its parity
 figure: a speed without one is not printed.
 """

@@ -1,4 +1,4 @@
-"""``python -m stylerig_fast.benchmarks.ops``."""
+"""``stylerig-bench ops``, or ``python -m stylerig_fast.benchmarks.ops``."""
 
 from __future__ import annotations
 

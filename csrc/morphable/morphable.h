@@ -1,5 +1,5 @@
 // morphable: pose and projection of one vertex, forward and backward.
-// Spec: stylerig_fast/ops/reference/morphable.py and rotation.py.
+// Spec: stylerig_fast/ops/reference/morphable.py and stylerig_fast/face/rotation.py.
 #pragma once
 
 #include "common/vec3.h"
