@@ -151,3 +151,21 @@ def test_nothing_per_pixel_is_kept_for_the_backward_pass():
         assert bool(loss.photometric.requires_grad)
         kept[size] = sum(tensors.values())
     assert kept[16] == kept[64] > 0
+
+
+@needs_kernels
+def test_the_whole_render_loss_compiles_without_a_graph_break():
+    model, params = tiny_model(), with_gradients(random_params(tiny_model(), 2))
+    arguments = targets(2, 24, torch.float32)
+
+    def total(*values):
+        given = params.with_blocks(**dict(zip(params.blocks, values, strict=True)))
+        loss = render_loss(model, given, CAMERA, *arguments)
+        return (loss.photometric + loss.landmarks).sum()
+
+    leaves = list(params.blocks.values())
+    compiled = torch.compile(total, fullgraph=True, backend="aot_eager")
+    for found, wanted in zip(
+        torch.autograd.grad(compiled(*leaves), leaves), torch.autograd.grad(total(*leaves), leaves), strict=True
+    ):
+        assert relative_error(found, wanted) < 1e-5
