@@ -342,3 +342,39 @@ def test_sheet_wants_a_tile_per_heading():
     tile = Tile(Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4)))
     with pytest.raises(ValueError, match="headings"):
         draw_sheet("t", "f", ["a", "b"], [[tile]])
+
+
+# ---- doctor and evaluate --------------------------------------------------------------------------
+
+
+def test_doctor_reports_versions_ops_and_parts(capsys):
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["torch"].startswith(torch.__version__)
+    assert {f"op {op}, cpu" for op in ("morphable", "rasterize", "vertex_normals", "masked_photometric")} <= set(report)
+    assert "vertices" in report["face model"]
+    assert "checksums right" in report["rig"]
+
+
+def test_doctor_tells_what_is_missing_and_goes_on(monkeypatch, capsys):
+    def missing():
+        raise CheckpointError("the package is not installed: pip install it")
+
+    monkeypatch.setattr("stylerig_fast.generators.pretrained.find_package", missing)
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["generator"] == "not usable: the package is not installed: pip install it"
+    assert "vertices" in report["face model"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--portraits", "nowhere"], "nowhere: no such file or folder"),
+        (["--portraits", "."], "no *.parquet"),
+        (["--portraits", ".", "--people", "0"], "at least 1"),
+        (["--portraits", ".", "--grid", "."], "is a folder"),
+    ],
+)
+def test_evaluate_refuses_what_cannot_be_measured(engine, folder, capsys, args, message):
+    assert message in fails(capsys, "evaluate", *args)
