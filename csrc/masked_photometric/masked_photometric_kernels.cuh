@@ -1,0 +1,229 @@
+// The CUDA kernels of masked_photometric; masked_photometric_cuda.cu launches them and says what each is for.
+#pragma once
+
+#include "common/cuda.h"
+#include "masked_photometric/masked_photometric.h"
+
+namespace stylerig {
+namespace {
+
+constexpr int kPixels = 128;    // threads of the pixel kernel
+constexpr int kVertices = 128;  // threads of the vertex kernel
+constexpr int kSums = 29;       // squared difference, covered pixels, 27 of the light's gradient
+constexpr int kManyPixels = 96;
+
+template <typename T>
+struct Scene {
+  const T *vertices, *albedo, *normals;  // [B, V, 3]
+  const T* gamma;                        // [B, 9, 3]
+  DeviceAdjacency mesh;
+  const int32_t* ids;  // [B, H, W]
+  const T* target;     // [B, 3, H, W]
+  Camera<T> camera;
+  int64_t batch;
+
+  __device__ __forceinline__ int64_t pixels() const { return int64_t(camera.height) * camera.width; }
+};
+
+template <typename T>
+__device__ __forceinline__ void load_pixel(const Scene<T>& scene, int64_t b, const int32_t* index, PixelInputs<T>& in) {
+  const int64_t picture = 3 * b * scene.mesh.num_vertices;
+  in.corners.load(scene.vertices + picture, index[0], index[1], index[2]);
+  for (int k = 0; k < 3; ++k) {
+    in.albedo[k] = load3(scene.albedo + picture + 3 * int64_t(index[k]));
+    in.normal[k] = load3(scene.normals + picture + 3 * int64_t(index[k]));
+  }
+}
+
+template <typename T>
+__device__ __forceinline__ Vec3<T> difference_at(const Scene<T>& scene, int64_t b, int64_t pixel, Vec3<T> colour) {
+  const T* target = scene.target + 3 * b * scene.pixels() + pixel;
+  return {colour.x - target[0], colour.y - target[scene.pixels()], colour.z - target[2 * scene.pixels()]};
+}
+
+// partial: [B, gridDim.x, kSums], of differences that are not scaled yet. image: [B, 3, H, W] or null.
+template <typename T>
+__global__ void __launch_bounds__(kPixels)
+    pixel_kernel(Scene<T> scene, T* __restrict__ partial, T* __restrict__ image) {
+  __shared__ T warp_sums[kPixels / 32][kSums];
+  const int64_t pixels = scene.pixels();
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (int64_t b = blockIdx.y; b < scene.batch; b += gridDim.y) {
+    const int64_t pixel = blockIdx.x * int64_t(kPixels) + threadIdx.x;
+    const int32_t id = pixel < pixels ? scene.ids[b * pixels + pixel] : -1;
+    Vec3<T> colour = {0, 0, 0}, difference = {0, 0, 0};
+    Shaded<T> s = {};
+    const int32_t* index = scene.mesh.triangles + 3 * int64_t(larger(id, 0));
+    const bool covered = id >= 0 && id < scene.mesh.num_triangles && uint32_t(index[0]) < scene.mesh.num_vertices &&
+                         uint32_t(index[1]) < scene.mesh.num_vertices && uint32_t(index[2]) < scene.mesh.num_vertices;
+    if (covered) {
+      PixelInputs<T> in;
+      load_pixel(scene, b, index, in);
+      const T ray_x = scene.camera.ray_x(int(pixel % scene.camera.width));
+      const T ray_y = scene.camera.ray_y(int(pixel / scene.camera.width));
+      colour = shade(in, ray_x, ray_y, scene.gamma + 27 * b, s);
+      difference = difference_at(scene, b, pixel, colour);
+    }
+    if (image != nullptr && pixel < pixels) {
+      T* out = image + 3 * b * pixels + pixel;
+      out[0] = colour.x, out[pixels] = colour.y, out[2 * pixels] = colour.z;
+    }
+    const Vec3<T> v_light = {difference.x * s.albedo.x, difference.y * s.albedo.y, difference.z * s.albedo.z};
+    const auto keep = [&](int i, T value) {
+      const T sum = warp_sum(value);
+      if (lane == 0) warp_sums[warp][i] = sum;
+    };
+    keep(0, dot(difference, difference));
+    keep(1, T(covered));
+#pragma unroll
+    for (int k = 0; k < 9; ++k) {
+      keep(2 + 3 * k, v_light.x * s.basis[k]);
+      keep(3 + 3 * k, v_light.y * s.basis[k]);
+      keep(4 + 3 * k, v_light.z * s.basis[k]);
+    }
+    __syncthreads();
+    if (threadIdx.x < kSums) {
+      T sum = 0;
+      for (int w = 0; w < kPixels / 32; ++w) sum += warp_sums[w][threadIdx.x];
+      partial[(b * gridDim.x + blockIdx.x) * kSums + threadIdx.x] = sum;
+    }
+    __syncthreads();
+  }
+}
+
+// loss: [B]; scale: [B] gradient of the loss with respect to a squared difference; v_gamma: [B, 27] or null.
+template <typename T>
+__global__ void __launch_bounds__(32) finish_kernel(int64_t blocks, const T* __restrict__ partial, T* __restrict__ loss,
+                                                    T* __restrict__ scale, T* __restrict__ v_gamma) {
+  const int64_t b = blockIdx.x;
+  T sum = 0;
+  if (threadIdx.x < kSums) {
+    for (int64_t i = 0; i < blocks; ++i) sum += partial[(b * blocks + i) * kSums + threadIdx.x];
+  }
+  const T covered = __shfl_sync(0xffffffffu, sum, 1);
+  const T factor = covered > 0 ? T(2) / (3 * covered) : T(0);
+  if (threadIdx.x == 0) {
+    loss[b] = covered > 0 ? sum / (3 * covered) : T(0);
+    scale[b] = factor;
+  }
+  if (v_gamma != nullptr && threadIdx.x >= 2 && threadIdx.x < kSums) v_gamma[27 * b + threadIdx.x - 2] = factor * sum;
+}
+
+template <typename T>
+struct VertexGradients {
+  Vec3<T> vertex, albedo, normal;
+};
+
+// The box of pixels where a triangle can have been drawn.
+template <typename T>
+__device__ __forceinline__ Box triangle_box(const Scene<T>& scene, const Corners<T>& c) {
+  // Without knowledge of the rasterizer's near plane: what is in front of the camera at all.
+  const T tiny = T(1e-6);
+  if (!(c.depth[0] > tiny && c.depth[1] > tiny && c.depth[2] > tiny)) return clipped_box(c, scene.camera, tiny);
+  T low_x = INFINITY, high_x = -INFINITY, low_y = INFINITY, high_y = -INFINITY;
+  for (int k = 0; k < 3; ++k) {
+    const T column = scene.camera.column(c.x[k], c.depth[k]), row = scene.camera.row(c.y[k], c.depth[k]);
+    low_x = smaller(low_x, column), high_x = larger(high_x, column);
+    low_y = smaller(low_y, row), high_y = larger(high_y, row);
+  }
+  Box box;
+  pixel_range(low_x, high_x, scene.camera.width, box.x0, box.x1);
+  pixel_range(low_y, high_y, scene.camera.height, box.y0, box.y1);
+  return box;
+}
+
+// Adds what pixels first, first + stride, ... of triangle t give to its corner k.
+template <typename T>
+__device__ __forceinline__ void add_triangle(const Scene<T>& scene, int64_t b, int32_t t, int k, const Box& box,
+                                             const PixelInputs<T>& in, T factor, int first, int stride,
+                                             VertexGradients<T>& sum) {
+  const int columns = box.x1 - box.x0 + 1;
+  const int64_t count = int64_t(columns) * (box.y1 - box.y0 + 1);
+  const int32_t* ids = scene.ids + b * scene.pixels();
+  for (int64_t i = first; i < count; i += stride) {
+    const int row = box.y0 + int(i / columns), column = box.x0 + int(i % columns);
+    const int64_t pixel = int64_t(row) * scene.camera.width + column;
+    if (ids[pixel] != t) continue;
+    const T ray_x = scene.camera.ray_x(column), ray_y = scene.camera.ray_y(row);
+    const T* gamma = scene.gamma + 27 * b;
+    Shaded<T> s;
+    const Vec3<T> colour = shade(in, ray_x, ray_y, gamma, s);
+    PixelGradients<T> g;
+    shade_bwd(in, ray_x, ray_y, gamma, s, factor * difference_at(scene, b, pixel, colour), g);
+    sum.vertex = sum.vertex + (k == 0 ? g.vertex[0] : k == 1 ? g.vertex[1] : g.vertex[2]);
+    sum.albedo = sum.albedo + (k == 0 ? g.albedo[0] : k == 1 ? g.albedo[1] : g.albedo[2]);
+    sum.normal = sum.normal + (k == 0 ? g.normal[0] : k == 1 ? g.normal[1] : g.normal[2]);
+  }
+}
+
+// The gradient of vertex v of picture b from its triangles' pixels first, first + stride, ...; or, with kCount, the
+// number of pixels that there are to look at.
+template <typename T, bool kCount>
+__device__ __forceinline__ int64_t gather(const Scene<T>& scene, int64_t b, int64_t v, T factor, int first, int stride,
+                                          VertexGradients<T>& sum) {
+  int32_t begin, end;
+  scene.mesh.range(v, begin, end);
+  int64_t pixels = 0;
+  for (int32_t c = begin; c < end; ++c) {
+    int32_t t;
+    int k;
+    if (!scene.mesh.corner(c, t, k)) continue;
+    const int32_t* index = scene.mesh.triangles + 3 * int64_t(t);
+    PixelInputs<T> in;
+    in.corners.load(scene.vertices + 3 * b * scene.mesh.num_vertices, index[0], index[1], index[2]);
+    const Box box = triangle_box(scene, in.corners);
+    if (box.x1 < box.x0 || box.y1 < box.y0) continue;
+    if constexpr (kCount) {
+      pixels += int64_t(box.x1 - box.x0 + 1) * (box.y1 - box.y0 + 1);
+    } else {
+      load_pixel(scene, b, index, in);
+      add_triangle(scene, b, t, k, box, in, factor, first, stride, sum);
+    }
+  }
+  return pixels;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kVertices)
+    vertex_kernel(Scene<T> scene, const T* __restrict__ scale, T* __restrict__ v_vertices, T* __restrict__ v_albedo,
+                  T* __restrict__ v_normals) {
+  const int64_t count = scene.batch * scene.mesh.num_vertices;
+  const int lane = threadIdx.x % 32;
+  for (int64_t base = blockIdx.x * int64_t(kVertices) + threadIdx.x - lane; base < count;
+       base += int64_t(gridDim.x) * kVertices) {
+    const int64_t i = base + lane, b = i / scene.mesh.num_vertices, v = i % scene.mesh.num_vertices;
+    VertexGradients<T> sum = {};
+    bool many = false;
+    if (i < count) {
+      many = gather<T, true>(scene, b, v, T(0), 0, 1, sum) >= kManyPixels;
+      if (!many) gather<T, false>(scene, b, v, scale[b], 0, 1, sum);
+    }
+    for (unsigned waiting = __ballot_sync(0xffffffffu, many); waiting != 0; waiting &= waiting - 1) {
+      const int owner = __ffs(waiting) - 1;
+      const int64_t j = base + owner, other = j / scene.mesh.num_vertices;
+      VertexGradients<T> part = {};
+      gather<T, false>(scene, other, j % scene.mesh.num_vertices, scale[other], lane, 32, part);
+      part.vertex = {warp_sum(part.vertex.x), warp_sum(part.vertex.y), warp_sum(part.vertex.z)};
+      part.albedo = {warp_sum(part.albedo.x), warp_sum(part.albedo.y), warp_sum(part.albedo.z)};
+      part.normal = {warp_sum(part.normal.x), warp_sum(part.normal.y), warp_sum(part.normal.z)};
+      if (lane == owner) sum = part;
+    }
+    if (i < count) {
+      store3(v_vertices + 3 * i, sum.vertex);
+      store3(v_albedo + 3 * i, sum.albedo);
+      store3(v_normals + 3 * i, sum.normal);
+    }
+  }
+}
+
+// out[b, ...] = factor[b] * in[b, ...]; count numbers in all, `values` of them per picture.
+template <typename T>
+__global__ void __launch_bounds__(256) scale_kernel(int64_t count, int64_t values, const T* __restrict__ factor,
+                                                    const T* __restrict__ in, T* __restrict__ out) {
+  for (int64_t i = blockIdx.x * int64_t(256) + threadIdx.x; i < count; i += int64_t(gridDim.x) * 256) {
+    out[i] = factor[i / values] * in[i];
+  }
+}
+
+}  // namespace
+}  // namespace stylerig

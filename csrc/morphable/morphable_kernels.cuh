@@ -1,0 +1,239 @@
+// The CUDA kernels of morphable; morphable_cuda.cu launches them and says what each is for.
+#pragma once
+
+#include "common/cuda.h"
+#include "morphable/morphable.h"
+
+namespace stylerig {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kChunk = 32;  // coefficients in shared memory at a time
+constexpr int kSums = 12;   // g (3) and g (x - t)^T (9), as in morphable_cpu.cpp
+
+struct Half {  // bfloat16: the upper half of a float
+  uint16_t bits;
+};
+
+__device__ __forceinline__ float widen(float value) { return value; }
+__device__ __forceinline__ double widen(double value) { return value; }
+__device__ __forceinline__ float widen(Half value) { return __uint_as_float(uint32_t(value.bits) << 16); }
+
+template <typename T>
+__global__ void pose_kernel(int64_t batch, const T* __restrict__ rotation,  // [B, 3]
+                            const T* __restrict__ translation,              // [B, 3]
+                            Pose<T>* __restrict__ poses) {                  // [B]
+  const int64_t b = blockIdx.x * int64_t(blockDim.x) + threadIdx.x;
+  if (b < batch) poses[b] = Pose<T>(rotation + 3 * b, translation + 3 * b);
+}
+
+// sums[j] += coefficients [b0 + j, :] . basis [:, v] for the block's pictures. All threads of the block take part.
+template <typename T, typename Basis, int kPictures>
+__device__ __forceinline__ void accumulate(const Basis* __restrict__ basis,     // [K, V, 3]
+                                           const T* __restrict__ coefficients,  // [B, K]
+                                           int64_t size, int64_t batch, int64_t b0, int64_t num_vertices, int64_t v,
+                                           T (*chunk)[kPictures], Vec3<T> (&sums)[kPictures]) {
+  for (int64_t k0 = 0; k0 < size; k0 += kChunk) {
+    const int count = int(smaller<int64_t>(kChunk, size - k0));
+    __syncthreads();
+    for (int i = threadIdx.x; i < count * kPictures; i += kThreads) {
+      const int64_t b = b0 + i / count;
+      chunk[i % count][i / count] = b < batch ? coefficients[b * size + k0 + i % count] : T(0);
+    }
+    __syncthreads();
+    if (v >= num_vertices) continue;
+#pragma unroll 4
+    for (int k = 0; k < count; ++k) {
+      const Basis* at = basis + 3 * ((k0 + k) * num_vertices + v);
+      const Vec3<T> offset = {T(widen(at[0])), T(widen(at[1])), T(widen(at[2]))};
+#pragma unroll
+      for (int j = 0; j < kPictures; ++j) sums[j] = sums[j] + chunk[k][j] * offset;
+    }
+  }
+}
+
+template <typename T, typename Basis>
+struct Model {
+  const T *mean, *albedo_mean;                                    // [V, 3]
+  const Basis *identity_basis, *expression_basis, *albedo_basis;  // [A, V, 3], [E, V, 3], [C, V, 3]
+  const T *identity, *expression, *albedo;                        // [B, A], [B, E], [B, C]
+  int64_t identity_size, expression_size, albedo_size, batch, num_vertices;
+  T focal;
+};
+
+// A block: kThreads vertices of kPictures pictures. blockIdx.x runs over groups of pictures, so that blocks which read
+// the same part of the bases run at the same time and share it in the L2 cache.
+template <typename T, typename Basis, int kPictures>
+__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 4 : 3)
+    forward_kernel(Model<T, Basis> m, const Pose<T>* __restrict__ poses,  // [B]
+                   T* __restrict__ vertices,                              // [B, V, 3]
+                   T* __restrict__ colours,                               // [B, V, 3]
+                   T* __restrict__ screen) {                              // [B, V, 2] or null
+  __shared__ T chunk[kChunk][kPictures];
+  const int64_t b0 = blockIdx.x * int64_t(kPictures);
+  for (int64_t first = blockIdx.y * int64_t(kThreads); first < m.num_vertices; first += gridDim.y * int64_t(kThreads)) {
+    const int64_t v = first + threadIdx.x;
+    const bool inside = v < m.num_vertices;
+    Vec3<T> sums[kPictures];
+    const Vec3<T> start = inside ? load3(m.mean + 3 * v) : Vec3<T>{0, 0, 0};
+#pragma unroll
+    for (int j = 0; j < kPictures; ++j) sums[j] = start;
+    accumulate<T, Basis, kPictures>(m.identity_basis, m.identity, m.identity_size, m.batch, b0, m.num_vertices, v,
+                                    chunk, sums);
+    accumulate<T, Basis, kPictures>(m.expression_basis, m.expression, m.expression_size, m.batch, b0, m.num_vertices, v,
+                                    chunk, sums);
+#pragma unroll
+    for (int j = 0; j < kPictures; ++j) {
+      const int64_t b = b0 + j;
+      if (!inside || b >= m.batch) continue;
+      const Vec3<T> posed = poses[b].apply(sums[j]);
+      store3(vertices + 3 * (b * m.num_vertices + v), posed);
+      if (screen != nullptr) project_point(posed, m.focal, screen + 2 * (b * m.num_vertices + v));
+    }
+    const Vec3<T> colour = inside ? load3(m.albedo_mean + 3 * v) : Vec3<T>{0, 0, 0};
+#pragma unroll
+    for (int j = 0; j < kPictures; ++j) sums[j] = colour;
+    accumulate<T, Basis, kPictures>(m.albedo_basis, m.albedo, m.albedo_size, m.batch, b0, m.num_vertices, v, chunk,
+                                    sums);
+#pragma unroll
+    for (int j = 0; j < kPictures; ++j) {
+      if (inside && b0 + j < m.batch) store3(colours + 3 * ((b0 + j) * m.num_vertices + v), sums[j]);
+    }
+  }
+}
+
+template <typename T>
+__global__ void landmark_kernel(int64_t count, int64_t marks, int64_t num_vertices, T focal,
+                                const int64_t* __restrict__ index,  // [L]
+                                const T* __restrict__ vertices,     // [B, V, 3]
+                                T* __restrict__ landmarks) {        // [B, L, 2]
+  const int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x;
+  if (i >= count) return;
+  const int64_t v = index[i % marks];
+  if (v < 0 || v >= num_vertices) {  // cannot be reported from here without waiting for the device: shows as NaN
+    landmarks[2 * i] = landmarks[2 * i + 1] = T(NAN);
+    return;
+  }
+  project_point(load3(vertices + 3 * (i / marks * num_vertices + v)), focal, landmarks + 2 * i);
+}
+
+// Adds the sums of a block's threads up, in an order that is always the same; thread i < kSums writes row[i].
+template <typename T>
+__device__ __forceinline__ void write_sums(const T (&values)[kSums], T (*warp_sums)[kSums], T* __restrict__ row) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) {
+    const T sum = warp_sum(values[i]);
+    if (lane == 0) warp_sums[warp][i] = sum;
+  }
+  __syncthreads();
+  if (threadIdx.x < kSums) {
+    T sum = 0;
+    for (int w = 0; w < kThreads / 32; ++w) sum += warp_sums[w][threadIdx.x];
+    row[threadIdx.x] = sum;
+  }
+}
+
+template <typename T>
+__device__ __forceinline__ void add_sums(T (&values)[kSums], Vec3<T> g, Vec3<T> x, const Pose<T>& pose) {
+  const T gs[3] = {g.x, g.y, g.z}, xs[3] = {x.x - pose.t[0], x.y - pose.t[1], x.z - pose.t[2]};
+#pragma unroll
+  for (int i = 0; i < 3; ++i) {
+    values[i] += gs[i];
+#pragma unroll
+    for (int j = 0; j < 3; ++j) values[3 + 3 * i + j] += gs[i] * xs[j];
+  }
+}
+
+// partial: [B, gridDim.x + 1, kSums]; the last row of a picture is the landmarks'.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    backward_kernel(int64_t batch, int64_t num_vertices, T focal, const Pose<T>* __restrict__ poses,
+                    const T* __restrict__ vertices,    // [B, V, 3]
+                    const T* __restrict__ v_vertices,  // [B, V, 3] or null
+                    const T* __restrict__ v_screen,    // [B, V, 2] or null
+                    T* __restrict__ v_shape,           // [B, V, 3]
+                    T* __restrict__ partial) {
+  __shared__ T warp_sums[kThreads / 32][kSums];
+  const int64_t v = blockIdx.x * int64_t(kThreads) + threadIdx.x;
+  for (int64_t b = blockIdx.y; b < batch; b += gridDim.y) {
+    T values[kSums] = {};
+    if (v < num_vertices) {
+      const int64_t at = b * num_vertices + v;
+      const Pose<T> pose = poses[b];
+      const Vec3<T> x = load3(vertices + 3 * at);
+      Vec3<T> g = {0, 0, 0};
+      if (v_vertices != nullptr) g = load3(v_vertices + 3 * at);
+      if (v_screen != nullptr) g = g + project_point_bwd(x, focal, v_screen[2 * at], v_screen[2 * at + 1]);
+      add_sums(values, g, x, pose);
+      store3(v_shape + 3 * at, pose.rotate_back(g));
+    }
+    write_sums(values, warp_sums, partial + (b * (gridDim.x + 1) + blockIdx.x) * kSums);
+    __syncthreads();
+  }
+}
+
+// One block per picture. The first landmark at a vertex collects those of all landmarks there: no two threads write
+// to the same place.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    landmark_backward_kernel(int64_t marks, int64_t num_vertices, int64_t rows, T focal,
+                             const Pose<T>* __restrict__ poses,
+                             const int64_t* __restrict__ index,  // [L]
+                             const T* __restrict__ vertices,     // [B, V, 3]
+                             const T* __restrict__ v_landmarks,  // [B, L, 2] or null
+                             T* __restrict__ v_shape,            // [B, V, 3]
+                             T* __restrict__ partial) {          // [B, rows, kSums]
+  __shared__ T warp_sums[kThreads / 32][kSums];
+  const int64_t b = blockIdx.x;
+  T values[kSums] = {};
+  for (int64_t i = threadIdx.x; v_landmarks != nullptr && i < marks; i += kThreads) {
+    const int64_t v = index[i];
+    bool first = v >= 0 && v < num_vertices;
+    for (int64_t j = 0; j < i && first; ++j) first = index[j] != v;
+    if (!first) continue;
+    const int64_t at = 3 * (b * num_vertices + v);
+    const Vec3<T> x = load3(vertices + at);
+    Vec3<T> g = {0, 0, 0};
+    for (int64_t j = i; j < marks; ++j) {
+      const T* given = v_landmarks + 2 * (b * marks + j);
+      if (index[j] == v) g = g + project_point_bwd(x, focal, given[0], given[1]);
+    }
+    const Pose<T> pose = poses[b];
+    add_sums(values, g, x, pose);
+    store3(v_shape + at, load3(v_shape + at) + pose.rotate_back(g));
+  }
+  write_sums(values, warp_sums, partial + (b * rows + rows - 1) * kSums);
+}
+
+// One block of 32 threads per picture.
+template <typename T>
+__global__ void __launch_bounds__(32) pose_backward_kernel(int64_t rows, const T* __restrict__ partial,
+                                                           const T* __restrict__ rotation,   // [B, 3]
+                                                           T* __restrict__ v_rotation,       // [B, 3]
+                                                           T* __restrict__ v_translation) {  // [B, 3]
+  __shared__ double total[kSums];
+  const int64_t b = blockIdx.x;
+  if (threadIdx.x < kSums) {
+    double sum = 0;
+    for (int64_t row = 0; row < rows; ++row) sum += double(partial[(b * rows + row) * kSums + threadIdx.x]);
+    total[threadIdx.x] = sum;
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  const Rodrigues exact(rotation + 3 * b);
+  double v_matrix[9], turn[3];
+#pragma unroll
+  for (int i = 0; i < 9; ++i) {
+    const double* row = total + 3 + i / 3 * 3;
+    v_matrix[i] = row[0] * exact.matrix[i % 3] + row[1] * exact.matrix[3 + i % 3] + row[2] * exact.matrix[6 + i % 3];
+  }
+  exact.backward(v_matrix, turn);
+  for (int i = 0; i < 3; ++i) {
+    v_rotation[3 * b + i] = T(turn[i]);
+    v_translation[3 * b + i] = T(total[i]);
+  }
+}
+
+}  // namespace
+}  // namespace stylerig
