@@ -38,11 +38,7 @@ LAYERS = (
 LEVEL = {tuple(name.split(".")): level for level, names in enumerate(LAYERS) for name in names}
 MAX_LINES = 300
 # Longer ones that wait to be split. They may not grow, and what has been split leaves the list.
-KNOWN_LONG = {
-    "csrc/masked_photometric/masked_photometric_cpu.cpp": 360,
-    "csrc/masked_photometric/masked_photometric_cuda.cu": 320,
-    "csrc/morphable/morphable_cuda.cu": 400,
-}
+KNOWN_LONG: dict[str, int] = {}
 
 
 def sources() -> Iterator[tuple[tuple[str, ...], Path]]:
