@@ -257,9 +257,8 @@ class Engine:
     @torch.no_grad()
     def mesh(self, params: FaceParams) -> Mesh:
         """The face model's surface for a viewer."""
-        surface = evaluate(self.face_model, params.to(self.device))
-        landmarks = self.camera.project(surface.vertices[:, self.face_model.landmarks])
-        return Mesh(surface.vertices, self.face_model.triangles, surface.albedo, landmarks)
+        surface = evaluate(self.face_model, params.to(self.device), self.camera)
+        return Mesh(surface.vertices, self.face_model.triangles, surface.albedo, surface.landmarks)
 
     def info(self) -> dict[str, object]:
         """What runs where, and why."""

@@ -12,7 +12,6 @@ import torch
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
-from stylerig_fast.face.model_io import load_face_model, open_face_model
 from stylerig_fast.face.rotation import matrix_to_axis_angle
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.train.batches import batches, code_statistics
@@ -21,6 +20,7 @@ from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective,
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
 from stylerig_fast.train.presets import with_preset
 from stylerig_fast.train.run import Run, describe, progress
+from stylerig_fast.train.setting import begin
 
 # The paper's settings where ours differ; what it does not state stays as it is.
 PAPER = {"optimiser": "adadelta", "lr": 0.01, "noise": 0.0, "weight_decay": 0.0, "pose": 0.0}
@@ -60,11 +60,7 @@ def run(config: ReconstructorTraining) -> FaceReconstructor:
     """Trains F and writes ``runs/<name>/reconstructor``; returns it in eval mode."""
     if config.preset == "paper":
         config = with_preset(config, PAPER)
-    torch.manual_seed(config.seed)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    model = (load_face_model(config.face_model) if config.face_model else open_face_model()).to(config.device)
-    portraits = PortraitSet.load(config.data, size=config.size, shards="train", limit=config.limit)
+    model, portraits = begin(config)
     reconstructor = new_reconstructor(model, portraits, config.hidden, config.focal).to(config.device)
     objective = RenderObjective(model, Camera(config.focal), config.render)
     priors = Priors(model, config.priors)

@@ -15,7 +15,6 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.edits import choose_people
 from stylerig_fast.evaluation.judge import Judge
 from stylerig_fast.face import FaceModel
-from stylerig_fast.face.model_io import load_face_model, open_face_model
 from stylerig_fast.generators import load_pretrained
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
@@ -32,6 +31,7 @@ from stylerig_fast.train.pack import pack
 from stylerig_fast.train.presets import with_preset
 from stylerig_fast.train.requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.run import Run, describe, progress
+from stylerig_fast.train.setting import begin
 from stylerig_fast.train.weights import RigWeights
 
 # The paper's settings where ours differ; what it does not state stays as it is.
@@ -88,13 +88,9 @@ def run(config: RigTraining) -> RigNet:
     """Trains RigNet, writes ``runs/<name>/rig`` and the Engine's folder ``runs/<name>/engine``; returns it."""
     if config.preset == "paper":
         config = with_preset(config, PAPER)
-    torch.manual_seed(config.seed)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    model = (load_face_model(config.face_model) if config.face_model else open_face_model()).to(config.device)
+    model, portraits = begin(config)
     reconstructor = FaceReconstructor.from_pretrained(config.reconstructor, config.device)
     reconstructor.check_face_model(model)
-    portraits = PortraitSet.load(config.data, size=config.size, shards="train", limit=config.limit)
     own = reconstruct_all(reconstructor, portraits, config.device)
     rig = build(
         RigConfig(
