@@ -62,7 +62,7 @@ $(STAMPS)/package: $(BUILD_INPUTS) $(STAMPS)/torch
 
 $(STAMPS)/dev: $(STAMPS)/package
 	@echo "installing what training, evaluation, building and testing need"
-	@$(PIP) --no-build-isolation --editable ".[train,evaluation,build-face,dev]"
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,build-face,dev]"
 	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL)
 	@touch $@
 

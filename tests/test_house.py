@@ -28,7 +28,7 @@ MAPPED = ("benchmarks", "export")
 
 # Lower layers know nothing of higher ones; parts of one layer may know each other.
 LAYERS = (
-    ("errors", "checkpoint", "params", "face", "generators"),
+    ("errors", "checkpoint", "untrusted", "params", "face", "generators"),
     ("ops",),
     ("render",),
     ("reconstruction", "rignet"),

@@ -36,6 +36,7 @@ class MobileStyleGAN(Generator):
             pictures the same on every device.
     """
 
+    family = "mobilestylegan"
     strip_bytes: int | None = 8 << 20
     allow_tf32: bool = False
 
@@ -56,6 +57,7 @@ class MobileStyleGAN(Generator):
         """
         super().__init__()
         self.name = name
+        self.channels = tuple(channels)
         self.w_dim = w_dim
         self.num_ws = 2 * len(channels)
         self.resolution = 4 * 2 ** len(channels)
@@ -66,6 +68,14 @@ class MobileStyleGAN(Generator):
             _Block(channels[i], channels[i + 1], 2 ** (i + 3), w_dim) for i in range(len(channels) - 1)
         )
         self.to_image = _ToImage(channels[-1], w_dim)
+
+    def config(self) -> dict[str, object]:
+        return {
+            "channels": list(self.channels),
+            "w_dim": self.w_dim,
+            "mapping_layers": len(self.mapping_layers),
+            "name": self.name,
+        }
 
     def mapping(self, z: Tensor) -> Tensor:
         self._check_z(z)

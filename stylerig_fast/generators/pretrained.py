@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 import platformdirs
 import torch
 
-from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators.base import Generator
+from stylerig_fast.generators.folder import load_generator, save_generator
 from stylerig_fast.generators.formats.random_face import FILES, read_random_face
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 
@@ -28,8 +27,7 @@ SHA256 = {
     "SynthesisNetwork.bin": "c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645",
 }
 # Raised when the layout of the converted state changes, so that older caches are converted again.
-CONVERTER = 1
-_KIND = "generator"
+CONVERTER = 2
 
 _log = logging.getLogger(__name__)
 
@@ -57,17 +55,16 @@ def load_pretrained(
     if name not in NAMES:
         raise CheckpointError(f"no pretrained generator {name!r}; there are: {', '.join(NAMES)}")
     folder = Path(cache_dir) if cache_dir else Path(platformdirs.user_cache_dir("stylerig_fast", appauthor=False))
-    folder = folder / "generators" / name
+    folder = folder / "generators" / f"{name}-{CONVERTER}"
     if folder.is_dir():
         try:
-            return load_checkpoint(folder, _KIND, _build).to(device)
+            return load_generator(folder, device)
         except CheckpointError as error:
             _log.warning("converting %s again, its cached copy cannot be used: %s", name, error)
     source = find_package()
     generator = convert(source, name)
-    config = {"converter": CONVERTER, "package": f"{PACKAGE}=={VERSION}", "source_sha256": SHA256, "name": name}
     try:
-        save_checkpoint(folder, _KIND, config, generator.state_dict())
+        save_generator(folder, generator, package=f"{PACKAGE}=={VERSION}", source_sha256=SHA256)
     except OSError as error:
         _log.warning("%s: the converted generator cannot be kept (%s); the next start converts it again", folder, error)
     return generator.to(device)
@@ -121,9 +118,3 @@ def convert(folder: Path, name: str = NAMES[0]) -> MobileStyleGAN:
         total += generator.mapping(torch.randn(4096, generator.w_dim, generator=draw)).double().sum(0)
     generator.w_mean.copy_(total / 16384)
     return generator.eval().requires_grad_(False)
-
-
-def _build(config: Mapping[str, object]) -> MobileStyleGAN:
-    if config["converter"] != CONVERTER:
-        raise ValueError(f"made by converter {config['converter']}, this version has {CONVERTER}")
-    return MobileStyleGAN(name=str(config["name"]))
