@@ -1,0 +1,123 @@
+"""From what the pickle machine described to a tree of plain values. Everything that can grow is bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stylerig_fast.errors import CheckpointError
+from stylerig_fast.untrusted import arrays, tensors
+from stylerig_fast.untrusted.tree import Record, Tree
+from stylerig_fast.untrusted.values import Array, DType, Global, Instance, Storage, Tensor
+
+MAX_DEPTH = 100  # StyleGAN modules nest about twenty deep
+MAX_NODES = 2_000_000  # a training state of StyleGAN2 has some ten thousand
+
+
+class Finisher:
+    """Makes the tree. A value that several places share is made once if it is an array, else once per place.
+
+    Args:
+        budget: bytes that all arrays together may take.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self._budget, self._used, self._nodes = budget, 0, 0
+        self._arrays: dict[int, np.ndarray] = {}
+        self._open: set[int] = set()
+
+    def tree(self, value: Any, depth: int = 0) -> Tree:
+        """The tree of a value.
+
+        Raises:
+            CheckpointError: it contains itself, is too deep, has too many parts, or arrays that do not fit.
+        """
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise CheckpointError(f"has more than {MAX_NODES} values; a checkpoint has some thousands of tensors")
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, (Array, Tensor)):
+            return self._array(value)
+        if isinstance(value, (bytes, memoryview)):
+            return self._counted(np.frombuffer(value, np.uint8))
+        if isinstance(value, Global):
+            return value.name
+        if isinstance(value, DType):
+            return value.dtype.name
+        if isinstance(value, Storage):
+            return self._array(Tensor(value, 0, (value.count,), (1,), value.dtype))
+        return self._container(value, depth)
+
+    def _container(self, value: Any, depth: int) -> Tree:
+        if depth >= MAX_DEPTH:
+            raise CheckpointError(f"nests values more than {MAX_DEPTH} deep, which no checkpoint does")
+        if id(value) in self._open:
+            raise CheckpointError("has a value that contains itself, which no checkpoint does")
+        self._open.add(id(value))
+        try:
+            if isinstance(value, (list, tuple)):
+                return [self.tree(item, depth + 1) for item in value]
+            if isinstance(value, dict):
+                return self._dict(value, depth)
+            if isinstance(value, Instance):
+                return self._record(value, depth)
+        finally:
+            self._open.discard(id(value))
+        raise CheckpointError(f"has a value of type {type(value).__name__}, which should not be there")
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> dict[str, Tree]:
+        made: dict[str, Tree] = {}
+        for key, item in value.items():
+            name = key if isinstance(key, str) else _key(key)
+            if name in made:
+                raise CheckpointError(f"has a dictionary with two keys that are written {name!r}")
+            made[name] = self.tree(item, depth + 1)
+        return made
+
+    def _record(self, value: Instance, depth: int) -> Record:
+        fields: dict[str, Tree] = {}
+        if value.args:
+            fields["args"] = self.tree(value.args, depth + 1)
+        state = value.state
+        if (
+            isinstance(state, tuple)
+            and len(state) == 2
+            and all(part is None or isinstance(part, dict) for part in state)
+        ):
+            state = {**(state[0] or {}), **(state[1] or {})}  # what is in __dict__, and in __slots__
+        if isinstance(state, dict):
+            fields.update(self._dict(state, depth))
+        elif state is not None:
+            fields["state"] = self.tree(state, depth + 1)
+        return Record(value.kind, value.name, fields)
+
+    def _array(self, value: Array | Tensor) -> Tree:
+        if id(value) not in self._arrays:
+            made = arrays.to_numpy(value) if isinstance(value, Array) else tensors.to_numpy(value)
+            self._arrays[id(value)] = self._counted(made)
+        made = self._arrays[id(value)]
+        return made if made.dtype.kind in "biuf" else _text(made)
+
+    def _counted(self, array: np.ndarray) -> np.ndarray:
+        self._used += array.nbytes
+        if self._used > self._budget:
+            raise CheckpointError(
+                f"its arrays take more than {self._budget >> 20} MiB; raise the memory limit if it is that large"
+            )
+        return array
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bytes):
+        return key.decode("latin-1")
+    if isinstance(key, tuple):
+        return str(tuple(_key(part) if isinstance(part, bytes) else part for part in key))
+    return str(key)
+
+
+def _text(array: np.ndarray) -> Tree:
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "latin-1")
+    return array.tolist()
