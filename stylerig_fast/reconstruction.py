@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.trained_for import TrainedFor
 
 # Where a face of an FFHQ-aligned crop sits, decimetres; the network learns the offset from it.
 MEAN_TRANSLATION = (0.0, 0.0, -11.0)
@@ -36,10 +37,10 @@ class ReconstructorConfig:
     num_ws: int
     sizes: dict[str, int]
     expression_names: tuple[str, ...]
-    face_model: str  # FaceModel.name the weights belong to
     focal: float = FFHQ_FOCAL  # image widths
     hidden: int = 512
     w_dim: int = 512
+    trained_for: TrainedFor = field(default_factory=TrainedFor)
 
 
 class FaceReconstructor(nn.Module):
@@ -105,13 +106,20 @@ class FaceReconstructor(nn.Module):
     def forward(self, w: Tensor, noise: Tensor | None = None) -> FaceParams:
         return FaceParams.from_vector(self.vector(w, noise), self.config.sizes, self.config.expression_names)
 
+    def check_sizes(self, model: FaceModel) -> None:
+        """Raises CheckpointError unless ``model`` has the parameters that these weights give."""
+        if model.sizes != self.config.sizes or model.expression_names != self.config.expression_names:
+            trained = self.config.trained_for.face_model
+            raise CheckpointError(
+                f"the reconstructor was trained for the parameters of {trained!r} ({self.config.sizes}), not for those "
+                f"of {model.name!r} ({model.sizes}); load that face model or train again"
+            )
+
     def check_face_model(self, model: FaceModel) -> None:
         """Raises CheckpointError unless ``model`` is the one these weights were trained for."""
-        if model.name != self.config.face_model or model.sizes != self.config.sizes:
-            raise CheckpointError(
-                f"this reconstructor was trained for the face model {self.config.face_model!r} "
-                f"({self.config.sizes}), not for {model.name!r} ({model.sizes}); load that model or train again"
-            )
+        self.check_sizes(model)
+        found = TrainedFor(face_model=model.name, face_model_sha256=model.fingerprint())
+        self.config.trained_for.check("reconstructor", found)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         save_checkpoint(folder, "reconstructor", asdict(self.config), self.state_dict(), dtype)
@@ -125,6 +133,7 @@ class FaceReconstructor(nn.Module):
     def from_config(cls, config: Mapping[str, object]) -> FaceReconstructor:
         values = dict(config)
         values["expression_names"] = tuple(values["expression_names"])  # type: ignore[arg-type]
+        values["trained_for"] = TrainedFor.from_config(values.get("trained_for", {}))  # type: ignore[arg-type]
         return cls(ReconstructorConfig(**values))  # type: ignore[arg-type]
 
 

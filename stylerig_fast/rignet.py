@@ -13,7 +13,7 @@ Forms under one interface:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
 from stylerig_fast.params import BLOCKS, CONTROLS
 from stylerig_fast.reconstruction import check_code
+from stylerig_fast.trained_for import TrainedFor
 
 Form = Literal["linear", "subspace"]
 
@@ -39,6 +40,7 @@ class RigConfig:
     encoder: int = 32  # linear: width of the per-slot encoder
     components: int = 384  # subspace: joint principal components of W+
     rank: int = 64  # subspace: rank of the product of request and code
+    trained_for: TrainedFor = field(default_factory=TrainedFor)
 
 
 def control_columns(sizes: Mapping[str, int], controls: tuple[str, ...]) -> Tensor:
@@ -112,6 +114,7 @@ class RigNet(nn.Module):
     def from_config(config: Mapping[str, object]) -> RigNet:
         values = dict(config)
         values["controls"] = tuple(values["controls"])  # type: ignore[arg-type]
+        values["trained_for"] = TrainedFor.from_config(values.get("trained_for", {}))  # type: ignore[arg-type]
         return build(RigConfig(**values))  # type: ignore[arg-type]
 
 

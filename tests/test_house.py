@@ -31,7 +31,7 @@ LAYERS = (
     ("errors", "checkpoint", "untrusted", "params", "face", "generators"),
     ("ops",),
     ("render",),
-    ("reconstruction", "rignet"),
+    ("reconstruction", "rignet", "trained_for"),
     ("data", "train", "engine", "evaluation"),
     ("studio", "export", "benchmarks", "commands", "cli", "face.building", "face.build_open_face"),
 )

@@ -30,6 +30,8 @@ REQUESTS: dict[str, Callable[[FaceParams], FaceParams]] = {
     "light from the left": lambda params: params.with_light(direction=(-1, 0, 1)),
     "light from the right": lambda params: params.with_light(direction=(1, 0, 1)),
 }
+# Expression units that a request needs; a face model without them is not asked.
+NEEDS = {"smile": "mouthSmileLeft", "jaw open": "jawOpen"}
 TRANSFER = "another's pose"
 MODEL_SIZE = 300  # pixels of the rendered face model, before the sheet scales it down
 
@@ -52,8 +54,10 @@ class Demo(EngineOptions):
             raise ValueError(f"--seed names {len(self.seed)} people, expected at least 2")
         engine = self.open_engine()
         people = torch.cat([sample(engine, seed, self.psi) for seed in self.seed])
-        times: dict[str, list[float]] = {heading: [] for heading in (*REQUESTS, TRANSFER)}
-        rows = _rows(engine, people, times)
+        units = engine.params(people).expression_names
+        requests = {name: change for name, change in REQUESTS.items() if NEEDS.get(name) in (None, *units)}
+        times: dict[str, list[float]] = {heading: [] for heading in (*requests, TRANSFER)}
+        rows = _rows(engine, people, requests, times)
         ms = statistics.median(value for column in times.values() for value in column)
         where = describe_device(engine.device)
         footer = (
@@ -79,8 +83,13 @@ def describe_device(device: torch.device) -> str:
     return f"{device.type}, {threads} thread{'s' * (threads != 1)}"
 
 
-def _rows(engine: Engine, people: Tensor, times: dict[str, list[float]]) -> list[list[Tile]]:
-    """A row of tiles for each person; what each edit took is added to ``times``, in milliseconds."""
+def _rows(
+    engine: Engine,
+    people: Tensor,
+    requests: dict[str, Callable[[FaceParams], FaceParams]],
+    times: dict[str, list[float]],
+) -> list[list[Tile]]:
+    """A row of tiles for each person, a tile for each request; what each edit took is added to ``times``, in milliseconds."""
 
     def timed(heading: str, draw: Callable[..., Pixels], *arguments: Any) -> Image.Image:
         with Stopwatch(engine.device) as watch:
@@ -94,7 +103,7 @@ def _rows(engine: Engine, people: Tensor, times: dict[str, list[float]]) -> list
     for index, source in enumerate(pose_sources(params)):
         w, own = people[index : index + 1], params[index]
         row = [Tile(Image.fromarray(portraits[index]), _face_model(engine, own))]
-        for heading, change in REQUESTS.items():
+        for heading, change in requests.items():
             request = change(own)
             row.append(Tile(timed(heading, engine.edit, w, request), _face_model(engine, request)))
         picture = timed(TRANSFER, engine.transfer, w, people[source : source + 1], ("pose",))

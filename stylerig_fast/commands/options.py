@@ -33,6 +33,8 @@ class EngineOptions:
     """cpu, cuda, cuda:1, ...; auto takes CUDA where there is one."""
     resolution: int | None = None
     """Pixels of a picture's side: the generator's own, or its half, quarter, ... down to 32."""
+    allow_mismatch: bool = False
+    """Take a rig with a generator or face model that it was not trained for, if the sizes fit."""
     json: bool = False
     """Print figures as one JSON object, and nothing else, on standard output."""
 
@@ -51,7 +53,9 @@ class EngineOptions:
             raise ValueError(f"--device {device}: no such device; use cpu, cuda or cuda:0") from error
         from stylerig_fast.engine import Engine
 
-        return Engine.from_pretrained(self.model, device=device, resolution=self.resolution)
+        return Engine.from_pretrained(
+            self.model, device=device, resolution=self.resolution, allow_mismatch=self.allow_mismatch
+        )
 
     def report(self, engine: Engine, figures: dict[str, object]) -> None:
         print_report({**figures, "device": str(engine.device), "model": self.model}, self.json)

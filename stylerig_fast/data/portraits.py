@@ -35,6 +35,7 @@ class PortraitSet:
         detected: ``(N,)`` bool, False where no face was found and the landmarks are a guess.
         w_a, w_b: ``(N, 512)`` float32. mix: ``(N, num_ws)`` float32.
         generator: name of the generator that made the pictures, empty if the files do not say.
+        generator_sha256: its fingerprint, likewise.
     """
 
     images: Tensor
@@ -44,6 +45,7 @@ class PortraitSet:
     w_b: Tensor
     mix: Tensor
     generator: str = ""
+    generator_sha256: str = ""
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -82,6 +84,7 @@ class PortraitSet:
             w_b=self.w_b[rows],
             mix=self.mix[rows],
             generator=self.generator,
+            generator_sha256=self.generator_sha256,
         )
 
     @staticmethod
@@ -117,10 +120,11 @@ class PortraitSet:
         count = 0
         for path in paths:
             part = read_shard(path, size, None if limit is None else limit - count, threads, pictures)
-            if parts and (part.mix.shape[1] != parts[0].mix.shape[1] or part.generator != parts[0].generator):
+            if parts and _maker(part) != _maker(parts[0]):
                 raise DataError(
-                    f"{path}: made for {part.mix.shape[1]} slots of generator {part.generator!r}, but {paths[0]} for "
-                    f"{parts[0].mix.shape[1]} of {parts[0].generator!r}; load them as two sets"
+                    f"{path}: made for {part.mix.shape[1]} slots of generator {part.generator!r} "
+                    f"({part.generator_sha256[:12]}), but {paths[0]} for {parts[0].mix.shape[1]} of "
+                    f"{parts[0].generator!r} ({parts[0].generator_sha256[:12]}); load them as two sets"
                 )
             parts.append(part)
             count += len(part.images)
@@ -136,6 +140,7 @@ class PortraitSet:
             w_b=_join(parts, "w_b").float(),
             mix=_join(parts, "mix").float(),
             generator=parts[0].generator,
+            generator_sha256=parts[0].generator_sha256,
         )
 
 
@@ -183,6 +188,10 @@ def _choose(paths: list[Path], shards: Shards) -> list[Path]:
     if not chosen:
         raise ValueError(f"shards={shards!r} chooses none of {len(paths)}")
     return chosen
+
+
+def _maker(part: Shard) -> tuple[int, str, str]:
+    return part.mix.shape[1], part.generator, part.generator_sha256
 
 
 def _join(parts: list[Shard], name: str) -> Tensor:

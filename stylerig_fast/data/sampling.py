@@ -47,6 +47,7 @@ class SetConfig:
 
     Attributes:
         generator: its name.
+        generator_sha256: its fingerprint.
         count: portraits in all.
         shard_size: portraits per shard; the last one holds the rest.
         size: width and height of the stored pictures, a power of two.
@@ -62,6 +63,7 @@ class SetConfig:
     psi: tuple[float, float] = (0.5, 1.0)
     seed: int = 0
     landmarks: str = ""
+    generator_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.shard_size < 1:
@@ -149,8 +151,12 @@ def sample_set(
         DataError: the folder holds a set, or part of one, of another config.
         ValueError: ``config`` is for another generator, or its size is nothing that this one can make.
     """
-    if config.generator != generator.name:
-        raise ValueError(f"config is for generator {config.generator!r}, found {generator.name!r}")
+    found = generator.fingerprint()
+    if (config.generator, config.generator_sha256 or found) != (generator.name, found):
+        raise ValueError(
+            f"config is for generator {config.generator!r} ({config.generator_sha256[:12]}), found {generator.name!r} "
+            f"({found[:12]})"
+        )
     if config.size < 4 or config.size & (config.size - 1) or config.size > generator.resolution:
         raise ValueError(f"size is {config.size}, expected a power of two from 4 to {generator.resolution}")
     _record(folder, config)
@@ -194,6 +200,7 @@ def _make_shard(
         landmarks=np.concatenate(landmarks),
         detected=np.concatenate(detected),
         generator=generator.name,
+        generator_sha256=generator.fingerprint(),
     )
 
 

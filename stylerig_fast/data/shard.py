@@ -39,6 +39,7 @@ class Shard:
         landmarks: ``(N, 68, 2)`` float32 in image widths.
         detected: ``(N,)`` bool, False where no face was found and the landmarks are a guess.
         generator: name of the generator that made the pictures, empty if the file does not say.
+        generator_sha256: its fingerprint, likewise.
     """
 
     w_a: np.ndarray
@@ -48,6 +49,7 @@ class Shard:
     landmarks: np.ndarray
     detected: np.ndarray
     generator: str
+    generator_sha256: str
 
 
 def read_shard(
@@ -80,7 +82,7 @@ def read_shard(
     table = table.slice(0, rows)
     images, stored = _pictures(path, table, size, threads, cache, whole)
     landmarks = _floats(path, table, "landmarks68", 136, np.float32).reshape(-1, 68, 2) / stored
-    generator = (table.schema.metadata or {}).get(b"generator", b"").decode("utf-8", "replace")
+    metadata = table.schema.metadata or {}
     return Shard(
         w_a=_floats(path, table, "w_a", W_DIM, np.float16),
         w_b=_floats(path, table, "w_b", W_DIM, np.float16),
@@ -88,7 +90,8 @@ def read_shard(
         images=images,
         landmarks=landmarks.astype(np.float32),
         detected=_detected(path, table),
-        generator=generator,
+        generator=metadata.get(b"generator", b"").decode("utf-8", "replace"),
+        generator_sha256=metadata.get(b"generator_sha256", b"").decode("utf-8", "replace"),
     )
 
 
@@ -102,6 +105,7 @@ def write_shard(
     landmarks: np.ndarray,
     detected: np.ndarray,
     generator: str,
+    generator_sha256: str = "",
     threads: int | None = None,
 ) -> None:
     """Writes one shard; ``path`` appears only when it is complete.
@@ -115,6 +119,7 @@ def write_shard(
         landmarks: ``(N, 68, 2)`` in image widths (stored in pixels of the image).
         detected: ``(N,)`` bool.
         generator: name of the generator.
+        generator_sha256: its fingerprint.
         threads: WebP encoders that run side by side, by default one per core.
 
     Raises:
@@ -143,7 +148,12 @@ def write_shard(
             "landmarks68": floats(landmarks * np.float32(size), np.float32),
             "detected": pa.array(np.asarray(detected, dtype=bool)),
         },
-        metadata={"generator": generator, "image_size": str(size), "num_ws": str(mix.shape[-1])},
+        metadata={
+            "generator": generator,
+            "generator_sha256": generator_sha256,
+            "image_size": str(size),
+            "num_ws": str(mix.shape[-1]),
+        },
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

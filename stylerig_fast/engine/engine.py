@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,19 +12,18 @@ from torch import Tensor
 
 from stylerig_fast import ops
 from stylerig_fast.engine.mesh import Mesh
+from stylerig_fast.engine.parts import PRETRAINED, check_parts, find_folder
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.torch_backend import TorchBackend
-from stylerig_fast.errors import BackendUnavailable, CheckpointError
+from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model
-from stylerig_fast.generators import load_pretrained
-from stylerig_fast.generators.base import Generator
+from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.params import CONTROLS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor, check_code
 from stylerig_fast.render import Rendered, evaluate, render
 from stylerig_fast.rignet import RigNet
 
-PRETRAINED = ("mobilestylegan-ffhq",)
 Output = Literal["numpy", "torch"]
 
 
@@ -42,6 +40,7 @@ class Engine:
         reconstructor: FaceReconstructor,
         face_model: FaceModel | None = None,
         reach: Reach | None = None,
+        allow_mismatch: bool = False,
         backend: Literal["auto", "torch"] = "auto",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -55,6 +54,8 @@ class Engine:
             reconstructor: the F that the rig was trained against.
             face_model: the face model of both; the open face model by default.
             reach: reachable ranges to warn about; no warnings without.
+            allow_mismatch: take a rig or reconstructor that was trained for another generator or face model of the
+                same sizes.
             backend: how the generator is run.
             device: where everything runs.
             dtype: float32; other precisions need another backend.
@@ -72,15 +73,7 @@ class Engine:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise BackendUnavailable("device 'cuda' asked for, but torch sees no CUDA device; use device='cpu'")
         face_model = face_model or open_face_model()
-        reconstructor.check_face_model(face_model)
-        for name, found in (("rig", rig.config.num_ws), ("reconstructor", reconstructor.config.num_ws)):
-            if found != generator.num_ws:
-                raise CheckpointError(f"the {name} was trained for {found} slots, the generator has {generator.num_ws}")
-        if rig.config.sizes != reconstructor.config.sizes:
-            raise CheckpointError(
-                f"the rig was trained for parameter sizes {rig.config.sizes}, the reconstructor has "
-                f"{reconstructor.config.sizes}; load the pair that was trained together"
-            )
+        check_parts(generator, rig, reconstructor, face_model, allow_mismatch)
         self.generator = generator.to(self.device).eval().requires_grad_(False)
         self.rig_net = rig.to(self.device).eval().requires_grad_(False)
         self.reconstructor = reconstructor.to(self.device).eval().requires_grad_(False)
@@ -103,27 +96,26 @@ class Engine:
 
         Args:
             source: a name in `PRETRAINED`, or a folder with ``reconstructor/``, ``rig/`` and, where they are not the
-                package's own, ``face_model.safetensors``.
-            generator: used in place of the named one.
+                package's own, ``generator/`` and ``face_model.safetensors``.
+            generator: used in place of the stored one.
             rig: used in place of the stored one.
             face_model: used in place of the stored one.
-            options: of `Engine`: ``backend``, ``device``, ``dtype``, ``resolution``.
+            options: of `Engine`: ``allow_mismatch``, ``backend``, ``device``, ``dtype``, ``resolution``.
 
         Raises:
             CheckpointError: something is missing or damaged.
         """
-        if str(source) in PRETRAINED:
-            folder = Path(str(importlib.resources.files("stylerig_fast") / "assets" / str(source)))
-        else:
-            folder = Path(source)
-            if not folder.is_dir():
-                raise CheckpointError(f"{source}: neither a folder nor one of {', '.join(PRETRAINED)}")
+        folder = find_folder(source)
         if face_model is None and (folder / "face_model.safetensors").exists():
             face_model = load_face_model(folder / "face_model.safetensors")
+        reconstructor = FaceReconstructor.from_pretrained(folder / "reconstructor")
+        if generator is None:
+            stored = folder / "generator"
+            generator = open_generator(stored if stored.is_dir() else reconstructor.config.trained_for.generator)
         return cls(
-            generator or load_pretrained("mobilestylegan-ffhq"),
+            generator,
             rig or RigNet.from_pretrained(folder / "rig"),
-            FaceReconstructor.from_pretrained(folder / "reconstructor"),
+            reconstructor,
             face_model,
             Reach.load(folder / "reach.json"),
             **options,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -90,14 +90,24 @@ class Measured:
         return [edit for edit in self.edits if edit.request.kind == kind]
 
 
-def standard_requests(quick: bool = False) -> list[Request]:
-    """The edits that the report is about; a quick report leaves out every second step."""
+def standard_requests(units: Collection[str], quick: bool = False) -> list[Request]:
+    """The edits that the report is about.
+
+    Args:
+        units: names of the face model's expressions; what they do not hold is not asked for.
+        quick: leave out every second step.
+    """
 
     def turn(angle: str, column: int, step: float) -> Callable[[FaceParams], FaceParams]:
         return lambda own: own.with_pose(**{angle: own.pose_degrees()[:, column] + step})
 
-    def express(units: Sequence[str], level: float) -> Callable[[FaceParams], FaceParams]:
-        return lambda own: own.with_expression(**dict.fromkeys(units, level))
+    def express(kind: Kind, names: Sequence[str], levels: Sequence[float]) -> list[Request]:
+        def at(level: float) -> Callable[[FaceParams], FaceParams]:
+            return lambda own: own.with_expression(**dict.fromkeys(names, level))
+
+        label = names[0] if len(names) == 1 else kind
+        known = all(name in units for name in names)
+        return [Request(f"{label}={level:g}", kind, level, at(level)) for level in levels] if known else []
 
     def relight(direction: tuple[float, float, float]) -> Callable[[FaceParams], FaceParams]:
         return lambda own: own.with_light(direction=direction)
@@ -107,8 +117,8 @@ def standard_requests(quick: bool = False) -> list[Request]:
     return [
         *(Request(f"yaw{step:+g}", "yaw", step, turn("yaw", 0, step)) for step in yaws),
         *(Request(f"pitch{step:+g}", "pitch", step, turn("pitch", 1, step)) for step in PITCH_STEPS),
-        *(Request(f"jawOpen={level:g}", "jaw", level, express(("jawOpen",), level)) for level in jaws),
-        *(Request(f"smile={level:g}", "smile", level, express(SMILE_UNITS, level)) for level in SMILE_LEVELS),
+        *express("jaw", ("jawOpen",), jaws),
+        *express("smile", SMILE_UNITS, SMILE_LEVELS),
         *(Request(f"light {side}", "light", toward[0], relight(toward)) for side, toward in LIGHT_SIDES.items()),
     ]
 
@@ -158,7 +168,7 @@ def measure_edits(
         engine: the rig.
         judge: looks at the pictures.
         codes: ``(n, num_ws, 512)`` people.
-        requests: edits; `standard_requests` by default.
+        requests: edits; `standard_requests` of the engine's face model by default.
         sources: codes ``(n, num_ws, 512)`` and measured poses ``(n, 3)`` of those whose pose is transferred, one per
             person; no transfer without.
         batch: people rendered at once.
@@ -166,7 +176,7 @@ def measure_edits(
         thumbnails: how many people's pictures to keep for looking at.
         progress: called with the number of pictures judged so far, after each batch.
     """
-    requests = list(standard_requests() if requests is None else requests)
+    requests = list(standard_requests(engine.face_model.expression_names) if requests is None else requests)
     before: list[Observation] = []
     rendered: list[Observation] = []
     pictures: list[list[Observation]] = [[] for _ in range(len(requests) + (sources is not None))]

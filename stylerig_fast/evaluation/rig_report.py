@@ -111,7 +111,7 @@ def measure_rig(
         engine,
         judge,
         portraits.ws(rows),
-        standard_requests(quick),
+        standard_requests(engine.face_model.expression_names, quick),
         (portraits.ws(from_rows), source_degrees),
         resolution=resolution,
         thumbnails=thumbnails,

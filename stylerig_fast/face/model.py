@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,17 @@ class FaceModel:
             "rotation": 3,
             "translation": 3,
         }
+
+    def fingerprint(self) -> str:
+        """What ties weights to their face model: sha256 over every field's values in float32, and the unit names."""
+        digest = hashlib.sha256("\n".join(self.expression_names).encode())
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                plain = value.detach().cpu().float() if value.is_floating_point() else value.detach().cpu().long()
+                digest.update(f"{field.name}{tuple(plain.shape)}".encode())
+                digest.update(plain.contiguous().numpy().data)
+        return digest.hexdigest()
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> FaceModel:
         """The same model on another device, or with its floating-point fields in another dtype."""

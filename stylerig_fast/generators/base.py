@@ -50,9 +50,7 @@ class Generator(nn.Module):
         """
 
     @abstractmethod
-    def synthesis(
-        self, ws: Tensor, resolution: int | None = None, noise: Sequence[Tensor] | None = None
-    ) -> Tensor:
+    def synthesis(self, ws: Tensor, resolution: int | None = None, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Makes the pictures of latent codes.
 
         Args:

@@ -54,8 +54,8 @@ def load_pretrained(
     """
     if name not in NAMES:
         raise CheckpointError(f"no pretrained generator {name!r}; there are: {', '.join(NAMES)}")
-    folder = Path(cache_dir) if cache_dir else Path(platformdirs.user_cache_dir("stylerig_fast", appauthor=False))
-    folder = folder / "generators" / f"{name}-{CONVERTER}"
+    root = Path(cache_dir) if cache_dir else Path(platformdirs.user_cache_dir("stylerig_fast", appauthor=False))
+    folder = root / "generators" / f"{name}-{CONVERTER}"
     if folder.is_dir():
         try:
             return load_generator(folder, device)
@@ -68,6 +68,22 @@ def load_pretrained(
     except OSError as error:
         _log.warning("%s: the converted generator cannot be kept (%s); the next start converts it again", folder, error)
     return generator.to(device)
+
+
+def open_generator(source: str | Path, device: str | torch.device = "cpu") -> Generator:
+    """A generator, frozen and in eval mode: a name of `load_pretrained`, or a folder that `save_generator` wrote.
+
+    Raises:
+        CheckpointError: neither, or what is there is damaged.
+    """
+    if str(source) in NAMES:
+        return load_pretrained(str(source), device)
+    if not str(source) or not Path(source).is_dir():
+        raise CheckpointError(
+            f"generator {str(source)!r}: neither a folder nor one of {', '.join(NAMES)}; make a folder of a checkpoint "
+            "with `stylerig convert generator`"
+        )
+    return load_generator(source, device)
 
 
 def find_package() -> Path:

@@ -9,7 +9,8 @@ light anything from 0.75 to one, for the last quarter costs more of the person t
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ def calibrate(engine: Engine, codes: Tensor, rounds: int = 2, judge: Judge | Non
     judge = judge or Judge(engine.face_model, engine.camera)
     rounds_seen = []
     for _ in range(rounds):
-        figures = rig_figures(measure_edits(engine, judge, codes, _requests()))
+        figures = rig_figures(measure_edits(engine, judge, codes, _requests(engine.face_model.expression_names)))
         shares = measured_shares(figures)
         _apply(engine, shares)
         rounds_seen.append(shares)
@@ -61,18 +62,23 @@ def calibrate(engine: Engine, codes: Tensor, rounds: int = 2, judge: Judge | Non
 
 def measured_shares(figures: Mapping[str, Figure]) -> dict[str, float]:
     """Shares of the request that arrive, by what they are about; a smile is its width's and its corners' mean."""
-    smile = 0.5 * (figures["smile.smile_width_gain"].value + figures["smile.corner_height_gain"].value)
+    found = {
+        "yaw": ("yaw.gain",),
+        "pitch": ("pitch.gain",),
+        "jawOpen": ("jaw.gain",),
+        "smile": ("smile.smile_width_gain", "smile.corner_height_gain"),
+        "illumination": ("light.gain",),
+    }
+    # A face model without the named unit has no figure of it.
     return {
-        "yaw": figures["yaw.gain"].value,
-        "pitch": figures["pitch.gain"].value,
-        "jawOpen": figures["jaw.gain"].value,
-        "smile": smile,
-        "illumination": figures["light.gain"].value,
+        share: sum(figures[name].value for name in names) / len(names)
+        for share, names in found.items()
+        if names[0] in figures
     }
 
 
-def _requests() -> list[Request]:
-    return [request for request in standard_requests() if request.name in _USED or request.kind == "light"]
+def _requests(units: Collection[str]) -> list[Request]:
+    return [request for request in standard_requests(units) if request.name in _USED or request.kind == "light"]
 
 
 def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
@@ -88,12 +94,13 @@ def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     whole[start["rotation"]] = factor["pitch"]
     whole[start["rotation"] + 1] = factor["yaw"]
     expression = whole[start["expression"] : start["expression"] + sizes["expression"]]
+    units = {"jawOpen": ("jawOpen",), "smile": SMILE_UNITS}
+    known = [factor[name] for name in units if name in factor]
     # Units that have no measure of their own are taken to fall short like those that have.
-    expression[:] = (factor["jawOpen"] * factor["smile"]) ** 0.5
-    names = engine.face_model.expression_names
-    expression[names.index("jawOpen")] = factor["jawOpen"]
-    for unit in SMILE_UNITS:
-        expression[names.index(unit)] = factor["smile"]
+    expression[:] = math.prod(known) ** (1 / max(1, len(known)))
+    for name in factor.keys() & units.keys():
+        for unit in units[name]:
+            expression[engine.face_model.expression_names.index(unit)] = factor[name]
     # The constant band is the exposure, which a change of direction leaves alone.
     whole[start["illumination"] + 3 : start["illumination"] + 27] = factor["illumination"]
     rig.gain.mul_(whole[rig.columns]).clamp_(LOWEST, HIGHEST)

@@ -32,16 +32,20 @@ def reconstruction_grid(
 
 @torch.no_grad()
 def edit_grid(generator: Generator, rig: RigNet, reconstructor: FaceReconstructor, codes: Tensor) -> np.ndarray:
-    """One row per person: as is, yaw -20 and +20, jaw open, light from left and right; uint8 ``(H, W, 3)``.
+    """One row per person: as is, yaw -20 and +20, jaw open if the face model can, light from left and right.
 
     Args:
         generator: makes the pictures, 128 px.
         rig: edits.
         reconstructor: the F it is trained against.
         codes: ``(n, num_ws, 512)`` people.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
     """
     own = reconstructor(codes)
-    requests = [own, own.with_pose(yaw=-20), own.with_pose(yaw=20), own.with_expression(jawOpen=0.5)]
+    requests = [own, own.with_pose(yaw=-20), own.with_pose(yaw=20)]
+    requests += [own.with_expression(jawOpen=0.5)] if "jawOpen" in own.expression_names else []
     requests += [own.with_light(direction=(side, 0, 1)) for side in (-1, 1)]
     columns = []
     for request in requests:

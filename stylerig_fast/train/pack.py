@@ -31,6 +31,7 @@ def pack(
     portraits: PortraitSet,
     own: Tensor,
     face_model_file: Path | None = None,
+    generator_folder: Path | None = None,
 ) -> None:
     """Writes ``rig/``, ``reconstructor/`` and ``reach.json``, weights in float16.
 
@@ -42,11 +43,14 @@ def pack(
         portraits: training set.
         own: ``(N, P)`` F of its codes.
         face_model_file: copied along where it is not the package's own.
+        generator_folder: likewise.
     """
     rig.save_pretrained(folder / "rig", torch.float16)
     reconstructor.save_pretrained(folder / "reconstructor", torch.float16)
     if face_model_file is not None:
         shutil.copyfile(face_model_file, folder / "face_model.safetensors")
+    if generator_folder is not None:
+        shutil.copytree(generator_folder, folder / "generator", dirs_exist_ok=True)
     reach = reach_of(model, portraits, own)
     write_atomically(folder / "reach.json", (json.dumps(reach, indent=2) + "\n").encode())
 
@@ -64,6 +68,8 @@ def reach_of(model: FaceModel, portraits: PortraitSet, own: Tensor) -> dict[str,
         name: [round(float(end), 1) for end in degrees[:, column].quantile(ends)]
         for column, name in enumerate(("yaw", "pitch", "roll"))
     }
+    if "jawOpen" not in model.expression_names:
+        return {"angles": angles, "expression": {}}
     # The jaw's unit opens the mouth wider than portraits do.
     shown = measure_face(portraits.landmarks[portraits.detected]).mouth_opening.quantile(HIGHEST)
     mean = FaceParams.from_vector(own.mean(0, keepdim=True), model.sizes, model.expression_names).with_pose(0, 0, 0)

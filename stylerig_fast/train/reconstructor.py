@@ -21,6 +21,7 @@ from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
 from stylerig_fast.train.presets import with_preset
 from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.setting import begin
+from stylerig_fast.trained_for import TrainedFor
 
 # The paper's settings where ours differ; what it does not state stays as it is.
 PAPER = {"optimiser": "adadelta", "lr": 0.01, "noise": 0.0, "weight_decay": 0.0, "pose": 0.0}
@@ -110,9 +111,9 @@ def new_reconstructor(model: FaceModel, portraits: PortraitSet, hidden: int, foc
         num_ws=portraits.num_ws,
         sizes=model.sizes,
         expression_names=model.expression_names,
-        face_model=model.name,
         focal=focal,
         hidden=hidden,
+        trained_for=TrainedFor(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint()),
     )
     reconstructor = FaceReconstructor(config)
     mean, std = code_statistics(portraits)

@@ -36,13 +36,16 @@ def draw_requests(own: FaceParams, draw: torch.Generator, controls: tuple[str, .
 
     posed = own.with_pose(yaw=uniform(-YAW, YAW, batch), pitch=uniform(-PITCH, PITCH, batch))
     assert own.expression is not None
+    # A face model without named units has sliders of deviations, either way.
     named = [i for i, name in enumerate(own.expression_names) if not name.startswith("residual_")]
-    chosen = torch.tensor(named)[torch.randint(len(named), (batch, 3), generator=draw)].to(like.device)
+    low, high = (0.0, 1.0) if named else (-2.0, 2.0)
+    sliders = torch.tensor(named or range(len(own.expression_names)))
+    chosen = sliders[torch.randint(len(sliders), (batch, 3), generator=draw)].to(like.device)
     expression = own.expression.clone()
     count = torch.randint(1, 4, (batch,), generator=draw)
     for k in range(3):
         rows = (count > k).nonzero()[:, 0].to(like.device)
-        expression[rows, chosen[rows, k]] = uniform(0.0, 1.0, len(rows))
+        expression[rows, chosen[rows, k]] = uniform(low, high, len(rows))
         mirror = _mirrored(own.expression_names)[chosen[rows, k].cpu()].to(like.device)
         # Faces mostly move both sides at once; a quarter of the draws moves one alone.
         both = (torch.rand(len(rows), generator=draw) < 0.75).to(like.device)

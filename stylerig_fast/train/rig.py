@@ -15,7 +15,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.edits import choose_people
 from stylerig_fast.evaluation.judge import Judge
 from stylerig_fast.face import FaceModel
-from stylerig_fast.generators import load_pretrained
+from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import Form, RigConfig, RigNet, build, control_columns
@@ -33,6 +33,7 @@ from stylerig_fast.train.requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.setting import begin
 from stylerig_fast.train.weights import RigWeights
+from stylerig_fast.trained_for import TrainedFor
 
 # The paper's settings where ours differ; what it does not state stays as it is.
 PAPER = {
@@ -73,7 +74,7 @@ class RigTraining:
     weight_decay: float = 0.0  # adamw's
     render: RenderWeights = field(default_factory=RenderWeights)
     weights: RigWeights = field(default_factory=RigWeights)
-    generator: str = "mobilestylegan-ffhq"  # whose pictures the gains are measured on
+    generator: str = ""  # name, or folder of a converted one; by default the one that the portraits name
     calibrate: int = 16  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
     grid: int = 4  # people in the picture grids; 0 for none, and then no generator is needed but to calibrate
     seed: int = 0  # of every random draw
@@ -92,6 +93,8 @@ def run(config: RigTraining) -> RigNet:
     reconstructor = FaceReconstructor.from_pretrained(config.reconstructor, config.device)
     reconstructor.check_face_model(model)
     own = reconstruct_all(reconstructor, portraits, config.device)
+    generator, trained_for = trained_against(config, portraits, model)
+    reconstructor.config.trained_for.check("reconstructor", trained_for)
     rig = build(
         RigConfig(
             num_ws=portraits.num_ws,
@@ -100,6 +103,7 @@ def run(config: RigTraining) -> RigNet:
             controls=config.controls,
             components=config.components,
             rank=config.rank,
+            trained_for=trained_for,
         )
     ).to(config.device)
     space = CodeSpace.fit(portraits, config.components, config.seed).to(config.device)
@@ -110,7 +114,6 @@ def run(config: RigTraining) -> RigNet:
         linear_world(own, codes, context, losses.surface, config.weights, model) if config.start == "linear" else None
     )
     initialise(rig, portraits, own, space, world, config.weights)
-    generator = load_pretrained(config.generator, config.device) if config.grid else None
     draw = torch.Generator().manual_seed(config.seed)
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
     with Run(config.runs / config.name, config, config.resume) as record:
@@ -137,14 +140,18 @@ def run(config: RigTraining) -> RigNet:
                 describe(bar, "rig", values)
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 record.save_state(step + 1, rig, optimiser, draw)
-                if generator is not None:
+                if generator is not None and config.grid:
                     people = portraits.ws(slice(0, config.grid)).to(config.device)
                     record.picture("edits", edit_grid(generator, rig, reconstructor, people), step + 1)
         rig.eval().requires_grad_(False)
         seconds = time.perf_counter() - began
-        shares = calibrate_on(portraits, rig, reconstructor, model, config) if config.calibrate else []
+        shares = []
+        if generator is not None and config.calibrate:
+            engine = Engine(generator, rig, reconstructor, model, device=config.device)
+            shares = calibrate_on(engine, portraits, config)
         rig.save_pretrained(record.folder / "rig")
-        pack(record.folder / "engine", rig, reconstructor, model, portraits, own, config.face_model)
+        stored = Path(config.generator) if Path(config.generator or "-").is_dir() else None
+        pack(record.folder / "engine", rig, reconstructor, model, portraits, own, config.face_model, stored)
         record.write_metrics({"portraits": len(portraits), "seconds": seconds, "loss": values, "shares": shares})
     return rig
 
@@ -227,12 +234,26 @@ class RigLosses:
         }
 
 
-def calibrate_on(
-    portraits: PortraitSet, rig: RigNet, reconstructor: FaceReconstructor, model: FaceModel, config: RigTraining
-) -> list[dict[str, float]]:
+def trained_against(
+    config: RigTraining, portraits: PortraitSet, model: FaceModel
+) -> tuple[Generator | None, TrainedFor]:
+    """The generator, where one is needed, and what the rig's config will say it was trained for.
+
+    Raises:
+        CheckpointError: the generator is not the one that made the portraits.
+    """
+    made = TrainedFor(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint())
+    if not (config.grid or config.calibrate):
+        return None, made
+    generator = open_generator(config.generator or portraits.generator, config.device)
+    found = TrainedFor.of(generator, model)
+    made.check("portrait set", found)
+    return generator, found
+
+
+def calibrate_on(engine: Engine, portraits: PortraitSet, config: RigTraining) -> list[dict[str, float]]:
     """Calibrates the gains on training people within 10 degrees of yaw; see `calibrate`."""
-    engine = Engine(load_pretrained(config.generator), rig, reconstructor, model, device=config.device)
-    judge = Judge(model, engine.camera)
+    judge = Judge(engine.face_model, engine.camera)
     people, _ = choose_people(portraits, judge.estimator, config.calibrate, seed=config.seed)
     return calibrate(engine, portraits.ws(people), judge=judge)
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stylerig_fast.data.sampling import Detector, SetConfig, sample_set
 from stylerig_fast.evaluation.landmarks import LandmarkDetector, Landmarks
-from stylerig_fast.generators import Generator, load_pretrained
+from stylerig_fast.generators import Generator, open_generator
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SampleConfig:
     shard_size: int = 1_000  # portraits per shard
     size: int = 256  # width and height of the stored pictures in pixels, a power of two
     psi: tuple[float, float] = (0.5, 1.0)  # truncation: drawn uniformly between these for each code
-    generator: str = "mobilestylegan-ffhq"  # name of a pretrained generator
+    generator: str = "mobilestylegan-ffhq"  # name of a pretrained generator, or a folder of a converted one
     boxes: int = 5  # landmark predictions averaged per face, 1 to 5; 1 is dlib as it comes, and noisier
     batch: int = 4  # pictures made at a time; no effect on the result
     seed: int = 0  # of all codes
@@ -53,8 +53,10 @@ def run(config: SampleConfig, generator: Generator | None = None, detector: Dete
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    generator = generator or open_generator(config.generator, config.device)
     content = SetConfig(
-        generator=generator.name if generator else config.generator,
+        generator=generator.name,
+        generator_sha256=generator.fingerprint(),
         count=config.count,
         shard_size=config.shard_size,
         size=config.size,
@@ -62,7 +64,6 @@ def run(config: SampleConfig, generator: Generator | None = None, detector: Dete
         seed=config.seed,
         landmarks=type(detector).__name__ if detector else f"dlib 68, mean of {config.boxes}",
     )
-    generator = generator or load_pretrained(config.generator, config.device)
     columns = (
         TextColumn("sampling portraits"),
         BarColumn(),

@@ -21,7 +21,7 @@ def small_generator() -> MobileStyleGAN:
 def small_parts() -> tuple[MobileStyleGAN, RigNet, FaceReconstructor]:
     generator, model = small_generator(), open_face_model()
     reconstructor = FaceReconstructor(
-        ReconstructorConfig(generator.num_ws, model.sizes, model.expression_names, model.name, hidden=16)
+        ReconstructorConfig(generator.num_ws, model.sizes, model.expression_names, hidden=16)
     )
     rig = build(RigConfig(num_ws=generator.num_ws, sizes=model.sizes, components=8, rank=2))
     assert isinstance(rig, SubspaceRigNet)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from pathlib import Path
@@ -11,8 +12,11 @@ import torch
 from stylerig_fast import Engine, FaceParams
 from stylerig_fast.engine.reach import Reach, ReachWarning
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
+from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.generators import save_generator
 from stylerig_fast.params import CONTROLS
-from stylerig_fast.rignet import RigConfig, build
+from stylerig_fast.rignet import RigConfig, RigNet, build
+from stylerig_fast.trained_for import TrainedFor
 
 from .conftest import small_generator, small_parts
 
@@ -165,3 +169,49 @@ def test_reach_file_damage(tmp_path: Path) -> None:
         (tmp_path / "reach.json").write_text(content)
         with pytest.raises(CheckpointError, match="not a table of reachable ranges"):
             Reach.load(tmp_path / "reach.json")
+
+
+def trained_for_others(parts, **changes: str):
+    generator, rig, reconstructor = parts
+    belongs = TrainedFor.of(generator, open_face_model())
+    for net in (rig, reconstructor):
+        net.config = dataclasses.replace(net.config, trained_for=dataclasses.replace(belongs, **changes))
+    return generator, rig, reconstructor
+
+
+def test_weights_belong_to_their_generator_and_face_model() -> None:
+    Engine(*trained_for_others(small_parts()))
+    Engine(*trained_for_others(small_parts(), generator_sha256=""))  # not known: not compared
+    for changes, message in (
+        (
+            {"generator": "ffhq", "generator_sha256": "c0ffee"},
+            r"generator 'ffhq' \(sha256 c0ffee…\), not for 'untrained'",
+        ),
+        (
+            {"face_model": "bfm", "face_model_sha256": "beef"},
+            r"face model 'bfm' \(sha256 beef…\), not for 'open-face-2'",
+        ),
+    ):
+        with pytest.raises(CheckpointError, match=message + ".*--allow-mismatch"):
+            Engine(*trained_for_others(small_parts(), **changes))
+        Engine(*trained_for_others(small_parts(), **changes), allow_mismatch=True)
+
+
+def test_what_a_rig_was_trained_for_is_stored(tmp_path: Path) -> None:
+    generator, rig, reconstructor = trained_for_others(small_parts())
+    rig.save_pretrained(tmp_path / "rig")
+    reconstructor.save_pretrained(tmp_path / "reconstructor")
+    (tmp_path / "reach.json").write_text(
+        '{"angles": {"yaw": [-9, 9], "pitch": [-9, 9], "roll": [0, 0]}, "expression": {}}'
+    )
+    assert RigNet.from_pretrained(tmp_path / "rig").config.trained_for.generator_sha256 == generator.fingerprint()
+    with pytest.raises(CheckpointError, match="generator 'untrained': neither a folder nor one of"):
+        Engine.from_pretrained(tmp_path)
+    save_generator(tmp_path / "generator", generator)
+    w = torch.randn(1, generator.num_ws, 512)
+    assert (Engine.from_pretrained(tmp_path).render(w) == Engine(generator, rig, reconstructor).render(w)).all()
+    with torch.no_grad():
+        generator.first.weight.mul_(1.01)
+    save_generator(tmp_path / "generator", generator)
+    with pytest.raises(CheckpointError, match="was trained for the generator 'untrained'"):
+        Engine.from_pretrained(tmp_path)

@@ -19,6 +19,7 @@ from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 
 PEOPLE = 6
+UNITS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
 
 
 def observation(values, descriptor=None):
@@ -33,13 +34,19 @@ def observation(values, descriptor=None):
     )
 
 
+def test_a_face_model_without_units_is_not_asked_for_them():
+    kinds = {request.kind for request in standard_requests(("residual_00", "jawLeft"))}
+    assert kinds == {"yaw", "pitch", "light"}
+    assert {request.kind for request in standard_requests(UNITS)} == kinds | {"jaw", "smile"}
+
+
 def answers(gain, stray=0.0, undetected=()):
     """A Measured whose pictures take ``gain`` of each request; a turn also drags pitch by ``stray`` of itself."""
     rng = torch.Generator().manual_seed(0)
     people = torch.randn(PEOPLE, len(MEASURED), generator=rng).double() * 0.1
     codes = torch.nn.functional.normalize(torch.randn(PEOPLE, 128, generator=rng), dim=1)
     edits = []
-    for request in standard_requests():
+    for request in standard_requests(UNITS):
         column, size = {
             "yaw": ("yaw", request.amount),
             "pitch": ("pitch", request.amount),
@@ -174,7 +181,7 @@ def measured_people(judge, gain):
     people = RenderedPeople(gain)
     codes = people.people(2)
     names = ("yaw-15", "yaw+15", "jawOpen=0", "jawOpen=0.5", "light left", "light right")
-    requests = [request for request in standard_requests() if request.name in names]
+    requests = [request for request in standard_requests(UNITS) if request.name in names]
     sources = codes.flip(0), people.params(codes.flip(0)).pose_degrees()
     shown = []
     measured = measure_edits(people, judge, codes, requests, sources, batch=1, thumbnails=1, progress=shown.append)

@@ -37,12 +37,12 @@ def missing(name: str) -> Any:
 
 
 def folder_of(cache: Path) -> Path:
-    return cache / "generators" / "mobilestylegan-ffhq"
+    return cache / "generators" / f"mobilestylegan-ffhq-{module.CONVERTER}"
 
 
 def test_cache_records_where_it_comes_from(cache: Path, pretrained: Generator) -> None:
     head = json.loads((folder_of(cache) / "config.json").read_text())
-    assert head["config"]["source_sha256"].keys() == set(FILES)
+    assert head["config"]["origin"]["source_sha256"].keys() == set(FILES)
     assert len(head["sha256"]) == 64
     assert sorted(path.name for path in folder_of(cache).iterdir()) == ["config.json", "model.safetensors"]
     assert (pretrained.num_ws, pretrained.w_dim, pretrained.resolution) == (16, 512, 1024)
@@ -94,7 +94,7 @@ def test_absent_file(package: Path, tmp_path: Path) -> None:
         load_pretrained(cache_dir=tmp_path / "cache")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "config", "no weights", "older converter"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "config", "no weights", "another family"])
 def test_damaged_cache_is_converted_again(
     cache: Path, pretrained: Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_damaged_cache_is_converted_again(
     elif damage == "no weights":
         weights.unlink()
     else:
-        config.write_text(config.read_text().replace('"converter": 1', '"converter": 0'))
+        config.write_text(config.read_text().replace('"family": "mobilestylegan"', '"family": "gan"'))
     with caplog.at_level(logging.WARNING):
         again = load_pretrained(cache_dir=copy)
     assert "converting mobilestylegan-ffhq again" in caplog.text

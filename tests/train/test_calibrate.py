@@ -42,3 +42,15 @@ def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
     assert gains[light] == 1.0  # exposure
     assert gains[light + 5] == HIGHEST
     assert torch.isfinite(rig.gain).all()
+
+
+def test_a_face_model_without_units_has_no_share_of_them() -> None:
+    model = SimpleNamespace(sizes={"identity": 1, "albedo": 1, "expression": 2, "illumination": 27, "rotation": 3})
+    model.sizes["translation"], model.expression_names = 3, ("residual_00", "residual_01")
+    shares = measured_shares({name: figure(0.5) for name in ("yaw.gain", "pitch.gain", "light.gain")})
+    assert set(shares) == {"yaw", "pitch", "illumination"}
+    rig = build(RigConfig(num_ws=2, sizes=model.sizes, w_dim=4, components=2, rank=1))
+    _apply(SimpleNamespace(rig_net=rig, face_model=model), shares)  # type: ignore[arg-type]
+    gains = dict(zip(rig.columns.tolist(), rig.gain.tolist(), strict=True))
+    assert (gains[2], gains[3]) == (1.0, 1.0)
+    assert gains[4 + 27 + 1] == pytest.approx(2.0)  # yaw

@@ -44,6 +44,6 @@ def test_makes_a_set(
 
 
 def test_unknown_generator(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no pretrained generator 'other'"):
+    with pytest.raises(CheckpointError, match="generator 'other': neither a folder nor one of"):
         run(SampleConfig(out=tmp_path / "set", generator="other"))
     assert not (tmp_path / "set").exists()

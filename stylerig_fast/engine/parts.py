@@ -1,0 +1,51 @@
+"""What an Engine is put together from: finding the parts of a folder, and checking that they belong together."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+
+from stylerig_fast.errors import CheckpointError
+from stylerig_fast.face import FaceModel
+from stylerig_fast.generators import Generator
+from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.rignet import RigNet
+from stylerig_fast.trained_for import TrainedFor
+
+PRETRAINED = ("mobilestylegan-ffhq",)
+
+
+def find_folder(source: str | Path) -> Path:
+    """The folder of a name in `PRETRAINED`, or the one that ``source`` is.
+
+    Raises:
+        CheckpointError: neither.
+    """
+    if str(source) in PRETRAINED:
+        return Path(str(importlib.resources.files("stylerig_fast") / "assets" / str(source)))
+    if not Path(source).is_dir():
+        raise CheckpointError(f"{source}: neither a folder nor one of {', '.join(PRETRAINED)}")
+    return Path(source)
+
+
+def check_parts(
+    generator: Generator,
+    rig: RigNet,
+    reconstructor: FaceReconstructor,
+    face_model: FaceModel,
+    allow_mismatch: bool = False,
+) -> None:
+    """Raises CheckpointError unless the parts were trained together; with ``allow_mismatch``, unless their sizes fit."""
+    reconstructor.check_sizes(face_model)
+    for name, slots in (("rig", rig.config.num_ws), ("reconstructor", reconstructor.config.num_ws)):
+        if slots != generator.num_ws:
+            raise CheckpointError(f"the {name} was trained for {slots} slots, the generator has {generator.num_ws}")
+    if rig.config.sizes != reconstructor.config.sizes:
+        raise CheckpointError(
+            f"the rig was trained for parameter sizes {rig.config.sizes}, the reconstructor has "
+            f"{reconstructor.config.sizes}; load the pair that was trained together"
+        )
+    if not allow_mismatch:
+        found = TrainedFor.of(generator, face_model)
+        reconstructor.config.trained_for.check("reconstructor", found)
+        rig.config.trained_for.check("rig", found)
