@@ -112,15 +112,9 @@ class RequestOptions:
 
     def request(self) -> FaceParams:
         """The request as a partial FaceParams."""
-        asked = self.asked()
-        params = FaceParams()
-        if "pose" in asked:
-            params = params.with_pose(**asked["pose"])
-        if "expression" in asked:
-            params = params.with_expression(**asked["expression"])
-        if "light" in asked:
-            params = params.with_light(**asked["light"])
-        return params
+        from stylerig_fast.engine.request import as_request
+
+        return as_request(**self.asked())
 
 
 def sample(engine: Engine, seed: int, psi: float, n: int = 1) -> Tensor:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
+from stylerig_fast.engine.backend import BackendName, Setting, choose
 from stylerig_fast.engine.mesh import Mesh
-from stylerig_fast.engine.parts import PRETRAINED, check_parts, find_folder
+from stylerig_fast.engine.parts import check_parts, find_folder
 from stylerig_fast.engine.reach import Reach
-from stylerig_fast.engine.torch_backend import TorchBackend
+from stylerig_fast.engine.request import as_request
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model
@@ -41,10 +42,11 @@ class Engine:
         face_model: FaceModel | None = None,
         reach: Reach | None = None,
         allow_mismatch: bool = False,
-        backend: Literal["auto", "torch"] = "auto",
+        backend: BackendName = "auto",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         resolution: int | None = None,
+        graphs: str | Path | None = None,
     ) -> None:
         """Puts the parts together.
 
@@ -56,19 +58,16 @@ class Engine:
             reach: reachable ranges to warn about; no warnings without.
             allow_mismatch: take a rig or reconstructor that was trained for another generator or face model of the
                 same sizes.
-            backend: how the generator is run.
+            backend: how the generator is run; "auto" takes the fastest that can run, and `info` says why not another.
             device: where everything runs.
-            dtype: float32; other precisions need another backend.
+            dtype: what the generator computes in: float32, bfloat16, float16; its weights are rounded in place.
             resolution: size of the pictures; the generator's own by default.
+            graphs: folder that `stylerig export` wrote, for the backends "onnxruntime" and "tensorrt".
 
         Raises:
-            BackendUnavailable: unknown backend, or the device is not there.
+            BackendUnavailable: unknown backend, one that cannot run here, or the device is not there.
             CheckpointError: the parts do not belong together.
         """
-        if backend not in ("auto", "torch"):
-            raise BackendUnavailable(f"backend {backend!r} is not in this version; use 'auto' or 'torch'")
-        if dtype != torch.float32:
-            raise BackendUnavailable(f"the torch backend runs in float32, not {dtype}")
         self.device = torch.device(device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise BackendUnavailable("device 'cuda' asked for, but torch sees no CUDA device; use device='cpu'")
@@ -79,7 +78,12 @@ class Engine:
         self.reconstructor = reconstructor.to(self.device).eval().requires_grad_(False)
         self.face_model = face_model.to(self.device)
         self.reach = reach
-        self.backend = TorchBackend(self.generator)
+        self.dtype = dtype
+        self.choice = choose(
+            backend,
+            Setting(self.generator, self.rig_net, self.device, dtype, None if graphs is None else Path(graphs)),
+        )
+        self.backend = self.choice.backend
         self.resolution = self._checked_resolution(resolution or generator.resolution)
 
     @classmethod
@@ -100,7 +104,8 @@ class Engine:
             generator: used in place of the stored one.
             rig: used in place of the stored one.
             face_model: used in place of the stored one.
-            options: of `Engine`: ``allow_mismatch``, ``backend``, ``device``, ``dtype``, ``resolution``.
+            options: of `Engine`: ``allow_mismatch``, ``backend``, ``device``, ``dtype``, ``resolution``,
+                ``graphs`` (by default the folder's own ``onnx/``).
 
         Raises:
             CheckpointError: something is missing or damaged.
@@ -147,6 +152,10 @@ class Engine:
             params: what is asked for; blocks that are None, and the blocks that are no control, stay the person's.
             clamp: move requests beyond the reachable range to its end; without it they only warn.
         """
+        return self.rig_net(*self._asked(w, params, clamp))
+
+    def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes, requests and F of the codes, as RigNet takes them, all of one batch."""
         w = self._code(w)
         own = self.reconstructor(w)
         request = params.to(self.device).completed_by(own) if not params.complete else params.to(self.device, w.dtype)
@@ -158,7 +167,7 @@ class Engine:
             raise ValueError("params hold values that are not finite")
         if self.reach is not None:
             vector = self.reach.limit(request, own, clamp).vector()
-        return self.rig_net(w, vector, own.vector())
+        return w, vector, own.vector()
 
     @torch.no_grad()
     def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
@@ -176,12 +185,11 @@ class Engine:
     @torch.no_grad()
     def render(self, w: Tensor, output: Output = "numpy", resolution: int | None = None) -> Any:
         """Pictures of codes, uint8 ``(B, H, W, 3)``: NumPy by default, a tensor on the device with "torch"."""
-        if output not in ("numpy", "torch"):
-            raise ValueError(f"output is {output!r}, expected 'numpy' or 'torch'")
-        size = self.resolution if resolution is None else self._checked_resolution(resolution)
+        size = self._checked_output(output, resolution)
         pictures = self.backend.pictures(self._code(w), size)
         return pictures if output == "torch" else pictures.cpu().numpy()
 
+    @torch.no_grad()
     def edit(
         self,
         w: Tensor,
@@ -191,7 +199,9 @@ class Engine:
         resolution: int | None = None,
     ) -> Any:
         """Pictures of the same people with pose, expression and light as asked; arguments as in `rig` and `render`."""
-        return self.render(self.rig(w, params, clamp), output, resolution)
+        size = self._checked_output(output, resolution)
+        pictures = self.backend.edit(*self._asked(w, params, clamp), size)
+        return pictures if output == "torch" else pictures.cpu().numpy()
 
     def transfer(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",), output: Output = "numpy") -> Any:
         """``w`` with the pose, expression or illumination of the person in ``source``."""
@@ -226,14 +236,7 @@ class Engine:
             light: arguments of `FaceParams.with_light`.
             output: as in `render`.
         """
-        request = FaceParams()
-        if pose:
-            request = request.with_pose(**pose)
-        if expression:
-            request = request.with_expression(**expression)
-        if light:
-            request = request.with_light(**light)
-        return self.edit(self.sample(seed, n, psi), request, output)
+        return self.edit(self.sample(seed, n, psi), as_request(pose, expression, light), output)
 
     # ---- the face model ---------------------------------------------------------------------------
 
@@ -257,7 +260,9 @@ class Engine:
         return {
             "backend": self.backend.name,
             "device": str(self.device),
-            "dtype": "float32",
+            "dtype": str(self.dtype).removeprefix("torch."),
+            **self.backend.describe(),
+            "slower than": self.choice.skipped,
             "threads": torch.get_num_threads(),
             "resolution": self.resolution,
             "generator": type(self.generator).__name__,
@@ -276,6 +281,11 @@ class Engine:
         if not bool(torch.isfinite(w).all()):
             raise ValueError("w holds values that are not finite")
         return w
+
+    def _checked_output(self, output: Output, resolution: int | None) -> int:
+        if output not in ("numpy", "torch"):
+            raise ValueError(f"output is {output!r}, expected 'numpy' or 'torch'")
+        return self.resolution if resolution is None else self._checked_resolution(resolution)
 
     def _checked_resolution(self, resolution: int) -> int:
         full = self.generator.resolution

@@ -35,7 +35,7 @@ def check_parts(
     face_model: FaceModel,
     allow_mismatch: bool = False,
 ) -> None:
-    """Raises CheckpointError unless the parts were trained together; with ``allow_mismatch``, unless their sizes fit."""
+    """Raises CheckpointError unless the parts were trained together; allowing a mismatch, unless their sizes fit."""
     reconstructor.check_sizes(face_model)
     for name, slots in (("rig", rig.config.num_ws), ("reconstructor", reconstructor.config.num_ws)):
         if slots != generator.num_ws:
