@@ -11,7 +11,7 @@ from typing import Any
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted import arrays, tensors
-from stylerig_fast.untrusted.machine import checked_key, describe
+from stylerig_fast.untrusted.machine import checked_key, describe, shown
 from stylerig_fast.untrusted.values import Array, DType, Global, Instance, Storage, Tensor
 
 LoadBytes = Callable[[memoryview | bytes], Storage]
@@ -80,10 +80,9 @@ class AllowList:
             raise CheckpointError(
                 "refuses a torch file inside a torch file inside a pickle; a checkpoint has one at most"
             )
-        shown = name if len(name) <= 120 else name[:120] + "…"
         raise CheckpointError(
-            f"refuses the global {shown}: it is not in the allow-list, and a checkpoint of a known kind never needs it. "
-            "The file may be hostile, or a whole training state; save the state_dict of the generator alone"
+            f"refuses the global {shown(name)}: it is not in the allow-list; a checkpoint never needs it. The file may "
+            "be hostile, or hold more than weights; if it is yours, save the generator's state_dict alone"
         )
 
     def call(self, target: Any, args: tuple[Any, ...]) -> Any:
@@ -94,13 +93,11 @@ class AllowList:
                 return self._functions[name](*args)
             except TypeError as error:  # from the call itself: a wrong number of arguments
                 raise CheckpointError(f"{name} has other arguments than expected; the file is damaged") from error
-        return self.make(target, args, {})
+        return self.make(target, args)
 
-    def make(self, target: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    def make(self, target: Any, args: tuple[Any, ...]) -> Any:
         """NEWOBJ, INST, OBJ: an object of a class, described."""
         name = _name(target)
-        if keywords:
-            raise CheckpointError(f"{name} is made with keywords, which nothing in a checkpoint is")
         if name in DICTIONARIES:
             return _dictionary(args)
         if name in CLASSES:
@@ -156,7 +153,7 @@ def _reconstructed(cls: Any, base: Any, state: Any) -> Any:
         if _name(base) != "builtins.dict":
             raise CheckpointError(f"an object is made on top of {_name(base)}; expected a plain one")
         return _dictionary((state,))
-    return _dictionary(()) if _name(cls) in DICTIONARIES else AllowList().make(cls, (), {})
+    return _dictionary(()) if _name(cls) in DICTIONARIES else AllowList().make(cls, ())
 
 
 def _encoded(text: Any, encoding: Any = "utf-8") -> bytes:

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
 
 from stylerig_fast.errors import CheckpointError
+from stylerig_fast.untrusted.machine import shown
 from stylerig_fast.untrusted.values import Array, DType
 
-KINDS = "biufSU"  # booleans, integers, floats, and text that becomes lists of str
+# As numpy's pickles name them: booleans, integers, floats to 64 bits, and text, which becomes lists of str.
+_NAME = re.compile(r"[<>|=]?(\?|b1|[iu][1248]|f[248]|[SU][0-9]{1,7})", re.ASCII)
+_EXPECTED = "booleans, integers, floats of 16 to 64 bits or text"
 MAX_DIMENSIONS = 32
-MAX_TEXT = 1 << 16  # characters of one element
+MAX_TEXT = 1 << 18  # bytes of one element
 
 
 def make_dtype(*args: Any) -> DType:
     """``numpy.dtype(name, align, copy)``: of plain numbers and text only."""
     name = args[0] if args else None
-    if not isinstance(name, str) or len(name) > 8:
-        raise CheckpointError("an array has a dtype that is not given by a short name")
-    try:
-        dtype = np.dtype(name)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"an array has the dtype {name!r}, which numpy does not know") from error
-    return DType(checked(dtype))
-
-
-def checked(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype, if its elements are plain numbers or text."""
-    text = dtype.kind in "SU" and dtype.itemsize <= 4 * MAX_TEXT
-    if dtype.kind not in KINDS or dtype.hasobject or dtype.itemsize > 8 and not text:
-        raise CheckpointError(
-            f"an array has the dtype {dtype}; expected booleans, integers, floats up to 64 bits or text"
-        )
-    return dtype
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        given = shown(name) if isinstance(name, str) else type(name).__name__
+        raise CheckpointError(f"an array has the dtype {given!r}; expected {_EXPECTED}")
+    dtype = np.dtype(name)
+    if dtype.kind in "SU" and dtype.itemsize > MAX_TEXT:
+        raise CheckpointError(f"an array has text of {dtype.itemsize} bytes an element; expected at most {MAX_TEXT}")
+    return DType(dtype)
 
 
 def build_dtype(target: DType, state: Any) -> None:
@@ -43,10 +37,8 @@ def build_dtype(target: DType, state: Any) -> None:
         raise CheckpointError("an array's dtype has a state of another form; the file is damaged")
     if any(part is not None for part in state[2:5]):
         raise CheckpointError("an array has a structured dtype; a checkpoint's arrays are plain numbers")
-    if len(state) > 5 and target.dtype.kind in "SU":
-        # The size of text comes here a second time; another one would be a lie.
-        if state[5] not in (-1, target.dtype.itemsize):
-            raise CheckpointError("an array's dtype gives two sizes; the file is damaged")
+    if target.dtype.kind in "SU" and len(state) > 5 and state[5] not in (-1, target.dtype.itemsize):
+        raise CheckpointError("an array's dtype gives two sizes; the file is damaged")
     if state[1] in "<>":
         target.dtype = target.dtype.newbyteorder(state[1])
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted import arrays, tensors
+from stylerig_fast.untrusted.machine import shown
 from stylerig_fast.untrusted.tree import Record, Tree
 from stylerig_fast.untrusted.values import Array, DType, Global, Instance, Storage, Tensor
 
@@ -24,7 +25,8 @@ class Finisher:
 
     def __init__(self, budget: int) -> None:
         self._budget, self._used, self._nodes = budget, 0, 0
-        self._arrays: dict[int, np.ndarray] = {}
+        self._arrays: dict[int, Tree] = {}
+        self._sources: list[Any] = []  # kept, because what is in _arrays goes by their ids
         self._open: set[int] = set()
 
     def tree(self, value: Any, depth: int = 0) -> Tree:
@@ -36,18 +38,16 @@ class Finisher:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise CheckpointError(f"has more than {MAX_NODES} values; a checkpoint has some thousands of tensors")
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if value is None or isinstance(value, (bool, int, float)):
             return value
-        if isinstance(value, (Array, Tensor)):
-            return self._array(value)
-        if isinstance(value, (bytes, memoryview)):
-            return self._counted(np.frombuffer(value, np.uint8))
+        if isinstance(value, str):
+            return checked_text(value)
+        if isinstance(value, (Array, Tensor, Storage, bytes, memoryview)):
+            return self._shared(value)
         if isinstance(value, Global):
             return value.name
         if isinstance(value, DType):
             return value.dtype.name
-        if isinstance(value, Storage):
-            return self._array(Tensor(value, 0, (value.count,), (1,), value.dtype))
         return self._container(value, depth)
 
     def _container(self, value: Any, depth: int) -> Tree:
@@ -70,9 +70,9 @@ class Finisher:
     def _dict(self, value: dict[Any, Any], depth: int) -> dict[str, Tree]:
         made: dict[str, Tree] = {}
         for key, item in value.items():
-            name = key if isinstance(key, str) else _key(key)
+            name = _key(key)
             if name in made:
-                raise CheckpointError(f"has a dictionary with two keys that are written {name!r}")
+                raise CheckpointError(f"has a dictionary with two keys that are both written {shown(name)!r}")
             made[name] = self.tree(item, depth + 1)
         return made
 
@@ -93,12 +93,15 @@ class Finisher:
             fields["state"] = self.tree(state, depth + 1)
         return Record(value.kind, value.name, fields)
 
-    def _array(self, value: Array | Tensor) -> Tree:
+    def _shared(self, value: Any) -> Tree:
         if id(value) not in self._arrays:
-            made = arrays.to_numpy(value) if isinstance(value, Array) else tensors.to_numpy(value)
-            self._arrays[id(value)] = self._counted(made)
+            self._sources.append(value)
+            self._arrays[id(value)] = self._counted(_array(value))
         made = self._arrays[id(value)]
-        return made if made.dtype.kind in "biuf" else _text(made)
+        if made.dtype.kind in "biuf":
+            return made
+        self._nodes += made.size
+        return _text(made)
 
     def _counted(self, array: np.ndarray) -> np.ndarray:
         self._used += array.nbytes
@@ -109,15 +112,39 @@ class Finisher:
         return array
 
 
+def _array(value: Any) -> np.ndarray:
+    if isinstance(value, Array):
+        return arrays.to_numpy(value)
+    if isinstance(value, Storage):
+        value = Tensor(value, 0, (value.count,), (1,), value.dtype)
+    return tensors.to_numpy(value) if isinstance(value, Tensor) else np.frombuffer(value, np.uint8)
+
+
+def checked_text(text: str) -> str:
+    """The text, if it is: half a surrogate pair can be neither printed nor written to a file.
+
+    Raises:
+        CheckpointError: it has one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError("has text that is not Unicode; the file is damaged") from error
+    return text
+
+
 def _key(key: Any) -> str:
     if isinstance(key, bytes):
         return key.decode("latin-1")
     if isinstance(key, tuple):
-        return str(tuple(_key(part) if isinstance(part, bytes) else part for part in key))
-    return str(key)
+        return checked_text(str(tuple(_key(part) if isinstance(part, bytes) else part for part in key)))
+    return checked_text(str(key))
 
 
 def _text(array: np.ndarray) -> Tree:
+    """An array of text as nested lists."""
     if array.dtype.kind == "S":
         array = np.char.decode(array, "latin-1")
+    for item in array.flat:
+        checked_text(str(item))
     return array.tolist()

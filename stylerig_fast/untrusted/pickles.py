@@ -5,8 +5,9 @@ This runs in the child process; it can also be called by itself, without the lim
 
 from __future__ import annotations
 
-import io
+import errno
 import mmap
+import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,12 +15,16 @@ from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted import torch_legacy
 from stylerig_fast.untrusted.allowed import AllowList
 from stylerig_fast.untrusted.finish import Finisher
-from stylerig_fast.untrusted.machine import Machine
-from stylerig_fast.untrusted.open import open_regular
+from stylerig_fast.untrusted.opcodes import unpickle
+from stylerig_fast.untrusted.opening import open_regular
+from stylerig_fast.untrusted.torch_legacy import TorchLegacy, load_from_bytes
 from stylerig_fast.untrusted.torch_zip import TorchZip
 from stylerig_fast.untrusted.tree import Tree
 
 DEFAULT_BUDGET = 2 << 30
+# What damaged numbers and texts bring about in struct, int(), str() and numpy.
+DAMAGE = (ValueError, ArithmeticError, RecursionError, struct.error)
+MEMORY_ERRORS = (MemoryError, OSError)  # mapping a file fails with the latter
 
 
 def read(path: str | Path, budget: int = DEFAULT_BUDGET) -> Tree:
@@ -38,8 +43,11 @@ def read(path: str | Path, budget: int = DEFAULT_BUDGET) -> Tree:
             return Finisher(budget).tree(_describe(file, budget))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (ValueError, OverflowError, ArithmeticError, RecursionError) as error:
-        # What a damaged number or text can bring about in struct, int(), str() and numpy.
+    except MEMORY_ERRORS as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        raise MemoryError from error
+    except DAMAGE as error:
         raise CheckpointError(f"{path}: damaged, or not a checkpoint ({type(error).__name__}: {error})") from error
 
 
@@ -49,37 +57,35 @@ def _describe(file: BinaryIO, budget: int) -> Any:
     _refuse_other_kinds(head)
     if head.startswith(b"PK\x03\x04"):
         archive = TorchZip(file, budget)
-        return _run(memoryview(archive.pickle()), AllowList(None), archive.persistent)
+        value, _ = unpickle(memoryview(archive.pickle()), AllowList(), archive.persistent)
+        return value
+    # Mapped, not read: arrays are views of the file, and what nobody looks at takes no memory.
     data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    if head.startswith(torch_legacy.START):
-        return torch_legacy.TorchLegacy(data, AllowList(torch_legacy.load_from_bytes)).read()
-    return _run(data, AllowList(torch_legacy.load_from_bytes))
-
-
-def _run(data: memoryview, allow: AllowList, persistent: Any = None) -> Any:
-    return Machine(data, 0, allow.find, allow.call, allow.make, allow.build, persistent).run()
+    allow = AllowList(load_from_bytes)
+    value, end = unpickle(data, allow)
+    if type(value) is int and value == torch_legacy.MAGIC:
+        return TorchLegacy(data, allow).read()
+    if end != len(data):
+        raise CheckpointError(f"goes on for {len(data) - end} bytes after the end of its pickle; the file is damaged")
+    return value
 
 
 def _refuse_other_kinds(head: bytes) -> None:
-    """Files that are often given by mistake, each with what it is."""
-    start = head.lstrip()[:64].lower()
-    known = {
-        b"<!doctype": "a web page; the download did not give the file itself",
-        b"<html": "a web page; the download did not give the file itself",
-        b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
-        b"\x1f\x8b": "compressed with gzip; unpack it first",
-        b"\x89hdf": "an HDF5 file, not a pickle",
-        b"{": "",
-    }
+    """Files that are often given by mistake: says what each is."""
     if not head:
         raise CheckpointError("is empty; the download did not finish")
-    for magic, kind in known.items():
-        if kind and start.startswith(magic):
+    start = head.lstrip().lower()
+    for magic, kind in _OTHER_KINDS.items():
+        if start.startswith(magic):
             raise CheckpointError(f"is {kind}")
     if head[257:262] == b"ustar":
-        raise CheckpointError("is a tar file, as torch wrote before 2017, or packed; unpack it, or save it anew")
+        raise CheckpointError("is a tar file; unpack it, or if it is a torch file from before 2017, save it anew")
 
 
-def open_bytes(data: bytes) -> BinaryIO:
-    """For tests: bytes as a file."""
-    return io.BytesIO(data)
+_OTHER_KINDS = {
+    b"<!doctype": "a web page; the download did not give the file itself",
+    b"<html": "a web page; the download did not give the file itself",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"\x89hdf": "an HDF5 file, not a pickle",
+}

@@ -12,7 +12,8 @@ from typing import Any
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted.allowed import AllowList
-from stylerig_fast.untrusted.machine import Machine
+from stylerig_fast.untrusted.machine import shown
+from stylerig_fast.untrusted.opcodes import unpickle
 from stylerig_fast.untrusted.tensors import item_size, storage_type
 from stylerig_fast.untrusted.values import Storage
 
@@ -44,13 +45,12 @@ class TorchLegacy:
             raise CheckpointError("the list of storages is damaged")
         for key in keys:
             self._fill(key)
+        if self._position != len(self._data):
+            raise CheckpointError("goes on after its last storage; the file is damaged")
         return value
 
     def _pickle(self, persistent: Any = None) -> Any:
-        allow = self._allow
-        machine = Machine(self._data, self._position, allow.find, allow.call, allow.make, allow.build, persistent)
-        value = machine.run()
-        self._position = machine.position
+        value, self._position = unpickle(self._data, self._allow, persistent, self._position)
         return value
 
     def _persistent(self, key: Any) -> Storage:
@@ -63,22 +63,24 @@ class TorchLegacy:
             raise CheckpointError("has storages that are views of others, as torch 0.4 and older wrote; save it anew")
         if not isinstance(name, str) or type(count) is not int or count < 0:
             raise CheckpointError("a tensor refers to its bytes in an unknown way; the file is damaged")
-        return self._storages.setdefault(name, Storage(dtype, count, None, f"the storage {name[:40]!r}"))
+        return self._storages.setdefault(name, Storage(dtype, count, None, f"the storage {shown(name, 40)!r}"))
 
     def _fill(self, key: str) -> None:
         storage = self._storages.get(key)
         if storage is None or storage.data is not None:
-            raise CheckpointError(f"has the storage {key[:40]!r} twice, or without a tensor; the file is damaged")
+            raise CheckpointError(f"has the storage {shown(key, 40)!r} twice, or without a tensor; the file is damaged")
         header = self._take(8, key)
         if struct.unpack("<q", header)[0] != storage.count:
-            raise CheckpointError(f"the storage {key[:40]!r} has another size than announced; the file is damaged")
+            raise CheckpointError(
+                f"the storage {shown(key, 40)!r} has another size than announced; the file is damaged"
+            )
         storage.data = self._take(storage.count * item_size(storage.dtype), key)
 
     def _take(self, count: int, key: str) -> memoryview:
         part = self._data[self._position : self._position + count]
         if len(part) != count:
             raise CheckpointError(
-                f"the storage {key[:40]!r} takes {count} bytes, of which {len(part)} are there; truncated"
+                f"the storage {shown(key, 40)!r} takes {count} bytes, of which {len(part)} are there; truncated"
             )
         self._position += count
         return part

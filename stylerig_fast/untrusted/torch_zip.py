@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
-from pathlib import Path
+import zlib
 from typing import Any, BinaryIO
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted.allowed import AllowList
+from stylerig_fast.untrusted.machine import shown
 from stylerig_fast.untrusted.tensors import storage_type
 from stylerig_fast.untrusted.values import Storage
 
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, ValueError, EOFError, RuntimeError)
 MAX_ENTRIES = 100_000
 MAX_PICKLE = 256 << 20
 MAX_RATIO = 1000  # weights hardly compress; torch does not compress at all
@@ -27,7 +29,7 @@ class TorchZip:
     def __init__(self, file: BinaryIO, budget: int) -> None:
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
+        except DAMAGE as error:
             raise CheckpointError(f"starts like a zip file and is none ({error}); it looks truncated") from error
         entries = self._zip.infolist()
         _check(entries, budget)
@@ -46,7 +48,7 @@ class TorchZip:
             raise CheckpointError("a tensor refers to its bytes in an unknown way; the file is damaged")
         dtype, name, count = storage_type(key[1]), key[2], key[4]
         if type(count) is not int or count < 0:
-            raise CheckpointError(f"the storage {name[:40]!r} has no valid size; the file is damaged")
+            raise CheckpointError(f"the storage {shown(name)!r} has no valid size; the file is damaged")
         if name not in self._storages:
             data = self._read(f"{self.prefix}data/{name}", None) if count else b""
             self._storages[name] = Storage(dtype, count, data, f"the storage {name!r}")
@@ -57,7 +59,7 @@ class TorchZip:
         return stored
 
     def _find_pickle(self) -> str:
-        if any(name.endswith("/constants.pkl") or "/code/" in name for name in self._entries):
+        if any(name.split("/", 1)[-1] == "constants.pkl" or "/code/" in name for name in self._entries):
             raise CheckpointError(
                 "is a TorchScript archive: a program, not weights. Load it where it was made and save its state_dict"
             )
@@ -81,23 +83,23 @@ class TorchZip:
     def _read(self, name: str, most: int | None) -> bytes:
         entry = self._entries.get(name)
         if entry is None:
-            raise CheckpointError(f"lacks the entry {name[:80]!r}; the file is damaged")
+            raise CheckpointError(f"lacks the entry {shown(name)!r}; the file is damaged")
         if most is not None and entry.file_size > most:
             raise CheckpointError(
-                f"the entry {name} takes {entry.file_size} bytes, more than the {most} that are allowed"
+                f"the entry {shown(name)!r} takes {entry.file_size} bytes, more than the {most} that are allowed"
             )
         try:
             with self._zip.open(entry) as source:
                 # One more than announced, so that a stream that goes on shows.
                 data = source.read(entry.file_size + 1)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, RuntimeError) as error:
-            raise CheckpointError(f"the entry {name} cannot be unpacked ({error}); the file is damaged") from error
-        except Exception as error:
-            if type(error).__module__ != "zlib":
-                raise
-            raise CheckpointError(f"the entry {name} cannot be unpacked ({error}); the file is damaged") from error
+        except DAMAGE as error:
+            raise CheckpointError(
+                f"the entry {shown(name)!r} cannot be unpacked ({error}); the file is damaged"
+            ) from error
         if len(data) != entry.file_size:
-            raise CheckpointError(f"the entry {name} has not the {entry.file_size} bytes it announces; it is damaged")
+            raise CheckpointError(
+                f"the entry {shown(name)!r} has not the {entry.file_size} bytes it announces; it is damaged"
+            )
         return data
 
 
@@ -108,12 +110,12 @@ def _check(entries: list[zipfile.ZipInfo], budget: int) -> None:
         raise CheckpointError("has two entries of one name; which one counts would depend on the reader")
     for entry in entries:
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise CheckpointError(f"the entry {entry.filename[:80]!r} is packed by method {entry.compress_type}")
+            raise CheckpointError(f"the entry {shown(entry.filename)!r} is packed by method {entry.compress_type}")
         if entry.flag_bits & 1:
-            raise CheckpointError(f"the entry {entry.filename[:80]!r} is encrypted")
+            raise CheckpointError(f"the entry {shown(entry.filename)!r} is encrypted")
         if entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
             raise CheckpointError(
-                f"the entry {entry.filename[:80]!r} claims to unpack from {entry.compress_size} to {entry.file_size} "
+                f"the entry {shown(entry.filename)!r} claims to unpack from {entry.compress_size} to {entry.file_size} "
                 "bytes; that is a zip bomb"
             )
     total = sum(entry.file_size for entry in entries)
@@ -122,8 +124,3 @@ def _check(entries: list[zipfile.ZipInfo], budget: int) -> None:
             f"its entries take {total >> 20} MiB unpacked, more than the {budget >> 20} MiB that are allowed; "
             "raise the memory limit if it is that large"
         )
-
-
-def allow_list(path: Path | None = None) -> AllowList:
-    """In a zip file storages are entries; a file inside the pickle has no place there."""
-    return AllowList(None)
