@@ -1,6 +1,6 @@
 """What the StyleGAN families share: mapping network, modulated convolution, FIR resampling, activation.
 
-The originals scale weights at run time (equalised learning rate, learning-rate multipliers, the gain of the activation).
+The originals scale weights at run time (equalised learning rate, learning-rate multipliers, gain of the activation).
 Here these constants are part of the stored weights, put there by the converters, so that the layers are plain math.
 
 Activations keep the memory format they come in. Channels-last is the fast one: on one CPU core, convolutions at 1024 px
@@ -133,7 +133,7 @@ class ModulatedConv(nn.Module):
 
     With the style ``s = affine(w)``, one per input channel, and weights ``W`` the paper's modulated and demodulated
     weights are ``W s / √(Σ (W s)² + ε)``. The scale of the inputs is applied to the activations before the convolution,
-    that of the outputs, ``d = rsqrt(s² · Σ_k W² + ε)``, behind it, so that no weights are made per sample and no grouped
+    that of the outputs, ``d = rsqrt(s² · Σ_k W² + ε)``, behind it: no weights are made per sample, and no grouped
     convolution is needed. ``Σ_k W²`` is a table that changes with the weights only.
 
     In float16, weights and styles are divided by their largest magnitudes, as in StyleGAN2-ADA's code, so that neither
@@ -169,8 +169,8 @@ class ModulatedConv(nn.Module):
             demodulate: divide by the norm of the modulated weights.
             gain: see above.
             padding: half the kernel by default.
-            up: taps of the filter behind a transposed convolution that doubles the resolution; None keeps it. ``weight``
-                is then ``(inputs, outputs, k, k)``, as ``conv_transpose2d`` takes it.
+            up: taps of the filter behind a transposed convolution that doubles the resolution; None keeps it.
+                ``weight`` is then ``(inputs, outputs, k, k)``, as ``conv_transpose2d`` takes it.
         """
         super().__init__()
         self.gain = gain

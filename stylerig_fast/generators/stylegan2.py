@@ -90,7 +90,7 @@ class StyleGAN2(Generator):
     def layers(self) -> Iterator[StyledConv]:
         """The convolutions with noise and activation, in order."""
         for block in self.blocks:
-            yield from block.convs  # type: ignore[misc, union-attr]
+            yield from block.convs  # type: ignore[misc]
 
     def synthesis(self, ws: Tensor, resolution: int | None = None, noise: Sequence[Tensor] | None = None) -> Tensor:
         resolution = self._check_ws(ws, resolution)
