@@ -1,11 +1,28 @@
-"""Products of rounded weights, for generators that compute in less than float32."""
+"""What generators need to compute in less than float32, and in no less than that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Within it, cuDNN does not round the inputs of float32 convolutions to 10 bits, as torch lets it by default."""
+    # Left alone while a compiler traces: the setting is not part of a graph.
+    if torch.compiler.is_compiling():
+        yield
+        return
+    settings = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = settings.fp32_precision
+    settings.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 def multiply(function: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor) -> Tensor:

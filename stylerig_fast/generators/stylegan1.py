@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylerig_fast.generators.base import Generator
-from stylerig_fast.generators.layers import EPSILON, Mapping, filter_taps, leaky_relu, upfirdn2d, without_tf32
-from stylerig_fast.generators.precision import multiply
+from stylerig_fast.generators.layers import EPSILON, Mapping, filter_taps, leaky_relu, upfirdn2d
+from stylerig_fast.generators.precision import multiply, without_tf32
 
 CHANNELS = (512, 512, 512, 512, 256, 128, 64, 32, 16)
 
@@ -201,6 +201,7 @@ class _UpConv(_Conv):
     """
 
     outputs = 1
+    taps: Tensor
 
     def __init__(self, inputs: int, channels: int, side: int, w_dim: int) -> None:
         super().__init__(inputs, channels, side, w_dim)

@@ -134,8 +134,8 @@ def _stylegan2(tensors: Tensors, name: str) -> StyleGAN2:
         i += 1
     for i, inputs in enumerate(channels):
         source = f"synthesis.output{i}"
-        weight, bias = tensors.take(f"{source}.weight", (3, inputs, 1, 1)), f"{source}.bias"
-        state |= stylegan2.rgb_state(i, weight, affine(source), tensors.take(bias, (3,)))
+        weight, bias = tensors.take(f"{source}.weight", (3, inputs, 1, 1)), tensors.take(f"{source}.bias", (3,))
+        state |= stylegan2.rgb_state(i, weight, affine(source), bias)
     config: dict[str, Any] = {"channels": channels, "w_dim": int(w_mean.shape[0]), "mapping_layers": layers}
     taps = stylegan2.common_filter(filters, where)
     return stylegan2.build(state, w_mean, where, resample_filter=taps, name=name, **config)
