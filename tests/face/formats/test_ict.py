@@ -160,7 +160,7 @@ def test_damaged_text(folder):
 def test_damaged_packed_files(packed, tmp_path):
     content = packed.read_bytes()
     packed.write_bytes(content[: len(content) // 2])
-    with pytest.raises(FaceModelError, match=r"ict\.npz: not a packed ICT model"):
+    with pytest.raises(FaceModelError, match=r"ict\.npz: not a NumPy archive"):
         load_ict(packed)
     np.savez(tmp_path / "other.npz", mean=VERTICES)
     with pytest.raises(FaceModelError, match="identity"):
