@@ -48,4 +48,13 @@ STABLE_TORCH_LIBRARY(STYLERIG_NAMESPACE, m) {
       "masked_photometric_bwd(Tensor v_loss, Tensor v_vertices, Tensor v_albedo, Tensor v_normals, "
       "Tensor v_illumination, Tensor vertices, Tensor albedo, Tensor normals, Tensor illumination) -> (Tensor "
       "v_vertices, Tensor v_albedo, Tensor v_normals, Tensor v_illumination)");
+
+  // Inference of a whole network, batch 1 (csrc/mobile_synthesis). ws [num_ws, w_dim]; picture [R, R, 3], uint8 or
+  // float32
+  m.def(
+      "mobile_synthesis_pack(Tensor[] tensors, int[] channels, int[] head_outputs, int w_dim, int variant) -> Tensor "
+      "packed");
+  m.def("mobile_synthesis_workspace(Tensor packed, int threads) -> Tensor workspace");
+  m.def("mobile_synthesis(Tensor ws, Tensor packed, Tensor(a!) workspace, Tensor(b!) picture, int head) -> ()");
+  m.def("mobile_synthesis_variants() -> int");
 }

@@ -34,6 +34,11 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
         image: the rendered picture, 0 outside the mask, not clamped, without gradient. Gradients reach vertices,
         albedo, normals and illumination, inside the triangles: silhouettes are not differentiated, landmarks do that.
 
+    MobileSynthesis(generator, dtype=float32, *, heads=None, threads=None, kernels="auto", impl="auto")
+        MobileStyleGAN's synthesis on the CPU, packed once; dtype may be bfloat16 where the CPU has its dot products.
+        .pictures(ws (B,num_ws,w_dim), resolution=None, *, preview=False, out=None) -> (B,R,R,3) uint8
+        .synthesis(ws, resolution=None, *, preview=False) -> (B,3,R,R). No gradient.
+
     adjacency(triangles (T,3), num_vertices) -> Adjacency = NamedTuple(offsets (V+1,) int32, corners (3T,) int32)
         which triangle corners meet at a vertex; compute it once per mesh and hand it to the ops that take it.
 
@@ -47,10 +52,12 @@ from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
 from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
+from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
 from stylerig_fast.ops.morphable import Morphed, morphable
 from stylerig_fast.ops.paths import library_summary, paths
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
+from stylerig_fast.ops.reference.mobile_synthesis import Head as PreviewHead
 from stylerig_fast.ops.vertex_normals import vertex_normals
 
 _library.load()
@@ -58,8 +65,10 @@ _library.load()
 __all__ = [
     "Adjacency",
     "Impl",
+    "MobileSynthesis",
     "Morphed",
     "Photometric",
+    "PreviewHead",
     "Visibility",
     "adjacency",
     "barycentrics",

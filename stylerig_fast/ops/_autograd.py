@@ -23,6 +23,7 @@ def register() -> None:
         _register_rasterize()
         _register_vertex_normals()
         _register_masked_photometric()
+        _register_mobile_synthesis()
 
 
 def _no_second_gradient(op: str) -> None:
@@ -167,3 +168,9 @@ def _register_masked_photometric() -> None:
 
     torch.library.register_autograd("stylerig::masked_photometric_fwd", backward, setup_context=setup)
     _no_second_gradient("masked_photometric")
+
+
+def _register_mobile_synthesis() -> None:
+    @torch.library.register_fake("stylerig::mobile_synthesis")
+    def _(ws: Tensor, packed: Tensor, workspace: Tensor, picture: Tensor, head: int) -> None:
+        return None

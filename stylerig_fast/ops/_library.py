@@ -22,7 +22,8 @@ from stylerig_fast.ops import _autograd
 Impl = Literal["auto", "reference", "cpu", "cuda"]
 Path_ = Literal["reference", "cpu", "cuda"]
 
-OPS = ("morphable", "vertex_normals", "rasterize", "masked_photometric")
+OPS = ("morphable", "vertex_normals", "rasterize", "masked_photometric", "mobile_synthesis")
+WITHOUT_GRADIENT = ("rasterize", "mobile_synthesis")  # one kernel, not a forward and a backward one
 STEM = "_kernels"
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def has_kernel(op: str, device: str) -> bool:
 def _adopt(path: Path) -> None:
     """Loads a library and notes which kernels it has: a table, which tracing compilers can read."""
     torch.ops.load_library(str(path))
-    names = {op: f"stylerig::{op}" if op == "rasterize" else f"stylerig::{op}_fwd" for op in OPS}
+    names = {op: f"stylerig::{op}" if op in WITHOUT_GRADIENT else f"stylerig::{op}_fwd" for op in OPS}
     _library.path = path
     _library.kernels = frozenset(
         (op, device)

@@ -1,0 +1,67 @@
+// mobile_synthesis for AVX2 and FMA: 16 registers of 8 floats, of which 12 hold a tile of 6 pixels x 16 channels.
+#include "common/host_device.h"
+#include "mobile_synthesis/mobile_synthesis.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+namespace stylerig {
+namespace mobile {
+namespace {
+
+struct Lanes {
+  using V = __m256;
+  static constexpr int kWidth = 8, kPanel = 16, kRows = 6;
+  static STYLERIG_HD V zero() { return _mm256_setzero_ps(); }
+  static STYLERIG_HD V all(float x) { return _mm256_set1_ps(x); }
+  static STYLERIG_HD V load(const float* p) { return _mm256_loadu_ps(p); }
+  static STYLERIG_HD void store(float* p, V x) { _mm256_storeu_ps(p, x); }
+  static STYLERIG_HD V add(V a, V b) { return _mm256_add_ps(a, b); }
+  static STYLERIG_HD V sub(V a, V b) { return _mm256_sub_ps(a, b); }
+  static STYLERIG_HD V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+  static STYLERIG_HD V max(V a, V b) { return _mm256_max_ps(a, b); }
+  static STYLERIG_HD V multiply_add(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  // Eight values from [-1, 1] to bytes; halves are rounded to even, like torch's round does.
+  static STYLERIG_HD void store_bytes(uint8_t* out, const float* in) {
+    const V x = mul(add(load(in), all(1.0f)), all(127.5f));
+    const __m256i whole = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(x, zero()), all(255.0f)));
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    const __m128i bytes = _mm_packus_epi16(words, words);
+    __builtin_memcpy(out, &bytes, 8);
+  }
+};
+
+#include "mobile_synthesis/mobile_synthesis_variant.h"
+
+constexpr Kernels kKernels = Variant<Float32>::kernels(false);
+
+}  // namespace
+}  // namespace mobile
+}  // namespace stylerig
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace stylerig {
+namespace mobile {
+
+const Kernels* avx2_kernels() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kKernels : nullptr;
+}
+
+}  // namespace mobile
+}  // namespace stylerig
+
+#else
+
+const stylerig::mobile::Kernels* stylerig::mobile::avx2_kernels() { return nullptr; }
+
+#endif

@@ -1,0 +1,49 @@
+// mobile_synthesis for AVX-512: 32 registers of 16 floats, of which 28 hold a tile of 14 pixels x 32 channels.
+#include "common/host_device.h"
+#include "mobile_synthesis/mobile_synthesis.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own _mm512_undefined_ps
+#endif
+namespace stylerig {
+namespace mobile {
+namespace {
+
+#include "mobile_synthesis/mobile_synthesis_lanes_avx512.h"
+#include "mobile_synthesis/mobile_synthesis_variant.h"
+
+constexpr Kernels kKernels = Variant<Float32>::kernels(false);
+
+}  // namespace
+}  // namespace mobile
+}  // namespace stylerig
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace stylerig {
+namespace mobile {
+
+const Kernels* avx512_kernels() {
+  const bool there = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return there ? &kKernels : nullptr;
+}
+
+}  // namespace mobile
+}  // namespace stylerig
+
+#else
+
+const stylerig::mobile::Kernels* stylerig::mobile::avx512_kernels() { return nullptr; }
+
+#endif

@@ -1,0 +1,267 @@
+// One picture, from the codes to the pixels, for any variant of the kernels of mobile_synthesis.
+#include <cstring>
+
+#include "mobile_synthesis/mobile_synthesis_frame.h"
+
+namespace stylerig {
+namespace mobile {
+namespace {
+
+// Where a picture's own data lie in the workspace.
+struct Places {
+  int64_t codes, first_style, picture_style, picture_matrix;
+  struct {
+    int64_t up, style1, style2, depthwise1, depthwise2;
+  } blocks[kMaxBlocks];
+  int64_t features[2];  // what one chain leaves for the next
+  int64_t scratch, scratch_size;
+
+  Places(const Network& n, const Parts& parts, int threads) {
+    int64_t used = 0;
+    const auto take = [&used](int64_t floats) {
+      const int64_t at = used;
+      used += round_up(floats, kGroup);
+      return at;
+    };
+    codes = take(n.num_ws() * round_up(n.w_dim, kGroup));
+    first_style = take(parts.first_style.outputs);
+    picture_style = take(parts.picture_style.outputs);
+    picture_matrix = take(kGroup * parts.picture_style.outputs);
+    int64_t most = 16 * n.features(0);
+    First first = {};
+    first.inputs = parts.first_style.outputs;
+    first.outputs = n.features(0);
+    scratch_size = first_scratch(first);
+    for (int i = 0; i < n.blocks(); ++i) {
+      const int inputs1 = n.band(i), inputs2 = n.middle(i);
+      blocks[i] = {take(n.features(i)), take(inputs1), take(inputs2), take(9 * inputs1), take(9 * inputs2)};
+    }
+    Span spans[kMaxBlocks];
+    for (int count = 1; count <= n.blocks(); ++count) {  // a preview head may end the work behind any block
+      const int chains = schedule(n, count, threads, spans);
+      for (int i = 0; i < chains; ++i) {
+        const bool last = i == chains - 1;
+        scratch_size = larger(scratch_size, span_scratch(n, spans[i], last));
+        const int end = spans[i].first + spans[i].count;
+        const int64_t side = n.side(end - 1);
+        if (!last) most = larger(most, side * side * n.features(end));
+      }
+    }
+    features[0] = take(most);
+    features[1] = take(most);
+    scratch = used;
+  }
+
+  static int64_t span_scratch(const Network& n, const Span& span, bool last) {
+    Block blocks[kMaxBlocks] = {};
+    for (int i = 0; i < span.count; ++i) {
+      Block& b = blocks[i];
+      b.side = n.side(span.first + i);
+      b.conv1.inputs = n.band(span.first + i);
+      b.conv2.inputs = b.conv1.outputs = n.middle(span.first + i);
+      b.conv2.outputs = n.features(span.first + i + 1);
+    }
+    Picture picture = {};
+    picture.inputs = blocks[span.count - 1].conv2.outputs;
+    Chain chain = {};
+    chain.blocks = blocks;
+    chain.count = span.count;
+    chain.picture = last ? &picture : nullptr;
+    chain.strip = span.strip;
+    return chain_scratch(chain);
+  }
+};
+
+class Frame {
+ public:
+  Frame(const Network& network, const float* packed, const float* codes, const Target& target, int threads,
+        float* workspace)
+      : n_(network),
+        parts_(network),
+        places_(network, parts_, threads),
+        kernels_(*kernels_of(network)),
+        packed_(packed),
+        codes_(codes),
+        target_(target),
+        threads_(threads),
+        space_(workspace) {}
+
+  void run(const Workers& workers) {
+    const int blocks = target_.head >= 0 ? target_.head + 1 : n_.blocks();
+    const int64_t stride = round_up(n_.w_dim, kGroup);
+    for (int slot = 0; slot < n_.num_ws(); ++slot) {
+      std::memset(at(places_.codes) + slot * stride, 0, sizeof(float) * stride);
+      std::memcpy(at(places_.codes) + slot * stride, codes_ + slot * n_.w_dim, sizeof(float) * n_.w_dim);
+    }
+    styles(workers, blocks);
+    first(workers);
+    make_blocks(blocks);
+    make_picture(blocks);
+    Span spans[kMaxBlocks];
+    const int chains = schedule(n_, blocks, threads_, spans);
+    for (int i = 0; i < chains; ++i) {
+      chain_ = {};
+      chain_.input = at(places_.features[i % 2]);
+      chain_.blocks = blocks_ + spans[i].first;
+      chain_.count = spans[i].count;
+      chain_.output = i == chains - 1 ? nullptr : at(places_.features[(i + 1) % 2]);
+      chain_.picture = i == chains - 1 ? &picture_ : nullptr;
+      chain_.strip = spans[i].strip;
+      chain_.band = spans[i].band;
+      spread(workers, chain_.tasks(),
+             [](Frame& f, int task, float* scratch) { f.kernels_.chain(f.chain_, task, scratch); });
+    }
+  }
+
+ private:
+  float* at(int64_t place) const { return space_ + place; }
+
+  template <class Body>
+  void spread(const Workers& workers, int count, const Body& body) {
+    struct Context {
+      Frame& frame;
+      const Body& body;
+    } context = {*this, body};
+    workers.run(
+        count, threads_,
+        [](void* opaque, int task, int thread) {
+          const Context& c = *static_cast<Context*>(opaque);
+          const Places& places = c.frame.places_;
+          c.body(c.frame, task, c.frame.at(places.scratch + thread * places.scratch_size));
+        },
+        &context);
+  }
+
+  void add_affine(const AffinePart& part, int slot, int64_t output, int64_t depthwise, int64_t scaled) {
+    Affine& a = affines_[affine_count_++];
+    const int64_t codes = round_up(n_.w_dim, kGroup);
+    a = {at(places_.codes + slot * codes),
+         packed_ + part.panels,
+         packed_ + part.bias,
+         static_cast<int>(codes),
+         part.outputs,
+         at(output),
+         depthwise > 0 ? packed_ + depthwise : nullptr,
+         depthwise > 0 ? at(scaled) : nullptr};
+  }
+
+  void styles(const Workers& workers, int blocks) {
+    affine_count_ = 0;
+    add_affine(parts_.first_style, 0, places_.first_style, 0, 0);
+    for (int i = 0; i < blocks; ++i) {
+      const BlockPart& b = parts_.blocks[i];
+      const auto& p = places_.blocks[i];
+      add_affine(b.up, 2 * i + 1, p.up, 0, 0);
+      add_affine(b.conv1.style, 2 * i + 1, p.style1, b.conv1.depthwise, p.depthwise1);
+      add_affine(b.conv2.style, 2 * i + 2, p.style2, b.conv2.depthwise, p.depthwise2);
+    }
+    if (target_.head < 0) add_affine(parts_.picture_style, n_.num_ws() - 1, places_.picture_style, 0, 0);
+    spread(workers, affine_count_, [](Frame& f, int task, float*) { f.kernels_.affine(f.affines_[task]); });
+  }
+
+  void first(const Workers& workers) {
+    first_ = {packed_ + parts_.constant,
+              at(places_.first_style),
+              packed_ + parts_.first_panels,
+              packed_ + parts_.first_bias,
+              packed_ + parts_.first_noise,
+              parts_.first_style.outputs,
+              n_.features(0),
+              at(places_.features[0])};
+    const int panels = (first_.outputs + kernels_.panel - 1) / kernels_.panel;
+    first_tasks_ = smaller(panels, threads_);
+    spread(workers, first_tasks_, [](Frame& f, int task, float* scratch) {
+      const int panel = f.kernels_.panel, outputs = f.first_.outputs, all = (outputs + panel - 1) / panel;
+      const int begin = all * task / f.first_tasks_ * panel, end = all * (task + 1) / f.first_tasks_ * panel;
+      f.kernels_.first(f.first_, begin, smaller(end, outputs), scratch);
+    });
+  }
+
+  void make_blocks(int blocks) {
+    for (int i = 0; i < blocks; ++i) {
+      const BlockPart& b = parts_.blocks[i];
+      const auto& p = places_.blocks[i];
+      const auto conv = [&](const ConvPart& part, int64_t depthwise, int inputs, int outputs) {
+        return Conv{at(depthwise), packed_ + part.panels, packed_ + part.bias, packed_ + part.noise, inputs, outputs};
+      };
+      blocks_[i] = {at(p.up), conv(b.conv1, p.depthwise1, n_.band(i), n_.middle(i)),
+                    conv(b.conv2, p.depthwise2, n_.middle(i), n_.features(i + 1)), n_.side(i)};
+    }
+  }
+
+  void make_picture(int blocks) {
+    const bool head = target_.head >= 0;
+    const PicturePart& part = head ? parts_.heads[target_.head] : parts_.picture;
+    const int side = n_.side(blocks - 1);
+    picture_ = {};
+    picture_.haar = target_.width > side;
+    picture_.box = picture_.haar ? 1 : static_cast<int>(side / target_.width);
+    picture_.inputs = n_.features(blocks);
+    picture_.matrix = packed_ + (picture_.haar ? part.haar : part.plain);
+    picture_.bias = packed_ + (picture_.haar ? part.haar_bias : part.plain_bias);
+    picture_.width = target_.width;
+    picture_.floats = target_.floats;
+    picture_.bytes = target_.bytes;
+    if (head) return;
+    const int panel = smaller(kernels_.panel, kGroup);
+    const float* style = at(places_.picture_style);
+    for (int p = 0; p < kGroup / panel; ++p) {
+      for (int k = 0; k < picture_.inputs; ++k) {
+        const int64_t entry = static_cast<int64_t>(p) * picture_.inputs * panel + k * panel;
+        for (int i = 0; i < panel; ++i) {
+          at(places_.picture_matrix)[entry + i] = picture_.matrix[entry + i] * style[k];
+        }
+      }
+    }
+    picture_.matrix = at(places_.picture_matrix);
+  }
+
+  const Network& n_;
+  const Parts parts_;
+  const Places places_;
+  const Kernels& kernels_;
+  const float *packed_, *codes_;
+  const Target target_;
+  const int threads_;
+  float* space_;
+  Affine affines_[3 * kMaxBlocks + 2];
+  int affine_count_ = 0, first_tasks_ = 0;
+  First first_;
+  Block blocks_[kMaxBlocks];
+  Picture picture_;
+  Chain chain_;
+};
+
+}  // namespace
+
+int schedule(const Network& network, int blocks, int threads, Span spans[kMaxBlocks]) {
+  int count = 0;
+  for (int i = 0; i < blocks;) {
+    Span& s = spans[count++];
+    s.first = i;
+    // What the wide blocks leave for each other would not fit into the caches.
+    s.count = network.side(i) >= 256 ? blocks - i : 1;
+    i += s.count;
+    const int side = network.side(i - 1);
+    // A ring of four rows of 64 kB takes a quarter of an L2 cache of 1 MB. Narrow strips make more of their edges
+    // twice.
+    const int columns = (1 << 14) / network.middle(i - 1) / kGroup * kGroup;
+    s.strip = smaller(side, larger(32, smaller(128, columns)));
+    const int strips = (side + s.strip - 1) / s.strip, bands = (2 * threads + strips - 1) / strips;
+    s.band = static_cast<int>(round_up(larger(4, (side + bands - 1) / bands), 4));
+  }
+  return count;
+}
+
+int64_t workspace_size(const Network& network, int threads) {
+  const Places places(network, Parts(network), threads);
+  return places.scratch + threads * places.scratch_size;
+}
+
+void synthesise(const Network& network, const float* packed, const float* codes, const Target& target, int threads,
+                float* workspace, const Workers& workers) {
+  Frame(network, packed, codes, target, threads, workspace).run(workers);
+}
+
+}  // namespace mobile
+}  // namespace stylerig

@@ -1,0 +1,86 @@
+// From features to the picture. Included once by each variant of the CPU kernels of mobile_synthesis, behind
+// mobile_synthesis_product.h.
+
+// Makes the picture of a strip from its rows of features.
+class Painter {
+ public:
+  Painter() = default;
+  template <class Take>
+  Painter(const Picture& picture, int left, int right, const Take& take)
+      : picture_(&picture), left_(left / picture.box), pixels_((right - left) / picture.box) {
+    products_ = take(static_cast<int64_t>(right - left) * kGroup);
+    pooled_ = take(static_cast<int64_t>(pixels_) * picture.inputs);
+  }
+
+  // data: [inputs / 16, stride / 16, 16], row y of the features.
+  void add_row(int y, const float* data, int64_t stride) {
+    const Picture& p = *picture_;
+    if (p.box == 1) {
+      paint(y, data, stride);
+      return;
+    }
+    pool(data, stride, y % p.box == 0);
+    if (y % p.box == p.box - 1) paint(y / p.box, pooled_, static_cast<int64_t>(pixels_) * kGroup);
+  }
+
+ private:
+  // Adds the means of `box` neighbours, divided by the rows of a box.
+  void pool(const float* data, int64_t stride, bool first) {
+    const int box = picture_->box;
+    const V weight = Lanes::all(1.0f / static_cast<float>(box * box));
+    for (int part = 0; part < picture_->inputs / kGroup * kParts; ++part) {
+      const float* in = data + part / kParts * stride + part % kParts * Lanes::kWidth;
+      float* out = pooled_ + part / kParts * pixels_ * kGroup + part % kParts * Lanes::kWidth;
+      for (int x = 0; x < pixels_; ++x) {
+        V sum = Lanes::load(in + kGroup * box * x);
+        for (int i = 1; i < box; ++i) sum = Lanes::add(sum, Lanes::load(in + kGroup * (box * x + i)));
+        sum = Lanes::mul(sum, weight);
+        Lanes::store(out + kGroup * x, first ? sum : Lanes::add(sum, Lanes::load(out + kGroup * x)));
+      }
+    }
+  }
+
+  void paint(int y, const float* data, int64_t stride) {
+    const Picture& p = *picture_;
+    Product<Float32> product = {};
+    product.left = data;
+    product.stride = stride;
+    product.groups = p.inputs / kGroup;
+    product.rows = pixels_;
+    product.panels = p.matrix;
+    product.bias = p.bias;
+    product.outputs = kGroup;
+    product.out = products_;
+    multiply(product, 0, kGroup);
+    const int values = p.haar ? 6 : 3;
+    for (int half = 0; half < (p.haar ? 2 : 1); ++half) {
+      const int64_t row = p.haar ? 2 * y + half : y, at = 3 * row * p.width + static_cast<int64_t>(values) * left_;
+      const float* from = products_ + 8 * half;
+      if (p.floats != nullptr) write(from, values, p.floats + at);
+      if (p.bytes != nullptr) write(from, values, p.bytes + at);
+    }
+  }
+
+  void write(const float* from, int values, float* out) const {
+    for (int x = 0; x < pixels_; ++x, from += kGroup, out += values) {
+      for (int i = 0; i < values; ++i) out[i] = from[i];
+    }
+  }
+
+  void write(const float* from, int values, uint8_t* out) const {
+    for (int x = 0; x < pixels_; ++x, from += kGroup, out += values) {
+      uint8_t bytes[8];
+      Lanes::store_bytes(bytes, from);
+      // Eight at once, of which the next pixel overwrites two, but not beyond the strip: that may be another thread's.
+      if (values == 6 && x + 1 < pixels_) {
+        __builtin_memcpy(out, bytes, 8);
+      } else {
+        for (int i = 0; i < values; ++i) out[i] = bytes[i];
+      }
+    }
+  }
+
+  const Picture* picture_ = nullptr;
+  int left_ = 0, pixels_ = 0;
+  float *products_ = nullptr, *pooled_ = nullptr;
+};
