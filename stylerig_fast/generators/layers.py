@@ -9,12 +9,13 @@ take 0.6 of the time they take in the default format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from stylerig_fast.generators.precision import multiply
 
 SLOPE = 0.2
 EPSILON = 1e-8
@@ -104,20 +105,17 @@ def _filter(
     """`upfirdn2d` with taps ``(kh, kw)`` and factors (vertical, horizontal)."""
     channels, (kh, kw) = x.shape[1], taps.shape
     left, right, top, bottom = padding
-    taps = taps.to(x.dtype)
     if up == (1, 1):
-        kernel = taps.flip(0, 1).expand(channels, 1, kh, kw).contiguous()
-        if left == right >= 0 and top == bottom >= 0:
-            return F.conv2d(x, kernel, stride=down, padding=(top, left), groups=channels)
-        return F.conv2d(F.pad(x, padding), kernel, stride=down, groups=channels)
+        kernel = taps.flip(0, 1).to(x.dtype).expand(channels, 1, kh, kw).contiguous()
+        around = (top, left) if left == right >= 0 and top == bottom >= 0 else None
+        x = x if around else F.pad(x, padding)
+        return multiply(lambda a, b: F.conv2d(a, b, None, down, around or 0, groups=channels), x, kernel)
     # The transposed convolution is as if padded by k - 1 on all sides, and leaves out the zeros behind the last sample.
-    kernel = taps.expand(channels, 1, kh, kw).contiguous()
+    kernel = taps.to(x.dtype).expand(channels, 1, kh, kw).contiguous()
     crop = (kw - 1 - left, kw - up[1] - right, kh - 1 - top, kh - up[0] - bottom)
-    if crop[0] == crop[1] >= 0 and crop[2] == crop[3] >= 0:
-        x = F.conv_transpose2d(x, kernel, stride=up, padding=(crop[2], crop[0]), groups=channels)
-    else:
-        x = F.conv_transpose2d(x, kernel, stride=up, groups=channels)
-        x = F.pad(x, [-n for n in crop])
+    around = (crop[2], crop[0]) if crop[0] == crop[1] >= 0 and crop[2] == crop[3] >= 0 else None
+    x = multiply(lambda a, b: F.conv_transpose2d(a, b, None, up, around or 0, groups=channels), x, kernel)
+    x = x if around else F.pad(x, [-n for n in crop])
     return x if down == (1, 1) else x[:, :, :: down[0], :: down[1]]
 
 
@@ -238,8 +236,8 @@ class ModulatedConv(nn.Module):
 
     def _convolve(self, x: Tensor) -> Tensor:
         if self.taps is None:
-            return F.conv2d(x, self.weight, padding=self.padding)
-        x = F.conv_transpose2d(x, self.weight, stride=2)
+            return multiply(lambda a, b: F.conv2d(a, b, padding=self.padding), x, self.weight)
+        x = multiply(lambda a, b: F.conv_transpose2d(a, b, stride=2), x, self.weight)
         return upfirdn2d(x, self.taps, padding=self._around)
 
     @property
@@ -254,19 +252,3 @@ class ModulatedConv(nn.Module):
 
 def _tabulate(module: ModulatedConv, _: object) -> None:
     module.tabulate()
-
-
-@contextmanager
-def without_tf32() -> Iterator[None]:
-    """Convolutions on NVIDIA GPUs that do not round their inputs to TF32, torch's default."""
-    # Left alone while a compiler traces: the setting is not part of a graph.
-    if torch.compiler.is_compiling():
-        yield
-        return
-    settings = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = settings.fp32_precision
-    settings.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        settings.fp32_precision = before

@@ -87,7 +87,7 @@ def separate_filter(kernel: np.ndarray | Tensor, where: str) -> tuple[float, ...
     taps = kernel if kernel.ndim == 1 else kernel.sum(0)
     if kernel.numel() and float(taps.sum()) != 0:
         taps = taps / taps.sum()
-        whole = kernel if kernel.ndim == 1 else kernel / kernel.sum()
+        whole = kernel / kernel.sum()
         again = taps if kernel.ndim == 1 else filter_taps(taps.tolist()).double()
         if again.shape == whole.shape and torch.allclose(again, whole, atol=1e-6):
             return tuple(taps.tolist())
