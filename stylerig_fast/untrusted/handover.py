@@ -131,7 +131,7 @@ def _write_arrays(arrays: list[np.ndarray], file: BinaryIO) -> None:
     for array in arrays:
         layout = np.dtype(DTYPES[_NAMES[array.dtype.kind, array.dtype.itemsize]])
         if array.flags.c_contiguous and array.dtype == layout:
-            file.write(memoryview(array.reshape(-1).view(np.uint8)))
+            file.write(array.reshape(-1).view(np.uint8).data)
             continue
         # In pieces, so that a large view of another order is never there twice.
         flat = array.flat

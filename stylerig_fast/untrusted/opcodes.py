@@ -6,7 +6,7 @@ data that is not in the file: both are refused. Everything else is carried out o
 
 from __future__ import annotations
 
-import codecs
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +17,9 @@ from stylerig_fast.untrusted.machine import MARK, Machine, Meaning
 MAX_INTEGER = 128  # bytes; seeds and hashes have 8 to 32
 MAX_PROTOCOL = 5
 STOP = 0x2E
+# What Python 2 writes in a quoted string: its repr.
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\", b"'": b"'", b'"': b'"'}
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[nrt\\'\"])")
 
 
 def unpickle(
@@ -74,8 +77,12 @@ def _quoted(machine: Machine) -> str:
     line = machine.line(len(machine.data)).strip()
     if len(line) < 2 or line[0] != line[-1] or line[:1] not in (b"'", b'"'):
         raise CheckpointError("the pickle has a string without quotes; it is damaged")
-    text: bytes = codecs.escape_decode(line[1:-1])[0]  # type: ignore[attr-defined]
-    return text.decode("latin-1")
+    return str(_ESCAPE.sub(_unescaped, line[1:-1]), "latin-1")
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    return bytes([int(code[1:], 16)]) if code[:1] == b"x" else _ESCAPED[code]
 
 
 def _text(machine: Machine, count: int) -> str:
