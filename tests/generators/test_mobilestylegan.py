@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.generators import Generator, MobileStyleGAN
-from stylerig_fast.generators.mobilestylegan import _without_tf32, inverse_haar
+from stylerig_fast.generators.mobilestylegan import inverse_haar
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -94,14 +94,6 @@ def test_cuda_parity(pretrained: Generator, golden: dict[str, Tensor]) -> None:
     image = generator.synthesis(golden["ws"].cuda()).cpu()
     torch.testing.assert_close(F.avg_pool2d(image, 4), golden["image_256"], atol=2e-3, rtol=0)
     torch.testing.assert_close(generator.mapping(golden["z"].cuda()).cpu(), golden["w"], atol=2e-3, rtol=0)
-
-
-def test_tf32_setting_is_given_back() -> None:
-    settings = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = settings.fp32_precision
-    with _without_tf32():
-        assert settings.fp32_precision == "ieee"
-    assert settings.fp32_precision == before
 
 
 @pytest.mark.parametrize("resolution", [32, 16, 4])
