@@ -13,9 +13,10 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.engine.backend import BackendName, Setting, choose
 from stylerig_fast.engine.mesh import Mesh
-from stylerig_fast.engine.parts import check_parts, find_folder
+from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.request import as_request
+from stylerig_fast.engine.seen import Seen
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model
@@ -76,6 +77,7 @@ class Engine:
         self.generator = generator.to(self.device).eval().requires_grad_(False)
         self.rig_net = rig.to(self.device).eval().requires_grad_(False)
         self.reconstructor = reconstructor.to(self.device).eval().requires_grad_(False)
+        self.seen = Seen(self.reconstructor)
         self.face_model = face_model.to(self.device)
         self.reach = reach
         self.dtype = dtype
@@ -155,19 +157,19 @@ class Engine:
         return self.rig_net(*self._asked(w, params, clamp))
 
     def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes, requests and F of the codes, as RigNet takes them, all of one batch."""
-        w = self._code(w)
-        own = self.reconstructor(w)
-        request = params.to(self.device).completed_by(own) if not params.complete else params.to(self.device, w.dtype)
+        """Codes, requests and F of the codes, as RigNet takes them, one batch; made on the CPU: no GPU waits."""
+        code = self._code(w)
+        own, w = self.seen.params(w, code), code
+        request = params.to("cpu").completed_by(own) if not params.complete else params.to("cpu", w.dtype)
         if len(request) != len(w):
             batch = max(len(request), len(w))
-            w, own, request = _expand(w, batch), own.expand(batch), request.expand(batch)
+            w, own, request = expand_codes(w, batch), own.expand(batch), request.expand(batch)
         vector = request.vector()
         if not bool(torch.isfinite(vector).all()):
             raise ValueError("params hold values that are not finite")
         if self.reach is not None:
             vector = self.reach.limit(request, own, clamp).vector()
-        return w, vector, own.vector()
+        return w, vector.to(self.device, non_blocking=True), own.vector().to(self.device, non_blocking=True)
 
     @torch.no_grad()
     def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
@@ -176,7 +178,7 @@ class Engine:
         if any(not 0 <= slot < self.generator.num_ws for slot in chosen):
             raise ValueError(f"slots {chosen} are not all within 0 … {self.generator.num_ws - 1}")
         batch = max(len(w), len(v))
-        w, v = _expand(w, batch).clone(), _expand(v, batch)
+        w, v = expand_codes(w, batch).clone(), expand_codes(v, batch)
         w[:, chosen] = v[:, chosen]
         return w
 
@@ -277,10 +279,10 @@ class Engine:
 
     def _code(self, w: Tensor) -> Tensor:
         check_code(w, self.generator.num_ws, self.generator.w_dim)
-        w = w.to(self.device, torch.float32)
-        if not bool(torch.isfinite(w).all()):
+        # On a GPU the question would wait for everything that is queued there.
+        if w.device.type == "cpu" and not bool(torch.isfinite(w).all()):
             raise ValueError("w holds values that are not finite")
-        return w
+        return w.to(self.device, torch.float32)
 
     def _checked_output(self, output: Output, resolution: int | None) -> int:
         if output not in ("numpy", "torch"):
@@ -292,9 +294,3 @@ class Engine:
         if resolution < 32 or full % resolution or (full // resolution) & (full // resolution - 1):
             raise ValueError(f"resolution is {resolution}, expected {full} or its half, quarter, … down to 32")
         return resolution
-
-
-def _expand(w: Tensor, batch: int) -> Tensor:
-    if len(w) not in (1, batch):
-        raise ValueError(f"{len(w)} codes do not fit a batch of {batch}")
-    return w.expand(batch, -1, -1)

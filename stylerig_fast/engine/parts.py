@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.resources
 from pathlib import Path
 
+from torch import Tensor
+
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator
@@ -49,3 +51,10 @@ def check_parts(
         found = TrainedFor.of(generator, face_model)
         reconstructor.config.trained_for.check("reconstructor", found)
         rig.config.trained_for.check("rig", found)
+
+
+def expand_codes(w: Tensor, batch: int) -> Tensor:
+    """One code ``(1, num_ws, w_dim)`` repeated to a batch; a batch of that size is returned as is."""
+    if len(w) not in (1, batch):
+        raise ValueError(f"{len(w)} codes do not fit a batch of {batch}")
+    return w.expand(batch, -1, -1)
