@@ -19,8 +19,9 @@ BackendName = Literal["auto", "torch", "cuda_graph", "onnxruntime", "tensorrt"]
 # Where each lives, and the order in which "auto" tries them on a GPU and on a CPU.
 BACKENDS = {
     "torch": "stylerig_fast.engine.torch_backend",
+    "cuda_graph": "stylerig_fast.engine.cuda_graph_backend",
 }
-AUTO = {"cuda": ("torch",), "cpu": ("torch",)}
+AUTO = {"cuda": ("cuda_graph", "torch"), "cpu": ("torch",)}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stylerig_fast import ops
 from stylerig_fast.engine.backend import BackendName, Setting, choose
+from stylerig_fast.engine.host import HostCopies
 from stylerig_fast.engine.mesh import Mesh
 from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder
 from stylerig_fast.engine.reach import Reach
@@ -78,6 +79,7 @@ class Engine:
         self.rig_net = rig.to(self.device).eval().requires_grad_(False)
         self.reconstructor = reconstructor.to(self.device).eval().requires_grad_(False)
         self.seen = Seen(self.reconstructor)
+        self.to_host = HostCopies()
         self.face_model = face_model.to(self.device)
         self.reach = reach
         self.dtype = dtype
@@ -189,7 +191,7 @@ class Engine:
         """Pictures of codes, uint8 ``(B, H, W, 3)``: NumPy by default, a tensor on the device with "torch"."""
         size = self._checked_output(output, resolution)
         pictures = self.backend.pictures(self._code(w), size)
-        return pictures if output == "torch" else pictures.cpu().numpy()
+        return pictures if output == "torch" else self.to_host(pictures)
 
     @torch.no_grad()
     def edit(
@@ -203,7 +205,7 @@ class Engine:
         """Pictures of the same people with pose, expression and light as asked; arguments as in `rig` and `render`."""
         size = self._checked_output(output, resolution)
         pictures = self.backend.edit(*self._asked(w, params, clamp), size)
-        return pictures if output == "torch" else pictures.cpu().numpy()
+        return pictures if output == "torch" else self.to_host(pictures)
 
     def transfer(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",), output: Output = "numpy") -> Any:
         """``w`` with the pose, expression or illumination of the person in ``source``."""

@@ -1,0 +1,102 @@
+"""The ``cuda_graph`` backend: RigNet, synthesis and conversion to uint8 captured once per shape, and replayed.
+
+Not yet run: no GPU was at hand when it was written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.engine.backend import Setting
+from stylerig_fast.errors import BackendUnavailable
+
+# Runs before a capture, on a stream of their own: libraries choose their kernels and take their memory then.
+WARM_UP = 3
+# Captured shapes that are kept; each holds the memory of its activations.
+SHAPES = 8
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One graph, the tensors that it reads, and the one that it writes."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+    def replay(self, values: tuple[Tensor, ...]) -> Tensor:
+        for held, value in zip(self.inputs, values, strict=True):
+            held.copy_(value, non_blocking=True)
+        self.graph.replay()
+        # The next replay writes over the graph's own output.
+        return self.output.clone()
+
+
+class CudaGraphBackend:
+    """Codes to pictures on one NVIDIA GPU, without a kernel launch from Python."""
+
+    name = "cuda_graph"
+
+    def __init__(self, setting: Setting) -> None:
+        if setting.device.type != "cuda":
+            raise BackendUnavailable(f"the cuda_graph backend needs a CUDA device, not {setting.device}")
+        try:
+            self.generator = setting.generator.set_precision(setting.dtype)
+        except ValueError as error:
+            raise BackendUnavailable(f"the cuda_graph backend: {error}") from error
+        self.rig, self.device = setting.rig, setting.device
+        self._captured: OrderedDict[tuple[str, int, int], Captured] = OrderedDict()
+        # Static inputs are shared by all callers.
+        self._lock = threading.Lock()
+
+    def pictures(self, w: Tensor, resolution: int) -> Tensor:
+        return self._run("pictures", resolution, lambda code: self._draw(code, resolution), w)
+
+    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
+        return self._run("edit", resolution, lambda *a: self._draw(self.rig(*a), resolution), w, request, own)
+
+    def describe(self) -> dict[str, object]:
+        return {
+            "synthesis": "torch, captured in a CUDA graph",
+            "gpu": torch.cuda.get_device_name(self.device),
+            "captured shapes": len(self._captured),
+        }
+
+    def _draw(self, w: Tensor, resolution: int) -> Tensor:
+        image = self.generator.synthesis(w, resolution)
+        return image.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def _run(self, kind: str, resolution: int, draw: Callable[..., Tensor], *values: Tensor) -> Tensor:
+        if len(values[0]) == 0:
+            return draw(*values)
+        key = (kind, len(values[0]), resolution)
+        with self._lock, torch.cuda.device(self.device), torch.no_grad():
+            if key not in self._captured:
+                while len(self._captured) >= SHAPES:
+                    self._captured.popitem(last=False)
+                self._captured[key] = self._capture(draw, values)
+            self._captured.move_to_end(key)
+            return self._captured[key].replay(values)
+
+    def _capture(self, draw: Callable[..., Tensor], values: tuple[Tensor, ...]) -> Captured:
+        inputs = tuple(value.clone() for value in values)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                draw(*inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            output = draw(*inputs)
+        return Captured(graph, inputs, output)
+
+
+def make(setting: Setting) -> CudaGraphBackend:
+    return CudaGraphBackend(setting)
