@@ -28,13 +28,27 @@ class Finisher:
         self._arrays: dict[int, Tree] = {}
         self._sources: list[Any] = []  # kept, because what is in _arrays goes by their ids
         self._open: set[int] = set()
+        self._names: list[str] = []  # the way to the value in work
 
-    def tree(self, value: Any, depth: int = 0) -> Tree:
+    def finish(self, value: Any) -> Tree:
         """The tree of a value.
 
         Raises:
             CheckpointError: it contains itself, is too deep, has too many parts, or arrays that do not fit.
         """
+        try:
+            return self._tree(value, 0)
+        except CheckpointError as error:
+            name = shown(".".join(self._names), 200)
+            raise CheckpointError(f"{name}: {error}" if name else str(error)) from error
+
+    def _child(self, name: str, value: Any, depth: int) -> Tree:
+        self._names.append(name)
+        made = self._tree(value, depth + 1)
+        self._names.pop()  # not after an error, which is about this one
+        return made
+
+    def _tree(self, value: Any, depth: int) -> Tree:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise CheckpointError(f"has more than {MAX_NODES} values; a checkpoint has some thousands of tensors")
@@ -58,7 +72,7 @@ class Finisher:
         self._open.add(id(value))
         try:
             if isinstance(value, (list, tuple)):
-                return [self.tree(item, depth + 1) for item in value]
+                return [self._child(str(k), item, depth) for k, item in enumerate(value)]
             if isinstance(value, dict):
                 return self._dict(value, depth)
             if isinstance(value, Instance):
@@ -73,13 +87,13 @@ class Finisher:
             name = _key(key)
             if name in made:
                 raise CheckpointError(f"has a dictionary with two keys that are both written {shown(name)!r}")
-            made[name] = self.tree(item, depth + 1)
+            made[name] = self._child(name, item, depth)
         return made
 
     def _record(self, value: Instance, depth: int) -> Record:
         fields: dict[str, Tree] = {}
         if value.args:
-            fields["args"] = self.tree(value.args, depth + 1)
+            fields["args"] = self._child("args", value.args, depth)
         state = value.state
         if (
             isinstance(state, tuple)
@@ -90,7 +104,7 @@ class Finisher:
         if isinstance(state, dict):
             fields.update(self._dict(state, depth))
         elif state is not None:
-            fields["state"] = self.tree(state, depth + 1)
+            fields["state"] = self._child("state", state, depth)
         return Record(value.kind, value.name, fields)
 
     def _shared(self, value: Any) -> Tree:

@@ -40,7 +40,7 @@ def read(path: str | Path, budget: int = DEFAULT_BUDGET) -> Tree:
     path = Path(path)
     try:
         with open_regular(path) as file:
-            return Finisher(budget).tree(_describe(file, budget))
+            return Finisher(budget).finish(_describe(file, budget))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except MEMORY_ERRORS as error:
