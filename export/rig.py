@@ -1,0 +1,93 @@
+"""RigNet and the reconstructor as graphs, in float32 whatever the generator computes in: they take next to no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.errors import ExportError
+from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
+
+from .graph import Graph, Value
+from .layers import gemm
+
+
+def rig(graph: Graph, net: RigNet, w: Value, params: Value, own: Value) -> Value:
+    """The edited codes ``(B, num_ws, w_dim)``, see `RigNet`.
+
+    Raises:
+        ExportError: the rig is of a form that has no graph.
+    """
+    change = graph.op("Sub", params, own)
+    if isinstance(net, SubspaceRigNet):
+        return graph.op("Add", w, _subspace(graph, net, w, change))
+    if isinstance(net, LinearRigNet):
+        return graph.op("Add", w, _linear(graph, net, w, params, change))
+    raise ExportError(f"rigs of the form {net.config.form!r} cannot be exported, only linear and subspace")
+
+
+def _subspace(graph: Graph, net: SubspaceRigNet, w: Value, change: Value) -> Value:
+    """D, with neighbouring matrices multiplied out: the basis is never needed as a whole, the file is half as large."""
+    basis, deviation = net.basis.double(), net.deviation.double()
+    with graph.scope("request"):
+        q = graph.op("Gather", change, graph.integers(*net.columns.tolist()), axis=1)
+        q = graph.op("Mul", q, graph.constant("gain", net.gain.double() / net.p_std.double()))
+    with graph.scope("code"):
+        flat = _flat(graph, _centred(graph, w, net.w_mean))
+        code = gemm(graph, flat, ((basis.T / deviation) @ net.code_factor.double()).T)
+    with graph.scope("product"):
+        product = graph.op("Mul", gemm(graph, q, net.request_factor.T), code)
+    with graph.scope("offset"):
+        both = graph.op("Concat", q, product, axis=1)
+        weight = (torch.cat([net.direction, net.product]).double() * deviation) @ basis
+        return _unflat(graph, gemm(graph, both, weight.T), net)
+
+
+def _linear(graph: Graph, net: LinearRigNet, w: Value, params: Value, change: Value) -> Value:
+    """D: matrix products of all slots at a time, slots first."""
+    with graph.scope("request"):
+        more = torch.zeros_like(net.p_mean)
+        more[net.columns] = net.gain - 1
+        asked = graph.op("Add", params, graph.op("Mul", change, graph.constant("gain", more)))
+        asked = graph.op("Sub", asked, graph.constant("mean", net.p_mean))
+        asked = graph.op("Div", asked, graph.constant("std", net.p_std))
+        decoder = net.decoder[:, net.config.encoder :]
+        request = graph.op("MatMul", asked, graph.constant("weight", decoder))
+    with graph.scope("code"):
+        x = graph.op("Div", _centred(graph, w, net.w_mean), graph.constant("std", net.w_std))
+        x = graph.op("Transpose", x, perm=[1, 0, 2])
+        x = graph.op("MatMul", x, graph.constant("encoder", net.encoder))
+        x = graph.op("MatMul", x, graph.constant("decoder", net.decoder[:, : net.config.encoder]))
+    with graph.scope("offset"):
+        d = graph.op("Transpose", graph.op("Add", x, request), perm=[1, 0, 2])
+        d = graph.op("Add", d, graph.constant("bias", net.bias))
+        return graph.op("Mul", d, graph.constant("std", net.w_std))
+
+
+def reconstructor(graph: Graph, net: FaceReconstructor, w: Value) -> Value:
+    """`FaceParams.vector` ``(B, P)`` of what F sees in the codes."""
+    layers: list[Any] = list(net.layers)
+    first, _, second, _, third = layers
+    with graph.scope("first"):
+        x = _flat(graph, _centred(graph, w, net.w_mean))
+        x = graph.op("Elu", gemm(graph, x, first.weight / net.w_std.flatten(), first.bias))
+    with graph.scope("second"):
+        x = graph.op("Elu", gemm(graph, x, second.weight, second.bias))
+    with graph.scope("third"):
+        weight, bias = third.weight * net.out_scale[:, None], third.bias * net.out_scale + net.out_mean
+        return gemm(graph, x, weight, bias)
+
+
+def _centred(graph: Graph, w: Value, mean: Tensor) -> Value:
+    return graph.op("Sub", w, graph.constant("mean", mean))
+
+
+def _flat(graph: Graph, w: Value) -> Value:
+    return graph.op("Flatten", w, axis=1)
+
+
+def _unflat(graph: Graph, x: Value, net: RigNet) -> Value:
+    return graph.op("Reshape", x, graph.integers(-1, net.config.num_ws, net.config.w_dim))
