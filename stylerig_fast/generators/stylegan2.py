@@ -13,7 +13,7 @@ from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.layers import Mapping, ModulatedConv, filter_taps, leaky_relu, upfirdn2d
 from stylerig_fast.generators.precision import without_tf32
 
-# Channels at 4, 8, ... 1024 px. Config E has half of them from 128 px on.
+# Channels at 4, 8, ... 1024 px. Config E has half of them from 64 px on.
 CONFIG_F = (512, 512, 512, 512, 512, 256, 128, 64, 32)
 CONFIG_E = (512, 512, 512, 512, 256, 128, 64, 32, 16)
 
