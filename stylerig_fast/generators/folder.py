@@ -12,9 +12,12 @@ from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.stylegan1 import StyleGAN1
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.generators.stylegan3 import StyleGAN3
 
 KIND = "generator"
-FAMILIES: dict[str, type[Generator]] = {family.family: family for family in (MobileStyleGAN, StyleGAN1, StyleGAN2)}
+FAMILIES: dict[str, type[Generator]] = {
+    family.family: family for family in (MobileStyleGAN, StyleGAN1, StyleGAN2, StyleGAN3)
+}
 
 
 def save_generator(folder: str | Path, generator: Generator, **origin: object) -> None:
