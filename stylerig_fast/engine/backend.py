@@ -20,6 +20,7 @@ BackendName = Literal["auto", "torch", "cuda_graph", "onnxruntime", "tensorrt"]
 BACKENDS = {
     "torch": "stylerig_fast.engine.torch_backend",
     "cuda_graph": "stylerig_fast.engine.cuda_graph_backend",
+    "onnxruntime": "stylerig_fast.engine.onnxruntime_backend",
 }
 AUTO = {"cuda": ("cuda_graph", "torch"), "cpu": ("torch",)}
 
@@ -34,6 +35,7 @@ class Setting:
         device: where codes come from and pictures go.
         dtype: what the synthesis computes in.
         graphs: folder that `stylerig export` wrote, for the backends that run exported graphs.
+        allow_mismatch: take graphs that were made of another generator or rig of the same sizes.
     """
 
     generator: Generator
@@ -41,6 +43,7 @@ class Setting:
     device: torch.device
     dtype: torch.dtype = torch.float32
     graphs: Path | None = None
+    allow_mismatch: bool = False
 
 
 class Backend(Protocol):

@@ -83,10 +83,9 @@ class Engine:
         self.face_model = face_model.to(self.device)
         self.reach = reach
         self.dtype = dtype
-        self.choice = choose(
-            backend,
-            Setting(self.generator, self.rig_net, self.device, dtype, None if graphs is None else Path(graphs)),
-        )
+        exported = None if graphs is None else Path(graphs)
+        setting = Setting(self.generator, self.rig_net, self.device, dtype, exported, allow_mismatch)
+        self.choice = choose(backend, setting)
         self.backend = self.choice.backend
         self.resolution = self._checked_resolution(resolution or generator.resolution)
 
@@ -121,6 +120,8 @@ class Engine:
         if generator is None:
             stored = folder / "generator"
             generator = open_generator(stored if stored.is_dir() else reconstructor.config.trained_for.generator)
+        if (folder / "onnx").is_dir():
+            options.setdefault("graphs", folder / "onnx")
         return cls(
             generator,
             rig or RigNet.from_pretrained(folder / "rig"),
