@@ -78,7 +78,7 @@ def read_stylegan1(
 
     state = {"w_mean": w_mean}
     count = 0
-    while f"{names.dense.format(count)}weight" in tensors:
+    while any(f"{names.dense.format(count)}{part}" in tensors for part in ("weight", "bias")):
         prefix, target = names.dense.format(count), f"mapping_network.layers.{count}"
         # The base class draws z as long as w, and no published network has other widths in between.
         value = weight(prefix, 2**0.5, None, w_dim)
