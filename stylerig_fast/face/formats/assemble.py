@@ -184,6 +184,11 @@ def _check_landmarks(found: np.ndarray, where: str) -> tuple[np.ndarray, float]:
     return middle, spread
 
 
+def landmark_spread(landmarks: np.ndarray) -> float:
+    """How far the landmarks inside the face ``(68, 3)`` are from their middle, root mean square: the face's size."""
+    return _centre(landmarks)[1]
+
+
 def _centre(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
     """Middle and root mean square spread of the landmarks inside the face."""
     inner = landmarks[list(INNER)]

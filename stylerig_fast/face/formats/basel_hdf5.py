@@ -125,7 +125,7 @@ def _landmarks(text: object, mean: np.ndarray, where: str) -> dict[int, int]:
 def _places(text: object, where: str) -> dict[str, np.ndarray]:
     """Names and coordinates, ``[{"id": ..., "coordinates": [x, y, z]}, ...]``."""
     try:
-        entries = json.loads(text) if isinstance(text, str) else None
+        entries = json.loads(str(text))
         places = {str(entry["id"]): np.array(entry["coordinates"], np.float64) for entry in entries}
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FaceModelError(f"{where}: {JSON} is not a list of named places ({error!r})") from error

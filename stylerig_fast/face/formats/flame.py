@@ -153,10 +153,11 @@ def _sparse(fields: dict[str, Any], columns: bool, name: str, where: str) -> np.
     """A compressed sparse matrix, dense; FLAME's only one has 5 rows."""
     try:
         data, minor, starts = (np.asarray(fields[key]) for key in ("data", "indices", "indptr"))
-        rows, width = (int(n) for n in fields.get("_shape", fields.get("shape")))
+        rows, width = (int(n) for n in fields["_shape" if "_shape" in fields else "shape"])
         if not 0 < rows <= JOINTS or not 0 < width <= 1 << 20:
             raise ValueError(f"its shape is {rows} x {width}")
-        lengths = np.diff(starts.astype(np.int64))
+        starts = starts.astype(np.int64)
+        lengths = starts[1:] - starts[:-1]
         if len(lengths) != (width if columns else rows) or (lengths < 0).any() or lengths.sum() != len(data):
             raise ValueError("its index does not fit its values")
         major = np.repeat(np.arange(len(lengths)), lengths)

@@ -42,7 +42,7 @@ def read_hdf5(path: str, names: Mapping[str, int | None]) -> dict[str, np.ndarra
             return {
                 name: _read(dataset, name, names[name], path) for name, dataset in found.items() if dataset is not None
             }
-    except FaceModelError:
+    except (FaceModelError, MemoryError):
         raise
     except Exception as error:  # h5py raises whatever its C library complains about, as many types
         raise FaceModelError(f"{path}: damaged HDF5 file ({error})") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -52,7 +51,9 @@ def read_matlab(path: str, names: Mapping[str, int | None]) -> dict[str, np.ndar
     wanted = [name for name in names if name in listed]
     try:
         loaded = loadmat(path, appendmat=False, variable_names=wanted, chars_as_strings=False)
-    except _DAMAGED as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever SciPy's parser raises on bytes that are no matrix
         raise FaceModelError(f"{path}: damaged MATLAB file ({error})") from error
     result = {}
     for name in wanted:
@@ -62,24 +63,6 @@ def read_matlab(path: str, names: Mapping[str, int | None]) -> dict[str, np.ndar
         keep = names[name]
         result[name] = np.ascontiguousarray(value[:, :keep])
     return result
-
-
-# Whatever scipy's parser raises on bytes that are no matrix.
-_DAMAGED = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OSError,
-    EOFError,
-    OverflowError,
-    AttributeError,
-    NotImplementedError,
-    MemoryError,
-    RuntimeError,
-    AssertionError,
-    zlib.error,
-)
 
 
 def _list(path: str) -> list[tuple[str, tuple[int, ...], str]]:
@@ -95,5 +78,7 @@ def _list(path: str) -> list[tuple[str, tuple[int, ...], str]]:
         raise FaceModelError(f"{path}: not a MATLAB 5 file")
     try:
         return whosmat(path, appendmat=False)
-    except _DAMAGED as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever SciPy's parser raises on bytes that are no matrix
         raise FaceModelError(f"{path}: damaged MATLAB file ({error})") from error

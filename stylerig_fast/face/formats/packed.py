@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +32,9 @@ def read_packed(path: str, names: Sequence[str]) -> dict[str, np.ndarray | list[
             entries = {entry.filename: entry for entry in archive.infolist()}
             present = [name for name in names if f"{name}.npy" in entries]
             return {name: _read(archive, entries[f"{name}.npy"], f"{path}: {name}") for name in present}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (FaceModelError, MemoryError):
+        raise
+    except Exception as error:  # from zipfile, zlib, and NumPy's parser of headers, of many types
         raise FaceModelError(f"{path}: not a NumPy archive, or damaged ({error!r})") from error
 
 

@@ -93,7 +93,8 @@ def surrey_parts(tree: Any, where: str, counts: Counts, blendshapes: dict[str, n
     mean = points(take(shape, "mean", where), "the mean", where)
     count = len(mean)
     blendshapes = blendshapes or tree.get("blendshapes")
-    expression, names = np.zeros((0, count, 3)), ()
+    expression = np.zeros((0, count, 3))
+    names: tuple[str, ...] = ()
     if blendshapes:
         expression, names = _units(blendshapes, count, where)
     elif "expression" in tree:

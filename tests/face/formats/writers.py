@@ -46,7 +46,7 @@ def columns(modes: torch.Tensor) -> np.ndarray:
 def split(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Columns of length one, and their lengths."""
     lengths = np.linalg.norm(basis, axis=0)
-    return basis / lengths, lengths
+    return basis / np.where(lengths > 0, lengths, 1), lengths  # the open model's tongueOut moves nothing
 
 
 def clockwise(model: FaceModel) -> np.ndarray:
@@ -175,7 +175,7 @@ def flame_fields(model: FaceModel) -> dict[str, np.ndarray]:
     """FLAME's fields as plain arrays; the lower half of the face hangs on the jaw."""
     mean, identity, expression = in_file(model, 10.0)
     count = len(mean)
-    directions = np.zeros((count, 3, 310), np.float32)
+    directions = np.zeros((count, 3, 300 + max(10, expression.shape[1])), np.float32)
     directions[:, :, : identity.shape[1]] = identity.reshape(count, 3, -1)
     directions[:, :, 300 : 300 + expression.shape[1]] = expression.reshape(count, 3, -1)
     weights = np.zeros((count, 5), np.float32)
