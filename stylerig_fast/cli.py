@@ -10,6 +10,7 @@ from typing import Protocol
 
 import tyro
 
+from stylerig_fast.commands.convert import Convert
 from stylerig_fast.commands.demo import Demo
 from stylerig_fast.commands.doctor import Doctor
 from stylerig_fast.commands.evaluate import Evaluate
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "mix": Mix,
     "generate": Generate,
     "evaluate": Evaluate,
+    "convert": Convert,
     "doctor": Doctor,
 }
 

@@ -89,7 +89,7 @@ def _rows(
     requests: dict[str, Callable[[FaceParams], FaceParams]],
     times: dict[str, list[float]],
 ) -> list[list[Tile]]:
-    """A row of tiles for each person, a tile for each request; what each edit took is added to ``times``, in milliseconds."""
+    """A row of tiles for each person, a tile for each request; what edits took is added to ``times``, milliseconds."""
 
     def timed(heading: str, draw: Callable[..., Pixels], *arguments: Any) -> Image.Image:
         with Stopwatch(engine.device) as watch:

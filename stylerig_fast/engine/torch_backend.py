@@ -1,15 +1,21 @@
-"""The ``torch`` backend: the generator run by torch, on any device."""
+"""The ``torch`` backend: the generator run in this process, on any device.
+
+On the CPU, MobileStyleGAN runs through its compiled op; everything else runs eagerly.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from stylerig_fast import ops
 from stylerig_fast.engine.backend import Setting
 from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.generators import MobileStyleGAN
+from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
 
 
-class TorchBackend:
+class EagerBackend:
     """Codes to pictures with plain torch."""
 
     name = "torch"
@@ -36,5 +42,29 @@ class TorchBackend:
         return {"synthesis": "torch, eager"}
 
 
-def make(setting: Setting) -> TorchBackend:
-    return TorchBackend(setting)
+class CompiledBackend:
+    """MobileStyleGAN on the CPU, by `ops.mobile_synthesis`."""
+
+    name = "torch"
+
+    def __init__(self, setting: Setting, generator: MobileStyleGAN) -> None:
+        self.network = MobileSynthesis(generator, setting.dtype)
+        self.rig = setting.rig
+
+    def pictures(self, w: Tensor, resolution: int) -> Tensor:
+        return self.network.pictures(w, resolution, preview=resolution in self.network.previews)
+
+    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
+        return self.pictures(self.rig(w, request, own), resolution)
+
+    def describe(self) -> dict[str, object]:
+        return {"synthesis": f"compiled, {self.network.kernels}"}
+
+
+def make(setting: Setting) -> EagerBackend | CompiledBackend:
+    generator = setting.generator
+    compiled = setting.device.type == "cpu" and "reference" not in ops.paths(setting.device)["mobile_synthesis"]
+    wanted = setting.dtype in (torch.float32, torch.bfloat16) and generator.precision == torch.float32
+    if compiled and wanted and isinstance(generator, MobileStyleGAN):
+        return CompiledBackend(setting, generator)
+    return EagerBackend(setting)
