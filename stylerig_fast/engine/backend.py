@@ -21,6 +21,7 @@ BACKENDS = {
     "torch": "stylerig_fast.engine.torch_backend",
     "cuda_graph": "stylerig_fast.engine.cuda_graph_backend",
     "onnxruntime": "stylerig_fast.engine.onnxruntime_backend",
+    "tensorrt": "stylerig_fast.engine.tensorrt_backend",
 }
 AUTO = {"cuda": ("cuda_graph", "torch"), "cpu": ("torch",)}
 
