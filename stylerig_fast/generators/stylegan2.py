@@ -53,8 +53,13 @@ class StyleGAN2(Generator):
             clamp: activations and pictures of the blocks are cut off at ± this, in every precision: ``conv_clamp`` of
                 StyleGAN2-ADA, there to keep float16 finite. None does not.
             name: see `Generator`.
+
+        Raises:
+            ValueError: a size is not positive.
         """
         super().__init__()
+        if not channels or min(*channels, w_dim) < 1 or (clamp is not None and not clamp > 0):
+            raise ValueError(f"channels are {channels}, w_dim is {w_dim}, clamp {clamp}; expected positive numbers")
         self.name = name
         self.channels = tuple(channels)
         self.w_dim = w_dim

@@ -101,7 +101,8 @@ def write_tensorflow(path: Path, network: Mapping[str, Tensor], version: int = 4
             return net
 
         components = {part: make(f"G_{part}", parts[part], {}) for part in ("mapping", "synthesis")}
-        gs = make("Gs", parts[""], components, num_channels=3, label_size=0, **arguments)
+        truth = {"resolution": _resolution(network), "mapping_layers": _count(network, "mapping.fc{}", range(99))}
+        gs = make("Gs", parts[""], components, **{"num_channels": 3, "label_size": 0, **truth, **arguments})
         path.write_bytes(pickle.dumps((make("G", [], {}), make("D", [], {}), gs)))
     return path
 
@@ -209,8 +210,14 @@ def _facts(path: str, kind: str, network: Mapping[str, Tensor]) -> dict[str, obj
         return {"activation": activation, "weight_gain": gain, "bias_gain": multiplier}
     facts: dict[str, dict[str, object]] = {
         "Generator": {"z_dim": w_dim, "c_dim": 0, "w_dim": w_dim, "img_channels": 3},
-        "MappingNetwork": {"z_dim": w_dim, "c_dim": 0, "w_dim": w_dim, "w_avg_beta": 0.995},
-        "SynthesisNetwork": {"w_dim": w_dim, "img_channels": 3},
+        "MappingNetwork": {
+            "z_dim": w_dim,
+            "c_dim": 0,
+            "w_dim": w_dim,
+            "w_avg_beta": 0.995,
+            "num_layers": _count(network, "mapping.fc{}", range(99)),
+        },
+        "SynthesisNetwork": {"w_dim": w_dim, "img_channels": 3, "img_resolution": _resolution(network)},
         "SynthesisBlock": {"architecture": "skip", "use_fp16": False},
         "SynthesisLayer": {
             "up": 2 if path.endswith("conv0") else 1,
@@ -223,6 +230,15 @@ def _facts(path: str, kind: str, network: Mapping[str, Tensor]) -> dict[str, obj
         "ToRGBLayer": {"conv_clamp": None},
     }
     return facts[kind]
+
+
+def _count(network: Mapping[str, Tensor], pattern: str, numbers: Sequence[int]) -> int:
+    """How many modules there are of a kind, whatever tensors they lack."""
+    return sum(any(name.startswith(pattern.format(i) + ".") for name in network) for i in numbers)
+
+
+def _resolution(network: Mapping[str, Tensor]) -> int:
+    return 2 << _count(network, "synthesis.b{}", [4 << i for i in range(20)])
 
 
 def _tensorflow_variable(name: str, value: np.ndarray) -> tuple[str, str, np.ndarray]:

@@ -6,6 +6,7 @@ module computed with, its attributes and constructor arguments, tells the archit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,7 +82,7 @@ def number(record: Record, name: str, where: str) -> float:
     value = attribute(record, name, where)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise CheckpointError(f"{where}: {name} is {value!r:.60}, expected a number; the file is damaged")
     return value
 

@@ -39,7 +39,7 @@ def convert(tree: Tree, where: str, name: str) -> Generator:
         tensors.drop("latent_avg")  # beside the tensors, where the checkpoint is nothing but the state dict
         state: dict[str, Tensor] = {}
         layers = 0
-        while f"style.{layers + 1}.weight" in tensors:  # style.0 is the normalisation
+        while layers == 0 or f"style.{layers + 1}.weight" in tensors:  # style.0 is the normalisation
             weight = tensors.take(f"style.{layers + 1}.weight", (None, None))
             bias = tensors.take(f"style.{layers + 1}.bias", (weight.shape[0],))
             state |= dense_state(layers, weight, bias, MULTIPLIER)

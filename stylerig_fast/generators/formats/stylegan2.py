@@ -26,7 +26,7 @@ def dense_state(layer: int, weight: Tensor, bias: Tensor, multiplier: float) -> 
     """
     target = f"mapping_network.layers.{layer}"
     gain = GAIN * multiplier
-    return {f"{target}.weight": weight * (gain / weight.shape[1] ** 0.5), f"{target}.bias": bias * gain}
+    return {f"{target}.weight": weight / weight.shape[1] ** 0.5 * gain, f"{target}.bias": bias * gain}
 
 
 def conv_state(
@@ -68,11 +68,11 @@ def rgb_state(block: int, weight: Tensor, affine: tuple[Tensor, Tensor], bias: T
             put into them here, as in NVlabs' code, where it keeps float16 from overflowing.
         bias: of the picture.
     """
-    target, gain = f"blocks.{block}.to_rgb", weight.shape[1] ** -0.5
+    target, fan_in = f"blocks.{block}.to_rgb", weight.shape[1]
     return {
         f"{target}.conv.weight": weight,
-        f"{target}.conv.affine.weight": affine[0] * gain,
-        f"{target}.conv.affine.bias": affine[1] * gain,
+        f"{target}.conv.affine.weight": affine[0] / fan_in**0.5,
+        f"{target}.conv.affine.bias": affine[1] / fan_in**0.5,
         f"{target}.bias": bias.reshape(3),
     }
 
@@ -112,10 +112,31 @@ def check_labels(count: object, where: str) -> None:
     Raises:
         CheckpointError: it is one.
     """
-    if count not in (0, None):
+    if isinstance(count, np.ndarray) or count not in (0, None):
         raise CheckpointError(
-            f"{where}: the generator takes labels ({count} classes); expected an unconditional one, made without labels"
+            f"{where}: the generator takes labels ({count!r:.20} classes); expected one that was trained without them"
         )
+
+
+def check_sizes(resolution: object, channels: Sequence[int], depth: object, layers: int, where: str) -> None:
+    """Refuses a file that lacks whole blocks or layers at the end, which no other tensor would miss.
+
+    Args:
+        resolution: what the file says it is.
+        channels: of the blocks found.
+        depth: how many layers the mapping network has, by what the file says.
+        layers: how many were found.
+        where: the file, for the message.
+
+    Raises:
+        CheckpointError: it does.
+    """
+    found = 4 << (len(channels) - 1)
+    for what, says, is_there in (("resolution", resolution, found), ("number of mapping layers", depth, layers)):
+        if isinstance(says, np.ndarray) or says != is_there:
+            raise CheckpointError(
+                f"{where}: {what} {says!r:.20} by what it says, {is_there} by its tensors; the file is damaged"
+            )
 
 
 def build(state: dict[str, Tensor], w_mean: Tensor | None, where: str, **config: object) -> StyleGAN2:

@@ -15,6 +15,7 @@ from stylerig_fast.generators.formats.stylegan2 import (
     GAIN,
     build,
     check_labels,
+    check_sizes,
     common_filter,
     conv_state,
     rgb_state,
@@ -61,14 +62,14 @@ class _Reader:
         for place in ("", "mapping"):
             check_labels(self._module(place).fields.get("c_dim"), where)
         persistent.expect(self._module(""), "img_channels", 3, where)
-        w_dim, z_dim = (persistent.attribute(self._module("mapping"), key, where) for key in ("w_dim", "z_dim"))
+        w_dim, z_dim = (persistent.number(self._module("mapping"), key, where) for key in ("w_dim", "z_dim"))
         if w_dim != z_dim:
             raise CheckpointError(
                 f"{where}: z has {z_dim} numbers and w {w_dim}; only networks with equal ones are known"
             )
         state: dict[str, Tensor] = {}
         with self.tensors as tensors:
-            layers = self._count("mapping.fc{}", 1)
+            layers = max(self._count("mapping.fc{}", 1), 1)
             for i in range(layers):
                 state |= self._dense(i)
             w_mean = tensors.take("mapping.w_avg", (None,)) if "mapping.w_avg" in tensors else None
@@ -85,6 +86,9 @@ class _Reader:
                     channels.append(int(state[f"blocks.{i}.convs.0.bias"].shape[0]))
                 state |= self._conv(2 * i, f"{source}.conv1", filters)
                 state |= self._rgb(i, f"{source}.torgb")
+        resolution = persistent.attribute(self._module("synthesis"), "img_resolution", where)
+        depth = persistent.attribute(self._module("mapping"), "num_layers", where)
+        check_sizes(resolution, channels, depth, layers, where)
         clamps = set(self.clamps)
         if len(clamps) > 1:
             raise CheckpointError(f"{where}: layers have different conv_clamp, {clamps}; only a common one is known")
@@ -139,7 +143,7 @@ class _Reader:
             filters.append(take(f"{source}.resample_filter"))
         else:
             self.tensors.drop(f"{source}.resample_filter")  # there, and not applied
-        if persistent.attribute(module, "use_noise", where):
+        if persistent.attribute(module, "use_noise", where) is not False:
             strength, noise = take(f"{source}.noise_strength", ()), take(f"{source}.noise_const", (side, side))
         else:
             strength, noise = weight.new_zeros(()), weight.new_zeros(side, side)

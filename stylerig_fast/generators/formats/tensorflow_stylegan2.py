@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 from torch import Tensor
 
 from stylerig_fast.errors import CheckpointError
@@ -16,6 +17,7 @@ from stylerig_fast.generators.formats import tensorflow
 from stylerig_fast.generators.formats.stylegan2 import (
     build,
     check_labels,
+    check_sizes,
     conv_state,
     dense_state,
     rgb_state,
@@ -68,13 +70,15 @@ def convert(tree: Tree, where: str, name: str) -> Generator:
     given = _arguments(network, where)
     multiplier = given.get("mapping_lrmul", 0.01)
     clamp = given.get("conv_clamp")
-    if not isinstance(multiplier, (int, float)) or not (clamp is None or isinstance(clamp, (int, float))):
-        raise CheckpointError(f"{where}: mapping_lrmul is {multiplier!r}, conv_clamp {clamp!r}; expected numbers")
+    if not _is_number(multiplier) or not (clamp is None or _is_number(clamp)):
+        raise CheckpointError(
+            f"{where}: mapping_lrmul is {multiplier!r:.60}, conv_clamp {clamp!r:.60}; expected finite numbers"
+        )
     with Tensors(tensorflow.variables(network, where), where) as tensors:
         tensors.drop("lod")
         state: dict[str, Tensor] = {}
         layers = 0
-        while f"mapping/Dense{layers}/weight" in tensors:
+        while layers == 0 or f"mapping/Dense{layers}/weight" in tensors:
             weight = tensors.take(f"mapping/Dense{layers}/weight", (None, None)).mT.contiguous()
             bias = tensors.take(f"mapping/Dense{layers}/bias", (weight.shape[0],))
             state |= dense_state(layers, weight, bias, multiplier)
@@ -92,6 +96,7 @@ def convert(tree: Tree, where: str, name: str) -> Generator:
             weight = tensors.take(f"{source}/weight", (1, 1, None, 3)).permute(3, 2, 0, 1).contiguous()
             state |= rgb_state(i, weight, _affine(tensors, source), tensors.take(f"{source}/bias", (3,)))
         w_mean = tensors.take("dlatent_avg", (None,)) if "dlatent_avg" in tensors else None
+    check_sizes(given.get("resolution", 1024), channels, given.get("mapping_layers", 8), layers, where)
     taps = given.get("resample_kernel")
     return build(
         state,
@@ -111,7 +116,7 @@ def _arguments(network: Record, where: str) -> dict[str, Tree]:
     given = tensorflow.arguments(network)
     check_labels(given.get("label_size"), where)
     for key, value in given.items():
-        if key in ONLY and value != ONLY[key] and value is not None:
+        if key in ONLY and value is not None and (isinstance(value, np.ndarray) or value != ONLY[key]):
             raise CheckpointError(f"{where}: {key} is {value!r:.60}; only {ONLY[key]!r} can be converted")
         if key not in ONLY and key not in HARMLESS and key not in _USED:
             raise CheckpointError(
@@ -123,8 +128,12 @@ def _arguments(network: Record, where: str) -> dict[str, Tree]:
 _USED = {"label_size", "mapping_lrmul", "conv_clamp", "resample_kernel"}
 
 
+def _is_number(value: Tree) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < 1e30
+
+
 def _filter(taps: Tree, where: str) -> tuple[float, ...]:
-    if not isinstance(taps, list) or not taps or not all(isinstance(tap, (int, float)) for tap in taps):
+    if not isinstance(taps, list) or not taps or not all(_is_number(tap) for tap in taps):
         raise CheckpointError(f"{where}: resample_kernel is {taps!r:.60}, expected a list of numbers")
     return separate_filter(Tensor(taps), where)
 

@@ -146,6 +146,8 @@ def test_tensors_that_do_not_fit(tmp_path: Path, name: str, shape: tuple[int, ..
         ("Generator", {"c_dim": 1}, r"takes labels \(1 classes\)"),
         ("Generator", {"img_channels": 1}, "img_channels is 1; only 3"),
         ("MappingNetwork", {"z_dim": 4}, "z has 4 numbers and w 8"),
+        ("SynthesisNetwork", {"img_resolution": 32}, "resolution 32 by what it says, 16 by its tensors"),
+        ("MappingNetwork", {"num_layers": 3}, "number of mapping layers 3 by what it says, 2 by its"),
         ("SynthesisBlock", {"architecture": "resnet"}, r"synthesis\.b4: architecture is 'resnet'; only 'skip'"),
         ("SynthesisLayer", {"activation": "swish"}, r"synthesis\.b4\.conv1: activation is 'swish'; only 'lrelu'"),
         ("SynthesisLayer", {"up": 4}, "up is 4; only 1"),

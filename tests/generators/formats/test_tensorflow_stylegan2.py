@@ -101,6 +101,8 @@ def test_leftover_variable(tmp_path: Path) -> None:
         ({"resample_kernel": None}, ""),
         ({"resample_kernel": "box"}, "resample_kernel is 'box', expected a list of numbers"),
         ({"mapping_lrmul": "x"}, "mapping_lrmul is 'x'"),
+        ({"resolution": 1024}, "resolution 1024 by what it says, 32 by its tensors"),
+        ({"mapping_layers": 8}, "number of mapping layers 8 by what it says, 3 by its"),
         ({"attention": 1}, "made with attention=1"),
     ],
 )
