@@ -2,7 +2,7 @@
 
 Started by :mod:`stylerig_fast.untrusted.sandbox` as a script with Python's isolated mode. What it is to do comes as
 JSON in its only argument: ``paths`` (sys.path), ``reader``, ``path``, ``arguments``, ``seconds``, ``memory``,
-``folder``.
+``folder``. Beside the standard library nothing is imported before ``sys.path`` is set.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 ERROR = "error.json"
@@ -66,30 +67,38 @@ def address_space() -> int | None:
 
 def main(task: dict[str, Any]) -> None:
     """Does the task."""
+    module, _, name = task["reader"].partition(":")
+    read = getattr(importlib.import_module(module), name)
+    unlimited = limit(task["seconds"], task["memory"])
+    result = attempt(read, task["path"], task["arguments"], task["folder"]) or {"unlimited": unlimited}
+    with open(os.path.join(task["folder"], ERROR), "w", encoding="ascii") as file:
+        json.dump(result, file)
+
+
+def attempt(read: Callable[..., Any], path: str, arguments: dict[str, Any], folder: str) -> dict[str, str]:
+    """Reads one file and leaves the tree in a folder.
+
+    Returns:
+        Nothing, or what went wrong: ``kind`` (the name of an error of this package, ``memory`` or ``other``) and
+        ``message``.
+    """
     from pathlib import Path
 
     from stylerig_fast.errors import StyleRigError
     from stylerig_fast.untrusted import handover
 
-    folder = Path(task["folder"])
-    module, _, name = task["reader"].partition(":")
     try:
-        read = getattr(importlib.import_module(module), name)
-        unlimited = limit(task["seconds"], task["memory"])
-        tree = read(task["path"], **task["arguments"])
-        handover.write(tree, folder)
-        result: dict[str, Any] = {"unlimited": unlimited}
+        handover.write(read(path, **arguments), Path(folder))
     except StyleRigError as error:
-        result = {"kind": type(error).__name__, "message": str(error)}
+        return {"kind": type(error).__name__, "message": str(error)}
     except MemoryError:
-        result = {"kind": "memory"}
+        return {"kind": "memory"}
     except OSError as error:
         full = error.errno in (errno.ENOMEM, errno.EFBIG)
-        result = {"kind": "memory"} if full else {"kind": "other", "message": _what(error)}
+        return {"kind": "memory"} if full else {"kind": "other", "message": _what(error)}
     except Exception as error:  # a reader's library, on damaged data
-        result = {"kind": "other", "message": _what(error)}
-    with open(folder / ERROR, "w", encoding="ascii") as file:
-        json.dump(result, file)
+        return {"kind": "other", "message": _what(error)}
+    return {}
 
 
 def _what(error: BaseException) -> str:

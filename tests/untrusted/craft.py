@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import struct
 import zipfile
 from pathlib import Path
@@ -50,6 +51,11 @@ def sequence(*items: bytes) -> bytes:
 
 def whole(*parts: bytes) -> bytes:
     return b"\x80\x04" + b"".join(parts) + STOP
+
+
+def inner(value: Any) -> bytes:
+    """The opcodes of Python's own pickle of a value, to be put into another one."""
+    return pickletools.optimize(pickle.dumps(value, 2))[2:-1]
 
 
 def torch_zip(path: Path, pickled: bytes, storages: dict[str, bytes], **extra: bytes) -> Path:
