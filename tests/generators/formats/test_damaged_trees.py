@@ -17,7 +17,11 @@ from stylerig_fast.generators.formats import rosinality, stylegan2_ada, tensorfl
 from stylerig_fast.untrusted import Record, read_pickle
 from tests.generators.checkpoints import random_network, write_ada, write_rosinality, write_tensorflow
 
-WRITERS = {stylegan2_ada: write_ada, tensorflow_stylegan2: write_tensorflow, rosinality: write_rosinality}
+WRITERS: dict[Any, Any] = {
+    stylegan2_ada: write_ada,
+    tensorflow_stylegan2: write_tensorflow,
+    rosinality: write_rosinality,
+}
 ODD: list[Any] = [
     *(None, True, 0, -1, 7, 10**12, 0.5, float("nan"), float("inf"), "text", [], [1, 2], {}, {"a": 1}),
     *(np.zeros(shape, np.float32) for shape in ((), (0,), (3,), (1, 1), (0, 0, 3, 3), (2, 2, 3, 3), (1, 2, 2, 3, 3))),
@@ -28,9 +32,10 @@ ODD: list[Any] = [
 
 def places(tree: Any) -> Iterator[tuple[Any, Any]]:
     """Every container of a tree with every key of it."""
-    table = tree.fields if isinstance(tree, Record) else tree
+    table: Any = tree.fields if isinstance(tree, Record) else tree
     if isinstance(table, (dict, list)):
-        for key in table if isinstance(table, dict) else range(len(table)):
+        keys: Any = list(table) if isinstance(table, dict) else range(len(table))
+        for key in keys:
             yield table, key
             yield from places(table[key])
 
