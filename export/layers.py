@@ -126,7 +126,7 @@ def _filter(
         crop = (kw - 1 - left, kw - up[1] - right, kh - 1 - top, kh - up[0] - bottom)
         if min(crop) < 0:
             x = conv_transpose(graph, x, kernel, up, groups=channels)
-            x = _pad(graph, x, (-crop[0], -crop[1], -crop[2], -crop[3]))
+            x = pad(graph, x, (-crop[0], -crop[1], -crop[2], -crop[3]))
         else:
             x = conv_transpose(graph, x, kernel, up, crop, groups=channels)
         if down == (1, 1):
@@ -141,11 +141,13 @@ def _crop(graph: Graph, x: Value, padding: Padding) -> tuple[Value, Padding]:
     """What a convolution can still pad itself; negative padding is cropped before it."""
     if min(padding) >= 0:
         return x, padding
-    return _pad(graph, x, padding), (0, 0, 0, 0)
+    return pad(graph, x, padding), (0, 0, 0, 0)
 
 
-def _pad(graph: Graph, x: Value, padding: Padding) -> Value:
+def pad(graph: Graph, x: Value, padding: Padding) -> Value:
     """Zeros around (left, right, top, bottom); negative numbers crop."""
+    if not any(padding):
+        return x
     left, right, top, bottom = padding
     return graph.op("Pad", x, graph.integers(0, 0, top, left, 0, 0, bottom, right), mode="constant")
 

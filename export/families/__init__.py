@@ -8,7 +8,7 @@ from stylerig_fast.errors import ExportError
 from stylerig_fast.generators.base import Generator
 
 from ..graph import Graph, Value
-from . import mobilestylegan, stylegan1, stylegan2
+from . import mobilestylegan, stylegan1, stylegan2, stylegan3
 
 # (graph, generator in float32 on the CPU, codes (B, num_ws, w_dim), resolution) -> float32 picture (B, 3, R, R)
 Synthesis = Callable[[Graph, Generator, Value, int], Value]
@@ -17,6 +17,7 @@ FAMILIES: dict[str, Synthesis] = {
     "mobilestylegan": mobilestylegan.synthesis,
     "stylegan1": stylegan1.synthesis,
     "stylegan2": stylegan2.synthesis,
+    "stylegan3": stylegan3.synthesis,
 }
 
 
