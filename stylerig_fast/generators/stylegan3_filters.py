@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 
 # Nobody means more than this.
-LARGEST = {"margin_size": 1024, "conv_kernel": 31, "filter_size": 64, "lrelu_upsampling": 16}
+LARGEST = {
+    "margin_size": 1024,
+    "conv_kernel": 31,
+    "filter_size": 64,
+    "lrelu_upsampling": 16,
+    "first_stopband": 2**14,
+    "last_stopband_rel": 16,
+}
+MOST_TAPS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +66,19 @@ class Architecture:
             if value is None or isinstance(value, bool):
                 continue
             if not (0 <= value <= LARGEST.get(name, math.inf) and value < math.inf):
-                raise ValueError(f"{name} is {value}, expected a number from 0 to {LARGEST.get(name, 'any')}")
+                raise ValueError(f"{name} is {value}, expected a number from 0 to {LARGEST.get(name, math.inf)}")
             if value == 0 and name != "margin_size":
                 raise ValueError(f"{name} is 0, expected more")
-        if self.first_cutoff > self.resolution / 2:
-            raise ValueError(f"first_cutoff is {self.first_cutoff}, above that of a picture of {self.resolution} px")
+        last_cutoff = self.resolution / 2
+        if not (0.5 <= self.first_cutoff < self.first_stopband and self.first_cutoff <= last_cutoff):
+            raise ValueError(
+                f"first_cutoff is {self.first_cutoff}, expected 0.5 or more, below first_stopband "
+                f"({self.first_stopband}) and no more than {last_cutoff}"
+            )
+        if self.last_stopband_rel <= 1:
+            raise ValueError(f"last_stopband_rel is {self.last_stopband_rel}, expected more than 1")
+        if self.channel_base / 2 / last_cutoff < 0.6:
+            raise ValueError(f"channel_base is {self.channel_base}, too few for a channel in each layer")
 
     def signals(self) -> list[Signal]:
         """The outputs of the layers in order, the colours last."""
@@ -97,6 +113,8 @@ class Architecture:
             up, down = rate // before.rate, rate // after.rate
             if colours and (up, down) != (1, 1):
                 raise ValueError(f"the last two layers have rates {before.rate} and {after.rate}, expected the same")
+            if self.filter_size * max(up, down) > MOST_TAPS:
+                raise ValueError(f"layer {i} goes from rate {before.rate} to {after.rate}; expected them closer")
             radial = self.use_radial_filters and i < self.num_layers - self.num_critical
             plans.append(
                 LayerPlan(

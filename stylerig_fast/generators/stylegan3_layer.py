@@ -112,7 +112,7 @@ class FilteredLayer(nn.Module):
         rows, channels = self._tile(x, tile_bytes)
         whole = rows >= self.plan.after.size and channels >= self.plan.after.channels
         if not whole and torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in operands):
-            out: Tensor = _Tiled.apply(self, rows, channels, *operands)  # type: ignore[no-untyped-call]
+            out: Tensor = _Tiled.apply(self, rows, channels, *operands)
             return out
         return self.run(rows, channels, operands)
 
@@ -243,7 +243,7 @@ class _Tiled(torch.autograd.Function):
         return layer.run(rows, channels, Operands(*operands))  # type: ignore[arg-type]
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, v_out: Tensor) -> tuple[Tensor | None, ...]:
         layer: FilteredLayer = ctx.layer
         saved = Operands(*ctx.saved_tensors)

@@ -107,10 +107,10 @@ def _typed(name: str, value: Tree, kind: str, where: str) -> bool | int | float 
         return None
     if kind == "bool" and isinstance(value, (bool, int)):
         return bool(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if kind != "int":
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**62:
+        if kind.startswith("float"):
             return float(value)
-        if value == int(value if abs(value) < 2**62 else 0):
+        if kind == "int" and value == int(value):
             return int(value)
     raise CheckpointError(f"{where}: the generator's argument {name} is {value!r:.60}, expected {kind}")
 
