@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -107,8 +108,11 @@ def test_cropping_never_takes_landmarks(model):
         crop_face(moved, "moved")
 
 
-def test_landmarks_found_by_dlib(model, tmp_path):
+def test_landmarks_found_by_dlib(model, tmp_path, monkeypatch):
     pytest.importorskip("dlib")
+    from stylerig_fast.face.building import detect_landmarks as module
+
+    monkeypatch.setattr(module, "detect_landmarks", functools.partial(module.detect_landmarks, people=8))
     blind = dataclasses.replace(model, landmarks=torch.zeros(68, dtype=torch.int64))
     writers.write_eos(blind, tmp_path / "m.bin", definitions=False)
     ConvertFace(source=tmp_path / "m.bin", out=tmp_path / "m.safetensors", landmarks="detect").run()
