@@ -17,7 +17,13 @@ from torch import Tensor
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.formats import stylegan2
-from stylerig_fast.generators.formats.stylegan1 import MAPPING_MULTIPLIER, Names, check_grown, read_stylegan1
+from stylerig_fast.generators.formats.stylegan1 import (
+    MAPPING_MULTIPLIER,
+    Names,
+    check_filled,
+    check_grown,
+    read_stylegan1,
+)
 from stylerig_fast.generators.formats.tensors import Tensors
 from stylerig_fast.generators.stylegan1 import StyleGAN1
 from stylerig_fast.generators.stylegan2 import StyleGAN2
@@ -47,6 +53,7 @@ def convert(tree: Tree, where: str, name: str) -> Generator:
     found = _find(tree)
     if found is None:
         raise CheckpointError(f"{where}: no generator of GenForce's code in it")
+    check_filled(found, where)
     with Tensors(found, where) as tensors:
         for label, dimension in (("mapping.label_weight", 0), ("mapping.LabelEmbed.weight", 1)):
             if label in tensors:

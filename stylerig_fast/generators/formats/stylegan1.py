@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -121,6 +122,13 @@ def read_stylegan1(
     generator = StyleGAN1(channels=channels[0::2], w_dim=w_dim, mapping_layers=count, name=name)
     generator.load_state_dict(state)
     return generator.eval().requires_grad_(False)
+
+
+def check_filled(arrays: Mapping[str, np.ndarray], where: str) -> None:
+    """Raises CheckpointError for tensors without any value: no network has them, and sizes are divided by."""
+    empty = [name for name, value in arrays.items() if value.size == 0]
+    if empty:
+        raise CheckpointError(f"{where}: {empty[0]} has shape {arrays[empty[0]].shape}, no value at all; it is damaged")
 
 
 def check_grown(lod: float, name: str, where: str) -> None:

@@ -16,6 +16,7 @@ from stylerig_fast.generators.formats.stylegan1 import (
     FUSED_FROM,
     MAPPING_MULTIPLIER,
     Names,
+    check_filled,
     check_grown,
     read_stylegan1,
 )
@@ -68,7 +69,9 @@ def convert(tree: Tree, where: str, name: str) -> Generator:
     if network is None:
         raise CheckpointError(f"{where}: no generator of NVlabs' TensorFlow code in it")
     given = _arguments(network, where)
-    with Tensors(tensorflow.variables(network, where), where) as tensors:
+    arrays = tensorflow.variables(network, where)
+    check_filled(arrays, where)
+    with Tensors(arrays, where) as tensors:
         if "mapping/LabelConcat/weight" in tensors:
             check_labels(tensors.shape("mapping/LabelConcat/weight")[0], where)
         # The whole network's is what it runs with; it is copied to the synthesis network's.

@@ -149,6 +149,7 @@ def test_leftover_tensors_are_named(left: str) -> None:
         ({"synthesis.layer2.blur.kernel": np.ones((6, 1, 3, 3))}, "layer2.blur.kernel is another filter"),
         ({"mapping.dense0.weight": np.ones((24, 24)) * np.linspace(-1, 1, 24)}, "standard deviation of 0.6.*about 100"),
         ({"synthesis.layer1.weight": np.ones((7, 8, 3, 3))}, r"layer1.weight has shape .*expected .*7, 3, 3"),
+        ({"synthesis.layer0.const": np.ones((1, 0, 4, 4))}, r"layer0.const has shape \(1, 0, 4, 4\), no value"),
         ({"synthesis.output2.weight": np.ones((1, 5, 1, 1))}, "output2.weight makes 1 channels, expected RGB"),
         ({"synthesis.layer1.apply_noise.weight": np.ones((4, 4))}, r"apply_noise.weight has shape \(4, 4\)"),
     ],
