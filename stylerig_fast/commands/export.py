@@ -1,0 +1,132 @@
+"""``stylerig export``: graphs for ONNX Runtime, TensorRT and the Triton Inference Server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from stylerig_fast.commands.options import DEFAULT_GENERATOR, Stopwatch
+from stylerig_fast.commands.output import print_report
+from stylerig_fast.errors import ExportError
+
+
+@dataclass(kw_only=True)
+class _Options:
+    model: str = DEFAULT_GENERATOR
+    """A name that `Engine.from_pretrained` knows, or a folder."""
+    allow_mismatch: bool = False
+    """Take a rig with a generator or face model that it was not trained for, if the sizes fit."""
+    json: bool = False
+    """Print figures as one JSON object, and nothing else, on standard output."""
+
+
+@dataclass(kw_only=True)
+class ExportOnnx(_Options):
+    """Write the rig, the generator, both after each other and the reconstructor as ONNX graphs."""
+
+    out: Path
+    """Folder to write: rig.onnx, generator.onnx, edit.onnx, reconstructor.onnx, export.json, people.npy."""
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """What convolutions compute in; styles, sums and the picture stay float32. ONNX Runtime has no bf16 on the CPU."""
+    batch: int | None = None
+    """Pictures at a time; any number by default."""
+    resolution: int | None = None
+    """Pixels of a picture's side: the generator's own, or its half, quarter, ..."""
+
+    def run(self) -> None:
+        _need_onnx()
+        from stylerig_fast.engine import Engine
+        from stylerig_fast.engine.graphs import PRECISIONS
+        from stylerig_fast.export.onnx import Options, Parts, export_onnx
+
+        engine = Engine.from_pretrained(self.model, backend="torch", allow_mismatch=self.allow_mismatch)
+        with Stopwatch(torch.device("cpu")) as watch:
+            options = Options(PRECISIONS[self.precision], self.batch, self.resolution)
+            head = export_onnx(Parts.of(engine), self.out, options)
+        figures = {
+            "wrote": [str(self.out / name) for name in head.files],
+            "MB": [round((self.out / name).stat().st_size / 1e6, 1) for name in head.files],
+            "generator": head.generator.name,
+            "precision": head.precision,
+            "batch": head.batch,
+            "resolution": head.resolution,
+            "opset": head.opset,
+            "s": watch.ms / 1e3,
+        }
+        print_report(figures, self.json)
+
+
+@dataclass(kw_only=True)
+class ExportTensorrt(_Options):
+    """Build the TensorRT plans that the backend "tensorrt" runs on this machine, and compare them with torch.
+
+    Not yet run: TensorRT was not at hand when this was written.
+    """
+
+    graphs: Path
+    """Folder of `stylerig export onnx`."""
+    device: str = "cuda"
+    """GPU to build for: cuda, cuda:1, ..."""
+
+    def run(self) -> None:
+        from stylerig_fast.engine import Engine
+        from stylerig_fast.export.tensorrt import build_plans
+
+        options = {"device": self.device, "allow_mismatch": self.allow_mismatch}
+        engine = Engine.from_pretrained(self.model, backend="torch", **options)
+        print_report(build_plans(engine, self.graphs), self.json)
+
+
+@dataclass(kw_only=True)
+class ExportTriton(_Options):
+    """Write a model repository for the Triton Inference Server."""
+
+    graphs: Path
+    """Folder of `stylerig export onnx`."""
+    out: Path
+    """Folder to write: one model for pictures of codes, one for edits, and a client."""
+    plans: bool = False
+    """TensorRT plans for this machine's GPU in place of the graphs (not yet run)."""
+    device: str = "cuda"
+    """GPU of the plans."""
+    max_batch: int = 8
+    """Largest batch, of graphs that take any."""
+
+    def run(self) -> None:
+        from stylerig_fast.engine import Engine
+        from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
+        from stylerig_fast.export.tensorrt import plans
+        from stylerig_fast.export.triton import export_triton
+
+        built = None
+        if self.plans:
+            options = {"device": self.device, "allow_mismatch": self.allow_mismatch, "graphs": self.graphs}
+            dtype = PRECISIONS[GraphFolder(self.graphs).head.precision]
+            built = plans(Engine.from_pretrained(self.model, backend="tensorrt", dtype=dtype, **options).backend)
+        written = export_triton(self.graphs, self.out, built, self.max_batch)
+        print_report({"wrote": [str(self.out / name) for name in written]}, self.json)
+
+
+@dataclass(kw_only=True)
+class Export:
+    """Write graphs for ONNX Runtime, TensorRT and the Triton Inference Server."""
+
+    what: (
+        Annotated[ExportOnnx, tyro.conf.subcommand("onnx", prefix_name=False)]
+        | Annotated[ExportTensorrt, tyro.conf.subcommand("tensorrt", prefix_name=False)]
+        | Annotated[ExportTriton, tyro.conf.subcommand("triton", prefix_name=False)]
+    )
+
+    def run(self) -> None:
+        self.what.run()
+
+
+def _need_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise ExportError(f"writing graphs needs onnx ({error}): pip install 'stylerig-fast[export]'") from error
