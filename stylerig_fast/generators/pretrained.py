@@ -14,6 +14,7 @@ from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.folder import load_generator, save_generator
 from stylerig_fast.generators.formats.random_face import FILES, read_random_face
+from stylerig_fast.generators.layers import mean_code
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 
 NAMES = ("mobilestylegan-ffhq",)
@@ -128,9 +129,5 @@ def convert(folder: Path, name: str = NAMES[0]) -> MobileStyleGAN:
         wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
         raise CheckpointError(f"{folder}: not the network of {name}: {', '.join(wrong[:6])} differ; run: {INSTALL}")
     generator.load_state_dict(state | {"w_mean": generator.w_mean})
-    draw = torch.Generator().manual_seed(0)
-    total = torch.zeros(generator.w_dim, dtype=torch.float64)
-    for _ in range(4):
-        total += generator.mapping(torch.randn(4096, generator.w_dim, generator=draw)).double().sum(0)
-    generator.w_mean.copy_(total / 16384)
+    generator.w_mean.copy_(mean_code(generator.mapping, generator.w_dim))
     return generator.eval().requires_grad_(False)
