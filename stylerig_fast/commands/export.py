@@ -115,11 +115,12 @@ class ExportTriton(_Options):
 class Export:
     """Write graphs for ONNX Runtime, TensorRT and the Triton Inference Server."""
 
-    what: (
-        Annotated[ExportOnnx, tyro.conf.subcommand("onnx", prefix_name=False)]
-        | Annotated[ExportTensorrt, tyro.conf.subcommand("tensorrt", prefix_name=False)]
-        | Annotated[ExportTriton, tyro.conf.subcommand("triton", prefix_name=False)]
-    )
+    what: Annotated[
+        Annotated[ExportOnnx, tyro.conf.subcommand("onnx")]
+        | Annotated[ExportTensorrt, tyro.conf.subcommand("tensorrt")]
+        | Annotated[ExportTriton, tyro.conf.subcommand("triton")],
+        tyro.conf.arg(name=""),
+    ]
 
     def run(self) -> None:
         self.what.run()
