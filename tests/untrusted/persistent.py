@@ -14,7 +14,7 @@ from typing import Any
 from stylerig_fast.untrusted import handover, worker
 
 ROOT = Path(__file__).resolve().parents[2]
-MEMORY = 1 << 30
+MEMORY = 2 << 30
 
 
 class PersistentChild:
