@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol
 
 import tyro
 
-from .ops import __main__ as ops
+from stylerig_fast.cli import EXPECTED
 
-# Name: its options, and what runs with them.
-BENCHMARKS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {"ops": (ops.Options, ops.main)}
+from .all import All, Page
+from .batch import Batch
+from .compare import Compare
+from .edit import Edit
+from .ops.__main__ import Options as Ops
+from .start_up import StartUp
+from .train import Train
+
+
+class Command(Protocol):
+    """A benchmark with its options filled in."""
+
+    def run(self) -> None: ...
+
+
+COMMANDS: dict[str, Callable[..., Command]] = {
+    "edit": Edit,
+    "batch": Batch,
+    "start-up": StartUp,
+    "train": Train,
+    "ops": Ops,
+    "all": All,
+    "compare": Compare,
+    "page": Page,
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one benchmark; ``args`` as in `stylerig_fast.cli.main`."""
-    options: Any = tyro.extras.subcommand_cli_from_dict(
-        {name: kind for name, (kind, _) in BENCHMARKS.items()},
+    """Runs one benchmark; ``args`` and what it returns as in `stylerig_fast.cli.main`."""
+    command: Command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
         prog="stylerig-bench",
         description="Timings beside their parity figures.",
         args=args,
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
-    next(run for kind, run in BENCHMARKS.values() if isinstance(options, kind))(options)
+    try:
+        command.run()
+    except EXPECTED as error:
+        if os.environ.get("STYLERIG_TRACEBACK"):
+            raise
+        print(f"stylerig-bench: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -18,6 +15,8 @@ import stylerig_fast
 from stylerig_fast import ops
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 
+from ..machine import describe, processor_name
+from ..report import FORMAT, write
 from .measure import Row, Stopwatch, measure_machine
 from .rows import ALL
 from .scene import dense_model, make_scene
@@ -35,8 +34,19 @@ class Options:
     clock: Literal["wall", "processor"] = "wall"  # "processor": processor time of all threads, for a shared CPU
     json: Path | None = None  # also write the figures to this file
 
+    def run(self) -> None:
+        main(self)
+
 
 def main(options: Options) -> None:
+    figures = measure(options)
+    if options.json:
+        report = {"format": FORMAT, "command": "ops", "setting": describe(torch.device(options.device)), "ops": figures}
+        write(report, options.json)
+
+
+def measure(options: Options, print_rows: bool = True) -> dict[str, Any]:
+    """Setting and rows of all ops, printed as they come."""
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -46,7 +56,7 @@ def main(options: Options) -> None:
     clock = time.process_time if options.clock == "processor" else time.perf_counter
     machine = measure_machine(Stopwatch(device, clock))
     setting = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "stylerig_fast": stylerig_fast.__version__,
@@ -60,26 +70,17 @@ def main(options: Options) -> None:
         "copy GB/s": machine.bandwidth / 1e9,
         "matrix GFLOP/s": machine.matrix_rate / 1e9,
     }
-    for key, value in setting.items():
-        print(f"{key}: {value:.1f}" if isinstance(value, float) else f"{key}: {value}")
-    print(HEADER)
+    if print_rows:
+        for key, value in setting.items():
+            print(f"{key}: {value:.1f}" if isinstance(value, float) else f"{key}: {value}")
+        print(HEADER)
     rows = []
-    for measure in ALL:
-        for row in measure(scene, machine):
-            rows.append(row)
-            print(line(row), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps({"setting": setting, "rows": [asdict(row) for row in rows]}, indent=2))
-
-
-def processor() -> str:
-    """The CPU's name, as Linux knows it, and its cores."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    for measure_op in ALL:
+        for row in measure_op(scene, machine):
+            rows.append(asdict(row))
+            if print_rows:
+                print(line(row), flush=True)
+    return {"setting": setting, "rows": rows}
 
 
 HEADER = (

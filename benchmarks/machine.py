@@ -1,0 +1,217 @@
+"""What the figures were taken on: hardware, versions, and whether the machine had other things to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+import stylerig_fast
+
+# Instruction sets that decide how fast these networks can be.
+FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "sve", "bf16")
+PACKAGES = ("torch", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "triton")
+# Other processes that take more of a core than this make a run one to repeat.
+BUSY = 0.1
+
+
+def describe(device: torch.device) -> dict[str, object]:
+    """Hardware and versions, as JSON holds them."""
+    found: dict[str, object] = {
+        "cpu": processor_name(),
+        "flags": [
+            flag for flag in FLAGS if flag in _cpu_fields().get("flags", _cpu_fields().get("features", "")).split()
+        ],
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "memory GB": round(_memory() / 1e9, 1),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "stylerig_fast": stylerig_fast.__version__,
+        "commit": commit(),
+        "torch CPU capability": torch.backends.cpu.get_cpu_capability(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found["gpu"] = {
+            "name": properties.name,
+            "memory GB": round(properties.total_memory / 1e9, 1),
+            "compute capability": f"{properties.major}.{properties.minor}",
+            "multiprocessors": properties.multi_processor_count,
+            "CUDA": torch.version.cuda,
+            "cuDNN": torch.backends.cudnn.version(),
+            "driver": _driver(),
+        }
+    return found
+
+
+def one_line(setting: dict[str, object]) -> str:
+    """The hardware and versions of `describe` in a sentence."""
+    versions = setting["versions"]
+    assert isinstance(versions, dict)
+    parts = [f"{setting['cpu']}, {setting['cores']} cores, {setting['threads']} threads"]
+    if flags := setting["flags"]:
+        parts[0] += f" ({', '.join(map(str, flags))})"  # type: ignore[arg-type]
+    gpu = setting.get("gpu")
+    if isinstance(gpu, dict):
+        parts.append(f"{gpu['name']}, {gpu['memory GB']} GB, driver {gpu['driver']}, CUDA {gpu['CUDA']}")
+    parts.append(f"{setting['memory GB']} GB of memory; {setting['system']}, Python {setting['python']}")
+    parts.append(", ".join(f"{name} {version}" for name, version in versions.items()))
+    parts.append(
+        f"stylerig_fast {setting['stylerig_fast']}, commit {setting['commit'] or 'unknown'}; {setting['date']}"
+    )
+    return "; ".join(parts)
+
+
+def processor_name() -> str:
+    """The CPU's name, as Linux knows it."""
+    return _cpu_fields().get("model name") or platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def commit() -> str:
+    """The commit that this package is at, with ``+`` if it has been changed since; empty outside a git checkout."""
+    here = Path(stylerig_fast.__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=20)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "--short=12", "HEAD")
+        # The checkout is this project's only if it knows the package's own files.
+        if not head or not git("ls-files", "__init__.py"):
+            return ""
+        return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+@dataclass
+class Load:
+    """What other processes took of the CPU around and during a run.
+
+    Attributes:
+        average: the system's load average at the start, over 1, 5 and 15 minutes.
+        before: cores that others kept busy in the second before the run; None where the system does not tell.
+        during: likewise during it.
+        after: likewise in the second after it.
+        stolen: share of the run that a hypervisor gave to others, in cores.
+    """
+
+    average: tuple[float, ...] = ()
+    before: float | None = None
+    during: float | None = None
+    after: float | None = None
+    stolen: float | None = None
+    _start: _Reading | None = field(default=None, repr=False)
+
+    def begin(self, pause: float = 1.0) -> Load:
+        self.average = tuple(round(value, 2) for value in os.getloadavg()) if hasattr(os, "getloadavg") else ()
+        self.before = _others(pause)
+        self._start = _Reading.take()
+        return self
+
+    def end(self, pause: float = 1.0) -> Load:
+        now = _Reading.take()
+        if self._start is not None and now is not None:
+            self.during, self.stolen = now.others_since(self._start), now.stolen_since(self._start)
+        self.after = _others(pause)
+        return self
+
+    def as_dict(self) -> dict[str, object]:
+        names = ("average", "before", "during", "after", "stolen")
+        return {name: getattr(self, name) for name in names} | {"warning": self.warning()}
+
+    def warning(self) -> str:
+        """One sentence if the machine was not quiet, else empty."""
+        known = {"before": self.before, "during": self.during, "after": self.after}
+        loud = [f"{value:.2f} cores {when}" for when, value in known.items() if value is not None and value > BUSY]
+        if self.stolen is not None and self.stolen > BUSY:
+            loud.append(f"{self.stolen:.2f} cores taken by the hypervisor")
+        if not loud:
+            return ""
+        return f"the machine was busy with other things ({', '.join(loud)} the run): take these figures as hints"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Seconds since the start of the system that its CPUs, and this process with its children, have worked."""
+
+    at: float
+    busy: float
+    stolen: float
+    own: float
+
+    @staticmethod
+    def take() -> _Reading | None:
+        try:
+            fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+        except OSError:
+            return None
+        ticks = [float(value) / os.sysconf("SC_CLK_TCK") for value in fields]
+        user, nice, system, _, _, interrupts, soft, stolen = ticks[:8]
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        return _Reading(time.monotonic(), user + nice + system + interrupts + soft, stolen, own)
+
+    def others_since(self, start: _Reading) -> float:
+        """Cores that others kept busy, on average."""
+        spent = (self.busy - start.busy) - (self.own - start.own)
+        return round(max(0.0, spent / max(self.at - start.at, 1e-9)), 3)
+
+    def stolen_since(self, start: _Reading) -> float:
+        return round((self.stolen - start.stolen) / max(self.at - start.at, 1e-9), 3)
+
+
+def _others(pause: float) -> float | None:
+    first = _Reading.take()
+    if first is None or pause <= 0:
+        return None
+    time.sleep(pause)
+    second = _Reading.take()
+    return None if second is None else second.others_since(first)
+
+
+def _cpu_fields() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    return {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip().split("\n")[0] if done.returncode == 0 else "unknown"

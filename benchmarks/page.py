@@ -1,0 +1,144 @@
+"""The page of benchmarks: ``docs/benchmarks.md``, its words here and its figures from reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import roofline, tables
+from .figures import DRAWS
+from .machine import BUSY, one_line
+from .parity import LARGEST_ERROR, LOWEST_PREVIEW_PSNR, LOWEST_PSNR
+
+Report = Mapping[str, Any]
+
+INTRODUCTION = f"""\
+<!-- Written by `stylerig-bench all --markdown docs/benchmarks.md`: change the words in benchmarks/page.py. -->
+# Benchmarks
+
+```sh
+stylerig-bench all --json all.json --markdown benchmarks.md --plot benchmarks.svg
+stylerig-bench edit --backends torch --dtype float32 --resolutions 1024 256 --json edit.json
+stylerig-bench batch --batches 1 8 32
+stylerig-bench start-up
+stylerig-bench train
+stylerig-bench ops
+stylerig-bench compare before.json after.json
+stylerig-bench page all.json --markdown benchmarks.md
+```
+
+| command | what it measures |
+| --- | --- |
+| `edit` | SingleStream: one edit after the other, random people, random sliders; then its stages in plain torch |
+| `batch` | Offline: throughput of batches of 1 to 32 people with sliders of their own |
+| `start-up` | from nothing to the first picture, each time in a fresh process, and the memory of that process |
+| `train` | one step of each training stage, on made-up portraits in memory |
+| `ops` | every compiled operation against its plain-torch reference and the floor of the machine |
+| `all` | all of these in one report |
+| `compare` | two reports, row by row: ratios, and whether the difference is more than noise |
+| `page` | this page, from reports |
+
+OpenVINO takes part where it can be imported (`pip install openvino`), torch.compile where `--peers` names it.
+
+## How to read the figures
+
+- **An edit** goes from the request to the picture as a NumPy array: reconstructor, RigNet, synthesis, conversion to
+  uint8, copy to the host. The plain-torch and OpenVINO rows edit the code with the same rig in torch.
+- **Parity before speed.** Every contestant first answers the same requests as plain eager torch in float32 on the
+  CPU. A row whose largest difference is over {LARGEST_ERROR}/255 at float32, or that has a picture under
+  {LOWEST_PSNR:.0f} dB in lower precision, says so in place of its times. A preview is held against plain torch at the
+  same size, and its PSNR to the box mean of the whole picture stands beside it; one that misses those limits because it
+  is an approximation is called that, and is refused under {LOWEST_PREVIEW_PSNR:.0f} dB.
+- **In turns.** The contestants take turns in rounds, in an order that rotates, after an untimed edit each: what slows
+  the machine meets all alike. The median is the median over rounds of each round's median; its 95 % interval is a
+  bootstrap of {DRAWS} draws that resamples rounds first and the edits of a round second.
+- **Percentiles** are over all edits; one is left out (-) where fewer than one edit would lie beyond it (p99 needs
+  100). **Jitter** is the mean absolute difference of the times of successive edits. **FPS** is the inverse of the
+  mean.
+- **The roofline** is the longer of two times: multiply-adds at the highest rate that a matrix product showed in this
+  run, and compulsory bytes (weights once, codes, pictures) at the highest rate of a stream triad, with as many
+  threads. Multiply-adds are counted as executed while the network runs without data: a transposed convolution at its
+  input size. Of previews none is given: a backend need not make the whole picture for them.
+- **Stages** are measured in plain eager torch, with marks that hooks set; on a GPU, CPU time to enqueue and device
+  time apart.
+- **Memory** is the highest resident size of a process that does nothing but start and edit. The processes of peers
+  hold the Engine's own networks beside their own. Start-up reads its files from the disk's cache.
+- **A busy machine** spoils timings: what other processes took of the CPU before, during and after the run is
+  measured, and a warning stands over the figures if it was more than {BUSY} cores.
+"""
+
+OPS = """\
+The reference is not naive: it is the same computation in a few large torch operations, with the matrix products in
+BLAS. `morphable` is little else than those products. The render loss compares the fused path with plain-torch shading
+around the same compiled rasterizer. The compiled `masked_photometric` computes its gradients in the forward pass; its
+backward only scales them. Floors count bytes and matrix products; rasterizing and shading is mostly other arithmetic
+and branches, so their distance to that floor does not measure what is left to gain.
+"""
+
+NO_CUDA = """\
+## On CUDA
+
+No row of a GPU stands on this page: nothing has been measured there, and nothing is estimated. On a machine with one:
+
+```sh
+stylerig-bench all --device cuda --json cuda.json
+stylerig-bench edit --device cuda --generator untrained-stylegan2 --dtype float32 float16
+stylerig-bench ops --device cuda --model dense --size 224 --json ops-cuda.json
+```
+
+[ops.md](ops.md) says how the CUDA kernels of the operations have been checked without a GPU.
+"""
+
+TITLES = {
+    "edit": "Edits",
+    "batch": "Batches",
+    "start-up": "Start-up and memory",
+    "train": "Training",
+    "ops": "The operations",
+}
+
+
+def section_text(report: Report) -> str:
+    """One report as Markdown, with the machine that it is of."""
+    parts = [one_line(report["setting"]) + "."]
+    if warning := report.get("load", {}).get("warning"):
+        parts.append(f"**Warning: {warning}.**")
+    load = report.get("load", {})
+    if load.get("average"):
+        average = ", ".join(f"{value:.2f}" for value in load["average"])
+        parts.append(
+            f"Load average at the start {average}; cores that others kept busy during the run: {load['during']}."
+        )
+    if "networks" in report and "ceilings" in report:
+        rig = report["networks"]["rig"]
+        parts.append(roofline.explain(report) + ("" if rig == "trained" else f" The rig is {rig}."))
+    for name, title in TITLES.items():
+        if name in report:
+            parts.append(f"### {title}\n\n{tables.markdown(report, name)}")
+            if name == "ops":
+                parts.append(OPS)
+    if absent := report.get("absent"):
+        reasons: dict[str, list[str]] = {}
+        for name, reason in absent.items():
+            reasons.setdefault(reason, []).append(name)
+        parts.append("Not measured:\n\n" + "\n".join(f"- {', '.join(who)}: {why}" for why, who in reasons.items()))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def page(reports: Sequence[Report], picture: str = "") -> str:
+    """The whole page.
+
+    Args:
+        reports: one part of the page for each.
+        picture: path of the plot as the page links it, if there is one.
+    """
+    parts = [INTRODUCTION]
+    if picture:
+        parts.append(f"![Latencies, throughput, stages and start-up]({picture})\n")
+    for report in reports:
+        setting = report["setting"]
+        where = setting["gpu"]["name"] if "gpu" in setting else setting["cpu"]
+        parts.append(f"## On {where}, {setting['threads']} threads\n\n{section_text(report)}")
+    if not any("gpu" in report["setting"] for report in reports):
+        parts.append(NO_CUDA)
+    return "\n".join(parts)
