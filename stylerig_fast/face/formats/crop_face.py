@@ -45,7 +45,7 @@ def crop_face(model: FaceModel, where: str) -> FaceModel:
     number = torch.cumsum(used, 0) - 1
     return dataclasses.replace(
         model,
-        name=f"{model.name}-face",
+        name=f"{model.name}-cropped",
         mean=model.mean[used],
         identity=model.identity[:, used],
         expression=model.expression[:, used],
