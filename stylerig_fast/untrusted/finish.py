@@ -121,7 +121,8 @@ class Finisher:
         self._used += array.nbytes
         if self._used > self._budget:
             raise CheckpointError(
-                f"its arrays take more than {self._budget >> 20} MiB; raise the memory limit if it is that large"
+                f"its arrays take more than {self._budget >> 20} MiB, half of the memory limit; if it is that large, "
+                "raise the limit: Limits(memory=...)"
             )
         return array
 

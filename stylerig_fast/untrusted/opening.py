@@ -21,12 +21,12 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         handle = os.open(path, flags)
     except OSError as error:
-        raise CheckpointError(f"cannot be opened ({error.strerror}); expected a checkpoint file") from error
+        raise CheckpointError(f"cannot be opened ({error.strerror}); expected a file") from error
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-            raise CheckpointError(f"is {kind}; expected a checkpoint file")
+            raise CheckpointError(f"is {kind}; expected a file")
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)

@@ -142,6 +142,11 @@ def _result(folder: Path, code: int | None, path: Path, limits: Limits, kind: ty
         raise kind(memory if "MemoryError" in reason else f"{path}: {reason}") from problem
     if told["kind"] == "memory":
         raise kind(memory)
+    if told["kind"] == "disk":
+        raise kind(
+            f"{path}: there is no room in {tempfile.gettempdir()} for what is read from it; set TMPDIR to a folder "
+            "with more"
+        )
     message = _printable(str(told.get("message", "")))
     own = getattr(errors, str(told["kind"]), None) if told["kind"] != "other" else None
     if isinstance(own, type) and issubclass(own, StyleRigError):

@@ -104,7 +104,7 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
         raise CheckpointError(f"a tensor of size {tensor.size} repeats a storage of only {flat.size} elements")
     # The step along one element is never taken, and may be any number.
     strides = tuple(step * flat.itemsize if n > 1 else 0 for n, step in zip(tensor.size, tensor.stride, strict=True))
-    view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.size, strides, writeable=False)
+    view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.size, strides)  # read-only, as the bytes are
     return _convert(view, tensor.dtype)
 
 

@@ -121,6 +121,6 @@ def _check(entries: list[zipfile.ZipInfo], budget: int) -> None:
     total = sum(entry.file_size for entry in entries)
     if total > budget:
         raise CheckpointError(
-            f"its entries take {total >> 20} MiB unpacked, more than the {budget >> 20} MiB that are allowed; "
-            "raise the memory limit if it is that large"
+            f"its entries take {total >> 20} MiB unpacked, more than the {budget >> 20} MiB, half of the memory limit, "
+            "that are allowed; if it is that large, raise the limit: Limits(memory=...)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,7 +31,7 @@ class Record:
     fields: dict[str, Tree]
 
 
-def walk(tree: Tree, name: str = "") -> Any:
+def walk(tree: Tree, name: str = "") -> Iterator[tuple[str, Tree]]:
     """Every leaf of a tree with its name: keys, list positions and fields joined by dots.
 
     Yields:

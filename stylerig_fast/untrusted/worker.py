@@ -70,7 +70,9 @@ def main(task: dict[str, Any]) -> None:
     module, _, name = task["reader"].partition(":")
     read = getattr(importlib.import_module(module), name)
     unlimited = limit(task["seconds"], task["memory"])
-    result = attempt(read, task["path"], task["arguments"], task["folder"]) or {"unlimited": unlimited}
+    result: dict[str, Any] = dict(attempt(read, task["path"], task["arguments"], task["folder"]))
+    if not result:
+        result["unlimited"] = unlimited
     with open(os.path.join(task["folder"], ERROR), "w", encoding="ascii") as file:
         json.dump(result, file)
 
@@ -79,8 +81,8 @@ def attempt(read: Callable[..., Any], path: str, arguments: dict[str, Any], fold
     """Reads one file and leaves the tree in a folder.
 
     Returns:
-        Nothing, or what went wrong: ``kind`` (the name of an error of this package, ``memory`` or ``other``) and
-        ``message``.
+        Nothing, or what went wrong: ``kind`` (the name of an error of this package, ``memory``, ``disk`` or ``other``)
+        and ``message``.
     """
     from pathlib import Path
 
@@ -88,14 +90,21 @@ def attempt(read: Callable[..., Any], path: str, arguments: dict[str, Any], fold
     from stylerig_fast.untrusted import handover
 
     try:
-        handover.write(read(path, **arguments), Path(folder))
+        tree = read(path, **arguments)
+        try:
+            handover.write(tree, Path(folder))
+        except StyleRigError as error:
+            raise type(error)(f"{path}: {error}") from error
     except StyleRigError as error:
         return {"kind": type(error).__name__, "message": str(error)}
     except MemoryError:
         return {"kind": "memory"}
     except OSError as error:
-        full = error.errno in (errno.ENOMEM, errno.EFBIG)
-        return {"kind": "memory"} if full else {"kind": "other", "message": _what(error)}
+        if error.errno in (errno.ENOMEM, errno.EFBIG):
+            return {"kind": "memory"}
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return {"kind": "disk"}
+        return {"kind": "other", "message": _what(error)}
     except Exception as error:  # a reader's library, on damaged data
         return {"kind": "other", "message": _what(error)}
     return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -76,6 +77,10 @@ def fill_the_disk(path: str) -> None:
     with open("large", "wb") as file:
         while True:
             file.write(bytes(1 << 24))
+
+
+def full_disk(path: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def crash(path: str) -> None:

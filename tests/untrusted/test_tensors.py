@@ -68,7 +68,7 @@ def test_modules_states(tmp_path, zipped):
 
 def _with_attribute() -> nn.Parameter:
     parameter = nn.Parameter(torch.ones(3))
-    parameter.note = "kept by torch, forgotten here"
+    parameter.__dict__["note"] = "kept by torch, forgotten here"
     return parameter
 
 

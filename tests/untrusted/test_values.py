@@ -37,7 +37,7 @@ def test_plain_values(tmp_path, protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_containers_become_lists_and_dictionaries(tmp_path, protocol):
     shared = [1, 2]
-    value = {
+    value: dict = {
         "tuple": (1, (2, 3), ()),
         "set": {4},
         "frozen": frozenset({5}),
