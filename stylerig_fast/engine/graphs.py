@@ -174,10 +174,11 @@ def read_regular(path: Path, limit: int) -> bytes:
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else f"cannot be read ({error.strerror})"
         raise CheckpointError(f"{path}: {reason}; write the graphs with `stylerig export onnx`") from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+        os.close(handle)
+        raise CheckpointError(f"{path}: {status.st_size} bytes, expected a regular file of at most {limit}")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-            raise CheckpointError(f"{path}: {status.st_size} bytes, expected a regular file of at most {limit}")
         return file.read(limit)
 
 

@@ -125,13 +125,13 @@ def build(content: bytes, path: Path, profile: Profile, timings: bytes | None) -
     cache = config.create_timing_cache(timings or b"")
     config.set_timing_cache(cache, ignore_mismatch=False)
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
-    if any(-1 in tuple(tensor.shape) for tensor in inputs):
-        shapes = builder.create_optimization_profile()
-        for tensor in inputs:
-            rest = tuple(tensor.shape)[1:]
-            sizes = [trt.Dims((batch, *rest)) for batch in (profile.lowest, profile.best, profile.highest)]
-            shapes.set_shape(tensor.name, *sizes)
-        config.add_optimization_profile(shapes)
+    shapes = {tensor.name: [tensor.shape[axis] for axis in range(len(tensor.shape))] for tensor in inputs}
+    if any(shape[0] == -1 for shape in shapes.values()):
+        batches = builder.create_optimization_profile()
+        for name, (_, *rest) in shapes.items():
+            sizes = [trt.Dims([batch, *rest]) for batch in (profile.lowest, profile.best, profile.highest)]
+            batches.set_shape(name, *sizes)
+        config.add_optimization_profile(batches)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BackendUnavailable(f"{path}: TensorRT {trt.__version__} cannot build it; its log says why")

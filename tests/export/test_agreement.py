@@ -1,0 +1,116 @@
+"""Every backend that runs graphs agrees with fp32 eager torch, on 16 people x 8 edits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.onnx import Options, Parts, export_onnx, graph
+from stylerig_fast.engine import Engine
+from stylerig_fast.engine.request import as_request
+from stylerig_fast.errors import CheckpointError
+from stylerig_fast.params import FaceParams
+from tests.export.torch_runner import psnr, run
+
+EDITS = [
+    as_request(pose={"yaw": 20.0}),
+    as_request(pose={"yaw": -20.0, "pitch": 5.0}),
+    as_request(pose={"pitch": -8.0, "roll": 2.0}),
+    as_request(expression={"jawOpen": 0.6}),
+    as_request(expression={"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}),
+    as_request(expression={"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}),
+    as_request(light={"direction": (1, 0, 1), "strength": 0.6}),
+    as_request(pose={"yaw": 10.0}, expression={"browInnerUp": 0.8}, light={"direction": (-1, 1, 1)}),
+]
+
+
+def edited(engine: Engine, w: torch.Tensor, request: FaceParams) -> np.ndarray:
+    return engine.edit(w, request)
+
+
+def on(backend: str, parts: Parts, graphs: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Engine:
+    return Engine(*vars(parts).values(), backend=backend, graphs=graphs, dtype=dtype, device=device)
+
+
+def test_onnxruntime_on_the_cpu(parts, graphs, engine):
+    other = on("onnxruntime", parts, graphs)
+    w = engine.sample(n=16, seed=0)
+    worst, moved = 0, 0.0
+    for request in EDITS:
+        expected = edited(engine, w, request)
+        worst = max(worst, int(np.abs(edited(other, w, request).astype(int) - expected).max()))
+        moved = max(moved, float(np.abs(expected.astype(int) - engine.render(w)).mean()))
+    assert moved > 5  # the edits are visible
+    print(f"onnxruntime against eager, fp32: largest error {worst} of 255")
+    assert worst <= 1
+    rendered = np.abs(other.render(w).astype(int) - engine.render(w))
+    assert rendered.max() <= 1
+
+
+def test_onnxruntime_on_the_cpu_in_float16(parts, engine, tmp_path):
+    export_onnx(parts, tmp_path, Options(torch.float16))
+    other = on("onnxruntime", parts, tmp_path, torch.float16)
+    w = engine.sample(n=16, seed=0)
+    figures = [
+        psnr(torch.from_numpy(edited(other, w, request)), torch.from_numpy(edited(engine, w, request)), 255)
+        for request in EDITS
+    ]
+    print(f"onnxruntime against eager, fp16: PSNR {min(figures):.1f} dB")
+    assert min(figures) >= 40
+
+
+def test_bfloat16_by_its_operators(parts, engine):
+    """ONNX Runtime has no bfloat16 on the CPU: torch runs the graph's operators."""
+    model = graph(parts, "edit", Options(torch.bfloat16))
+    w = engine.sample(n=16, seed=0)
+    own = engine.params(w)
+    figures = []
+    for request in EDITS:
+        params = request.completed_by(own)
+        images = run(model, w=w, params=params.vector(), own=own.vector())
+        figures.append(psnr(images, torch.from_numpy(edited(engine, w, request)), 255))
+    print(f"operators in torch against eager, bf16: PSNR {min(figures):.1f} dB")
+    assert min(figures) >= 40
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt"])
+def test_on_a_gpu(backend, parts, graphs, engine):
+    pytest.importorskip(backend)
+    other = on(backend, parts, graphs, device="cuda")
+    w = engine.sample(n=16, seed=0)
+    for request in EDITS:
+        difference = np.abs(edited(other, w.cuda(), request).astype(int) - edited(engine, w, request))
+        assert difference.max() <= 2
+
+
+@pytest.mark.slow
+def test_the_real_generator(tmp_path):
+    """The shipped rig and MobileStyleGAN-FFHQ at 1024 px, in three precisions."""
+    try:
+        engine = Engine.from_pretrained(backend="torch")
+    except CheckpointError as error:
+        pytest.skip(str(error))
+    w = engine.sample(n=2, seed=5)
+    own = engine.params(w)
+    edits = [EDITS[0], EDITS[3]]
+    expected = [edited(engine, w, request) for request in edits]
+    for name, dtype in {"fp32": torch.float32, "fp16": torch.float16}.items():
+        export_onnx(Parts.of(engine), tmp_path / name, Options(dtype))
+        other = Engine.from_pretrained(backend="onnxruntime", graphs=tmp_path / name, dtype=dtype)
+        for request, wanted in zip(edits, expected, strict=True):
+            images = edited(other, w, request)
+            largest = int(np.abs(images.astype(int) - wanted).max())
+            figure = psnr(torch.from_numpy(images), torch.from_numpy(wanted), 255)
+            print(f"MobileStyleGAN-FFHQ {name}: largest {largest} of 255, PSNR {figure:.1f} dB")
+            assert figure >= 40
+            assert largest <= 2 or dtype != torch.float32
+    model = graph(Parts.of(engine), "edit", Options(torch.bfloat16))
+    params = edits[0].completed_by(own)
+    images = run(model, w=w[:1], params=params.vector()[:1], own=own.vector()[:1])
+    figure = psnr(images, torch.from_numpy(expected[0][:1]), 255)
+    print(f"MobileStyleGAN-FFHQ bf16, operators in torch: PSNR {figure:.1f} dB")
+    assert figure >= 40
