@@ -14,6 +14,7 @@ from stylerig_fast.commands.convert import Convert
 from stylerig_fast.commands.demo import Demo
 from stylerig_fast.commands.doctor import Doctor
 from stylerig_fast.commands.evaluate import Evaluate
+from stylerig_fast.commands.export import Export
 from stylerig_fast.commands.people import Edit, Generate, Mix, Sample, Transfer
 from stylerig_fast.errors import StyleRigError
 
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "generate": Generate,
     "evaluate": Evaluate,
     "convert": Convert,
+    "export": Export,
     "doctor": Doctor,
 }
 
