@@ -30,14 +30,14 @@ class All(SizeOptions):
     """Everything; with --markdown the page of benchmarks. On two cores about a quarter of an hour."""
 
     samples: int = 100
-    """Edits of each contestant at each size, at least; p99 needs 100."""
+    """Edits of each contestant, at least, and half as many of previews; p99 needs 100."""
     seconds: float = 5.0
     """Measured seconds of each row, at least."""
     rounds: int = 10
     """Turns that each contestant gets."""
     batches: tuple[int, ...] = batch.SIZES
     """People per call in `batch`."""
-    calls: int = 3
+    calls: int = 2
     """Calls of each contestant for each batch."""
     times: int = 3
     """Fresh processes of each contestant."""
@@ -56,6 +56,7 @@ class All(SizeOptions):
                     print(f"measuring: {name}", flush=True)
                     report[name] = step(current, self)
                     spent[name] = round(time.monotonic() - start)
+                    current.probe()
         report["seconds"] = spent
         print(f"seconds: {spent}")
         write(report, self.json)

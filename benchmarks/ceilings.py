@@ -14,7 +14,7 @@ import torch
 
 from .work import Work
 
-PROBE_SECONDS = 0.5
+PROBE_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def measure_ceilings(
         seconds: for each probe, at least.
         sizes: sides of the matrices; by default large ones for the device.
     """
-    sizes = tuple(sizes) or ((4096, 8192) if device.type == "cuda" else (1024, 2048))
+    sizes = tuple(sizes) or ((4096, 8192) if device.type == "cuda" else (512, 1024, 2048))
     rates = {}
     for precision in dict.fromkeys(["float32", *precisions]):
         if device.type == "cpu" and precision == "float16":

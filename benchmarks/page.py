@@ -46,9 +46,9 @@ OpenVINO takes part where it can be imported (`pip install openvino`), torch.com
   uint8, copy to the host. The plain-torch and OpenVINO rows edit the code with the same rig in torch.
 - **Parity before speed.** Every contestant first answers the same requests as plain eager torch in float32 on the
   CPU. A row whose largest difference is over {LARGEST_ERROR}/255 at float32, or that has a picture under
-  {LOWEST_PSNR:.0f} dB in lower precision, says so in place of its times. A preview is held against plain torch at the
-  same size, and its PSNR to the box mean of the whole picture stands beside it; one that misses those limits because it
-  is an approximation is called that, and is refused under {LOWEST_PREVIEW_PSNR:.0f} dB.
+  {LOWEST_PSNR:.0f} dB in lower precision, says so in place of its times. A preview has to be
+  what plain torch makes at that size, or the box mean of the whole picture, and its distance to the latter stands
+  beside it; one that is an approximation is called that, and is refused under {LOWEST_PREVIEW_PSNR:.0f} dB.
 - **In turns.** The contestants take turns in rounds, in an order that rotates, after an untimed edit each: what slows
   the machine meets all alike. The median is the median over rounds of each round's median; its 95 % interval is a
   bootstrap of {DRAWS} draws that resamples rounds first and the edits of a round second.

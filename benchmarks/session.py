@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +15,10 @@ import torch
 from stylerig_fast.commands.output import check_output
 from stylerig_fast.engine.reach import ReachWarning
 
-from . import ceilings, machine
+from . import machine
+from .ceilings import Ceilings, measure_ceilings
 from .contestants import Line, PlainTorch, edit_all, line_up
-from .options import BenchOptions
+from .options import BenchOptions, SizeOptions
 from .parity import Pixels
 from .parts import Parts, export, open_parts
 from .report import FORMAT
@@ -37,12 +38,21 @@ class Session:
         parts: the networks.
         line: who is measured.
         seed: of people, sliders and intervals.
+        precisions: that are measured.
+        ceilings: the best that all probes so far have seen: any of them may have been disturbed.
     """
 
     device: torch.device
     parts: Parts
     line: Line
     seed: int
+    precisions: Sequence[str]
+    ceilings: Ceilings | None = None
+
+    def probe(self) -> None:
+        """Measures the ceilings once more."""
+        found = measure_ceilings(self.device, self.precisions)
+        self.ceilings = found if self.ceilings is None else self.ceilings.best(found)
 
     def requests(self) -> Requests:
         """Requests from the beginning: the same for every benchmark of the run."""
@@ -71,14 +81,17 @@ def session(command: str, options: BenchOptions) -> Iterator[tuple[Session, Repo
     }
     warnings.simplefilter("ignore", ReachWarning)  # sliders are drawn within reach; a person may have begun beyond it
     parts = open_parts(options)
+    if isinstance(options, SizeOptions):
+        options.sizes(parts.generator.resolution)
     with TemporaryDirectory(prefix="stylerig-bench-") as folder:
         line = _with_graphs(parts, options, device, Path(folder))
         report |= _described(parts, line)
-        known = ceilings.measure_ceilings(device, options.precisions(device))
-        yield Session(device, parts, line, options.seed), report
-    # The machine may have been slowed down at the start: ceilings are the best of two probes.
-    known = known.best(ceilings.measure_ceilings(device, options.precisions(device)))
-    report["ceilings"] = dataclasses.asdict(known)
+        current = Session(device, parts, line, options.seed, options.precisions(device))
+        current.probe()
+        yield current, report
+        current.probe()
+    assert current.ceilings is not None
+    report["ceilings"] = dataclasses.asdict(current.ceilings)
     report["load"] = load.end().as_dict()
 
 

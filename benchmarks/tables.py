@@ -59,7 +59,10 @@ def _latencies(report: Mapping[str, Any], rows: Sequence[Row], whole: bool) -> s
     for row in rows:
         head = [row["name"], row["precision"] + (", approximate" if row.get("approximate") else "")]
         right = [number(row.get("max error"), 1) + "/255" if "max error" in row else "", decibels(row, "lowest psnr")]
-        right.append(decibels(row, "psnr to full") if "psnr to full" in row else "")
+        right += [
+            f"{row['max error to full']}/255" if "max error to full" in row else "",
+            decibels(row, "psnr to full"),
+        ]
         if row["refused"]:
             lines.append([*head, f"**{row['refused']}**", *[""] * (11 + len(peers)), *right])
             continue
@@ -72,7 +75,8 @@ def _latencies(report: Mapping[str, Any], rows: Sequence[Row], whole: bool) -> s
         device = [number(row.get("enqueue")), number(row.get("device"))]
         lines.append([*head, *own, *ratios, share, *device, *right])
     columns = ["backend", "precision", "median (95 %)", *(f"p{q}" for q in PERCENTILES), "max", "jitter", "FPS", "n"]
-    columns += [*peers, "of the roofline", "CPU enqueue", "device", "max error", "lowest PSNR dB", "PSNR to full dB"]
+    columns += [*peers, "of the roofline", "CPU enqueue", "device", "max error", "lowest PSNR dB"]
+    columns += ["max error to full", "PSNR to full dB"]
     return table(columns, lines)
 
 
@@ -113,7 +117,7 @@ def _stages(report: Mapping[str, Any], stages: Sequence[Row]) -> str:
         "share",
         "GMAC",
         "GFLOP/s",
-        "of the product's rate",
+        "of the best rate",
     ]
     return table(columns, lines)
 

@@ -40,5 +40,5 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ceilings without probing; the probes have a test of their own."""
     known = Ceilings({"float32": 1e11, "bfloat16": 2e11}, 2e10)
-    monkeypatch.setattr(session.ceilings, "measure_ceilings", lambda device, precisions: known)
+    monkeypatch.setattr(session, "measure_ceilings", lambda device, precisions: known)
     monkeypatch.setattr(session.machine, "_others", lambda pause: 0.0)
