@@ -24,10 +24,10 @@ inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; 
 
 // A depthwise 3x3 convolution, a 1x1 convolution, noise, bias and leaky ReLU. Channels are padded to whole groups.
 struct Conv {
-  const float* depthwise;  // [inputs / 16, 9, 16], times this picture's style
-  const void* panels;      // [outputs / panel][inputs, panel]; of bfloat16: [inputs / 2, panel, 2]
-  const float* bias;       // [outputs]
-  const float* noise;      // [side, side]
+  const void* depthwise;  // [inputs / 16, taps, 16] entries, times this picture's style
+  const void* panels;     // entries [outputs / panel][inputs, panel]; of bfloat16 [inputs / 2, panel, 2]
+  const float* bias;      // [outputs]
+  const float* noise;     // [side, side]
   int inputs, outputs;
 };
 
@@ -41,8 +41,8 @@ struct Block {
 // of the matrix, so that a feature pixel gives four pixels: the upper two in the outputs 0-5, the lower two in 8-13.
 // Without it a mean of box x box feature pixels gives one, in the outputs 0-2.
 struct Picture {
-  const float* matrix;  // [inputs, 16]
-  const float* bias;    // [16]
+  const void* matrix;  // entries: panels of [inputs, 16]
+  const float* bias;   // [16]
   int inputs, box;
   bool haar;
   int64_t width;   // of the picture
@@ -52,10 +52,10 @@ struct Picture {
 
 // Blocks that run together, strip by strip and band by band.
 struct Chain {
-  const float* input;  // [side / 2, groups, side / 2, 16] of the first block
+  const void* input;  // entries [side / 2, groups, side / 2, 16] of the first block
   const Block* blocks;
   int count;
-  float* output;           // [side, groups, side, 16] of the last block, or null
+  void* output;            // [side, groups, side, 16] of the last block, or null
   const Picture* picture;  // or null
   int strip, band;         // columns and rows of the last block's output per task
   int strips() const { return (blocks[count - 1].side + strip - 1) / strip; }
@@ -70,7 +70,7 @@ struct First {
   const float* bias;      // [outputs]
   const float* noise;     // [16 pixels]
   int inputs, outputs;
-  float* output;  // [4, outputs / 16, 4, 16]
+  void* output;  // entries [4, outputs / 16, 4, 16]
 };
 
 // A style: a matrix product with one slot's code. Where `depthwise` is there, the result scales it.
@@ -81,14 +81,17 @@ struct Affine {
   int inputs, outputs;
   float* output;           // [outputs]
   const float* depthwise;  // [outputs / 16, 9, 16] or null
-  float* scaled;           // likewise
+  void* scaled;            // entries [outputs / 16, taps, 16]
 };
 
 // The compiled variants of the hot loops: one for each instruction set and precision.
 struct Kernels {
-  int panel;      // output channels in a panel
-  bool bfloat16;  // whether panels and the left-hand sides are bfloat16
+  int panel;  // output channels in a panel
   void (*affine)(const Affine&);
+  // A picture's matrix: [inputs, 16] times [inputs], if that is not null, as panels.
+  void (*picture)(const float* matrix, const float* style, int inputs, void* out);
+  // Floats to entries, so many, in groups of 16.
+  void (*convert)(const float* in, int64_t count, void* out);
   // Some of the output channels, by panels. scratch: first_scratch floats.
   void (*first)(const First&, int begin, int end, float* scratch);
   // One task of a chain. scratch: chain_scratch floats.
@@ -101,40 +104,44 @@ const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* avx512_bfloat16_kernels();
 
-// Pixels whose left-hand sides are made at a time, so that they stay in the L1 cache (for wide layers in L2).
-inline int pixels_at_once(int inputs) { return inputs <= 128 ? 64 : 32; }
-
-// Columns and rows of its output that a block has to make for a task, and what it holds meanwhile.
+// Part of the output of a block.
 struct Extent {
   int left, right, top, bottom;
 };
 
-// The part of a block's input that its output needs.
-inline Extent input_extent(const Extent& out, int side) {
-  const auto low = [](int x) { return x < 2 ? 0 : (x - 2) / 2; };
-  const auto high = [side](int x) { return x + 2 > side ? side / 2 : (x + 3) / 2; };
-  return {low(out.left), high(out.right), low(out.top), high(out.bottom)};
+struct Columns {
+  int left, right;
+};
+
+// The columns of the upsampled input that a part of the output depends on, beyond the edges of the picture too. The
+// first convolution makes multiples of `align` columns (1 or 2), the inverse Haar transform pairs.
+inline Columns up_columns(const Extent& out, int align) {
+  return {(out.left - align - 1) & ~1, (out.right + align + 2) & ~1};
 }
 
-// Floats of scratch memory of one block with so many columns of output, and of a whole chain.
-inline int64_t block_scratch(const Block& block, int64_t columns, bool last) {
-  const int64_t up = 4 * (columns + 6) * block.conv1.inputs, middle = 4 * (columns + 2) * block.conv2.inputs;
-  return up + middle + (last ? 0 : columns * block.conv2.outputs);
+// The part of a block's input that it depends on.
+inline Extent input_extent(const Extent& out, int side, int align) {
+  const Columns up = up_columns(out, align);
+  const int right = (up.right / 2 + align - 1) / align * align, bottom = (out.bottom + 3) / 2;
+  return {up.left < 0 ? 0 : up.left / 2 / align * align, right > side / 2 ? side / 2 : right,
+          out.top < 2 ? 0 : (out.top - 2) / 2, bottom > side / 2 ? side / 2 : bottom};
 }
 
+// Floats of scratch memory that is enough for any task of a chain, whatever its entries are.
 inline int64_t chain_scratch(const Chain& chain) {
   int64_t columns = chain.strip, total = 0, widest = 0;
   for (int i = chain.count - 1; i >= 0; --i) {
     const Block& block = chain.blocks[i];
-    total += block_scratch(block, columns, i == chain.count - 1 && chain.picture == nullptr);
+    total += 4 * (columns + 8) * block.conv1.inputs + 4 * (columns + 4) * block.conv2.inputs;
+    total += columns * block.conv2.outputs;
     const int64_t inputs = block.conv1.inputs > block.conv2.inputs ? block.conv1.inputs : block.conv2.inputs;
     widest = widest > inputs ? widest : inputs;
-    columns = columns / 2 + 3;
+    columns = columns / 2 + 6;
   }
-  // The left-hand side of a matrix product; pooled rows and pixels of the picture.
+  // The left-hand side of a matrix product; products and pooled rows of the picture.
   total += 64 * widest;
-  if (chain.picture != nullptr) total += chain.strip * (chain.picture->inputs + 2 * kGroup);
-  return round_up(total, kGroup);
+  if (chain.picture != nullptr) total += chain.strip * (kGroup + 2 * chain.picture->inputs);
+  return total;
 }
 
 inline int64_t first_scratch(const First& first) {

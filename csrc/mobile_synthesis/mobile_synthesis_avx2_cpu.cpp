@@ -1,4 +1,6 @@
 // mobile_synthesis for AVX2 and FMA: 16 registers of 8 floats, of which 12 hold a tile of 6 pixels x 16 channels.
+#include <cstring>
+
 #include "common/host_device.h"
 #include "mobile_synthesis/mobile_synthesis.h"
 
@@ -37,9 +39,15 @@ struct Lanes {
   }
 };
 
+// clang-format off: each needs those above
+#include "mobile_synthesis/mobile_synthesis_product.h"
+#include "mobile_synthesis/mobile_synthesis_float32.h"
+#include "mobile_synthesis/mobile_synthesis_picture.h"
+#include "mobile_synthesis/mobile_synthesis_chain.h"
 #include "mobile_synthesis/mobile_synthesis_variant.h"
+// clang-format on
 
-constexpr Kernels kKernels = Variant<Float32>::kernels(false);
+constexpr Kernels kKernels = Functions<Float32>::kernels();
 
 }  // namespace
 }  // namespace mobile

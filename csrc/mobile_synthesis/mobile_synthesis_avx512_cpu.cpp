@@ -1,4 +1,6 @@
 // mobile_synthesis for AVX-512: 32 registers of 16 floats, of which 28 hold a tile of 14 pixels x 32 channels.
+#include <cstring>
+
 #include "common/host_device.h"
 #include "mobile_synthesis/mobile_synthesis.h"
 
@@ -10,16 +12,23 @@
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own _mm512_undefined_ps
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // inside of GCC 12's own headers
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 namespace stylerig {
 namespace mobile {
 namespace {
 
+// clang-format off: each needs those above
 #include "mobile_synthesis/mobile_synthesis_lanes_avx512.h"
+#include "mobile_synthesis/mobile_synthesis_product.h"
+#include "mobile_synthesis/mobile_synthesis_float32.h"
+#include "mobile_synthesis/mobile_synthesis_picture.h"
+#include "mobile_synthesis/mobile_synthesis_chain.h"
 #include "mobile_synthesis/mobile_synthesis_variant.h"
+// clang-format on
 
-constexpr Kernels kKernels = Variant<Float32>::kernels(false);
+constexpr Kernels kKernels = Functions<Float32>::kernels();
 
 }  // namespace
 }  // namespace mobile

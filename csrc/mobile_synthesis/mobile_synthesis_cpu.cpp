@@ -34,7 +34,7 @@ Tensor pack_tensors(const std::vector<Tensor>& tensors, const std::vector<int64_
   const int64_t levels = static_cast<int64_t>(channels.size());
   STD_TORCH_CHECK(levels >= 2 && levels <= kMaxBlocks + 1 && head_outputs.size() + 1 == channels.size() && w_dim > 0,
                   kOp, ": the network has ", levels, " levels, or the heads do not fit");
-  STD_TORCH_CHECK(variant >= 0 && variant < kVariants && kVariantNames[variant].kernels() != nullptr, kOp,
+  STD_TORCH_CHECK(variant >= 0 && variant < kVariants && kVariantList[variant].kernels() != nullptr, kOp,
                   ": no such kernels on this machine");
   Network n = {};
   n.variant = static_cast<int32_t>(variant);
@@ -111,7 +111,7 @@ void run(const Tensor& ws, const Tensor& packed, Tensor workspace, Tensor pictur
 // Bit i says whether this machine has variant i.
 int64_t variants() {
   int64_t bits = 0;
-  for (int i = 0; i < kVariants; ++i) bits |= static_cast<int64_t>(kVariantNames[i].kernels() != nullptr) << i;
+  for (int i = 0; i < kVariants; ++i) bits |= static_cast<int64_t>(kVariantList[i].kernels() != nullptr) << i;
   return bits;
 }
 

@@ -26,7 +26,9 @@ struct Places {
     codes = take(n.num_ws() * round_up(n.w_dim, kGroup));
     first_style = take(parts.first_style.outputs);
     picture_style = take(parts.picture_style.outputs);
-    picture_matrix = take(kGroup * parts.picture_style.outputs);
+    int64_t widest = 0;
+    for (int i = 0; i < n.blocks(); ++i) widest = larger<int64_t>(widest, n.features(i + 1));
+    picture_matrix = take(kGroup * widest);
     int64_t most = 16 * n.features(0);
     First first = {};
     first.inputs = parts.first_style.outputs;
@@ -34,7 +36,7 @@ struct Places {
     scratch_size = first_scratch(first);
     for (int i = 0; i < n.blocks(); ++i) {
       const int inputs1 = n.band(i), inputs2 = n.middle(i);
-      blocks[i] = {take(n.features(i)), take(inputs1), take(inputs2), take(9 * inputs1), take(9 * inputs2)};
+      blocks[i] = {take(n.features(i)), take(inputs1), take(inputs2), take(12 * inputs1), take(12 * inputs2)};
     }
     Span spans[kMaxBlocks];
     for (int count = 1; count <= n.blocks(); ++count) {  // a preview head may end the work behind any block
@@ -79,7 +81,6 @@ class Frame {
       : n_(network),
         parts_(network),
         places_(network, parts_, threads),
-        kernels_(*kernels_of(network)),
         packed_(packed),
         codes_(codes),
         target_(target),
@@ -108,8 +109,15 @@ class Frame {
       chain_.picture = i == chains - 1 ? &picture_ : nullptr;
       chain_.strip = spans[i].strip;
       chain_.band = spans[i].band;
+      const int block = spans[i].first;
+      kernels_ = &n_.kernels(block);
+      if (n_.bfloat16(block) && !n_.bfloat16(block - 1)) {
+        float* input = at(places_.features[i % 2]);
+        kernels_->convert(input, static_cast<int64_t>(n_.side(block - 1)) * n_.side(block - 1) * n_.features(block),
+                          input);
+      }
       spread(workers, chain_.tasks(),
-             [](Frame& f, int task, float* scratch) { f.kernels_.chain(f.chain_, task, scratch); });
+             [](Frame& f, int task, float* scratch) { f.kernels_->chain(f.chain_, task, scratch); });
     }
   }
 
@@ -132,7 +140,9 @@ class Frame {
         &context);
   }
 
-  void add_affine(const AffinePart& part, int slot, int64_t output, int64_t depthwise, int64_t scaled) {
+  void add_affine(const Kernels& kernels, const AffinePart& part, int slot, int64_t output, int64_t depthwise,
+                  int64_t scaled) {
+    affine_kernels_[affine_count_] = &kernels;
     Affine& a = affines_[affine_count_++];
     const int64_t codes = round_up(n_.w_dim, kGroup);
     a = {at(places_.codes + slot * codes),
@@ -147,16 +157,17 @@ class Frame {
 
   void styles(const Workers& workers, int blocks) {
     affine_count_ = 0;
-    add_affine(parts_.first_style, 0, places_.first_style, 0, 0);
+    add_affine(n_.kernels(), parts_.first_style, 0, places_.first_style, 0, 0);
     for (int i = 0; i < blocks; ++i) {
       const BlockPart& b = parts_.blocks[i];
       const auto& p = places_.blocks[i];
-      add_affine(b.up, 2 * i + 1, p.up, 0, 0);
-      add_affine(b.conv1.style, 2 * i + 1, p.style1, b.conv1.depthwise, p.depthwise1);
-      add_affine(b.conv2.style, 2 * i + 2, p.style2, b.conv2.depthwise, p.depthwise2);
+      add_affine(n_.kernels(i), b.up, 2 * i + 1, p.up, 0, 0);
+      add_affine(n_.kernels(i), b.conv1.style, 2 * i + 1, p.style1, b.conv1.depthwise, p.depthwise1);
+      add_affine(n_.kernels(i), b.conv2.style, 2 * i + 2, p.style2, b.conv2.depthwise, p.depthwise2);
     }
-    if (target_.head < 0) add_affine(parts_.picture_style, n_.num_ws() - 1, places_.picture_style, 0, 0);
-    spread(workers, affine_count_, [](Frame& f, int task, float*) { f.kernels_.affine(f.affines_[task]); });
+    if (target_.head < 0) add_affine(n_.kernels(), parts_.picture_style, n_.num_ws() - 1, places_.picture_style, 0, 0);
+    spread(workers, affine_count_,
+           [](Frame& f, int task, float*) { f.affine_kernels_[task]->affine(f.affines_[task]); });
   }
 
   void first(const Workers& workers) {
@@ -168,12 +179,12 @@ class Frame {
               parts_.first_style.outputs,
               n_.features(0),
               at(places_.features[0])};
-    const int panels = (first_.outputs + kernels_.panel - 1) / kernels_.panel;
+    const int panels = (first_.outputs + n_.kernels().panel - 1) / n_.kernels().panel;
     first_tasks_ = smaller(panels, threads_);
     spread(workers, first_tasks_, [](Frame& f, int task, float* scratch) {
-      const int panel = f.kernels_.panel, outputs = f.first_.outputs, all = (outputs + panel - 1) / panel;
+      const int panel = f.n_.kernels().panel, outputs = f.first_.outputs, all = (outputs + panel - 1) / panel;
       const int begin = all * task / f.first_tasks_ * panel, end = all * (task + 1) / f.first_tasks_ * panel;
-      f.kernels_.first(f.first_, begin, smaller(end, outputs), scratch);
+      f.n_.kernels().first(f.first_, begin, smaller(end, outputs), scratch);
     });
   }
 
@@ -197,34 +208,26 @@ class Frame {
     picture_.haar = target_.width > side;
     picture_.box = picture_.haar ? 1 : static_cast<int>(side / target_.width);
     picture_.inputs = n_.features(blocks);
-    picture_.matrix = packed_ + (picture_.haar ? part.haar : part.plain);
     picture_.bias = packed_ + (picture_.haar ? part.haar_bias : part.plain_bias);
     picture_.width = target_.width;
     picture_.floats = target_.floats;
     picture_.bytes = target_.bytes;
-    if (head) return;
-    const int panel = smaller(kernels_.panel, kGroup);
-    const float* style = at(places_.picture_style);
-    for (int p = 0; p < kGroup / panel; ++p) {
-      for (int k = 0; k < picture_.inputs; ++k) {
-        const int64_t entry = static_cast<int64_t>(p) * picture_.inputs * panel + k * panel;
-        for (int i = 0; i < panel; ++i) {
-          at(places_.picture_matrix)[entry + i] = picture_.matrix[entry + i] * style[k];
-        }
-      }
-    }
+    n_.kernels(blocks - 1)
+        .picture(packed_ + (picture_.haar ? part.haar : part.plain), head ? nullptr : at(places_.picture_style),
+                 picture_.inputs, at(places_.picture_matrix));
     picture_.matrix = at(places_.picture_matrix);
   }
 
   const Network& n_;
   const Parts parts_;
   const Places places_;
-  const Kernels& kernels_;
+  const Kernels* kernels_ = nullptr;  // of the chain at hand
   const float *packed_, *codes_;
   const Target target_;
   const int threads_;
   float* space_;
   Affine affines_[3 * kMaxBlocks + 2];
+  const Kernels* affine_kernels_[3 * kMaxBlocks + 2];
   int affine_count_ = 0, first_tasks_ = 0;
   First first_;
   Block blocks_[kMaxBlocks];

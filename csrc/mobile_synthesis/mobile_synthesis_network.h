@@ -35,6 +35,12 @@ struct Network {
     return c / band_channels * band(level) + c % band_channels;
   }
 
+  // In bfloat16 the first blocks stay float32: their errors decide what is drawn where, and they cost next to nothing.
+  bool bfloat16(int block) const;
+  // What runs the blocks that stay float32, and what runs this one.
+  const Kernels& kernels() const;
+  const Kernels& kernels(int block) const;
+
   void write(float* packed) const;
   // Throws if that is no network packed by this build for this machine.
   static Network read(const float* packed, int64_t size);
@@ -76,13 +82,13 @@ constexpr int kFirstTensors = 6, kBlockTensors = 14, kPictureTensors = 4, kHeadT
 
 void pack(const Network& network, const std::vector<const float*>& tensors, float* packed);
 
-struct VariantName {
+struct Variant {
   const char* name;
-  const Kernels* (*kernels)();
+  bool bfloat16;
+  const Kernels* (*kernels)();  // nullptr where there are none
 };
 constexpr int kVariants = 4;
-extern const VariantName kVariantNames[kVariants];
-inline const Kernels* kernels_of(const Network& network) { return kVariantNames[network.variant].kernels(); }
+extern const Variant kVariantList[kVariants];
 
 }  // namespace mobile
 }  // namespace stylerig

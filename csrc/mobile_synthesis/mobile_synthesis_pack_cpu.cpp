@@ -7,10 +7,18 @@
 namespace stylerig {
 namespace mobile {
 
-const VariantName kVariantNames[kVariants] = {{"portable", portable_kernels},
-                                              {"avx2", avx2_kernels},
-                                              {"avx512", avx512_kernels},
-                                              {"avx512_bfloat16", avx512_bfloat16_kernels}};
+const Variant kVariantList[kVariants] = {{"portable", false, portable_kernels},
+                                         {"avx2", false, avx2_kernels},
+                                         {"avx512", false, avx512_kernels},
+                                         {"avx512_bfloat16", true, avx512_bfloat16_kernels}};
+
+bool Network::bfloat16(int block) const { return kVariantList[variant].bfloat16 && side(block) >= 32; }
+
+const Kernels& Network::kernels() const {
+  return kVariantList[variant].bfloat16 ? *avx512_kernels() : *kVariantList[variant].kernels();
+}
+
+const Kernels& Network::kernels(int block) const { return bfloat16(block) ? *avx512_bfloat16_kernels() : kernels(); }
 
 void Network::write(float* packed) const {
   int32_t header[kHeader] = {kMagic};
@@ -29,15 +37,14 @@ Network Network::read(const float* packed, int64_t size) {
   if (magic != kMagic || n.variant < 0 || n.variant >= kVariants || n.levels < 2 || n.levels > kMaxBlocks + 1 ||
       Parts(n).total != size)
     throw std::runtime_error("mobile_synthesis: the weights were not packed by this build; make the plan again");
-  if (kernels_of(n) == nullptr)
+  if (kVariantList[n.variant].kernels() == nullptr)
     throw std::runtime_error(std::string("mobile_synthesis: the weights were packed for ") +
-                             kVariantNames[n.variant].name + ", which this machine has not got; make the plan again");
+                             kVariantList[n.variant].name + ", which this machine has not got; make the plan again");
   return n;
 }
 
 Parts::Parts(const Network& n) {
   int64_t used = kHeader;
-  const bool bfloat16 = kVariantNames[n.variant].kernels == avx512_bfloat16_kernels;
   const int64_t codes = round_up(n.w_dim, kGroup);
   const auto take = [&used](int64_t floats) {
     const int64_t at = used;
@@ -45,14 +52,13 @@ Parts::Parts(const Network& n) {
     return at;
   };
   const auto affine = [&](int outputs) { return AffinePart{take(codes * outputs), take(outputs), outputs}; };
-  const auto matrix = [&](int64_t inputs, int64_t outputs) { return take(inputs * outputs / (bfloat16 ? 2 : 1)); };
-  const auto conv = [&](int inputs, int outputs, int64_t side) {
+  const auto conv = [&](int block, int64_t inputs, int64_t outputs) {
     ConvPart part;
-    part.style = affine(inputs);
+    part.style = affine(static_cast<int>(inputs));
     part.depthwise = take(9 * inputs);
-    part.panels = matrix(inputs, outputs);
+    part.panels = take(inputs * outputs / (n.bfloat16(block) ? 2 : 1));
     part.bias = take(outputs);
-    part.noise = take(side * side);
+    part.noise = take(static_cast<int64_t>(n.side(block)) * n.side(block));
     return part;
   };
   const auto picture_part = [&](int inputs) {
@@ -61,13 +67,13 @@ Parts::Parts(const Network& n) {
   const int first = static_cast<int>(round_up(n.channels[0], kGroup));
   first_style = affine(first);
   constant = take(16 * first);
-  first_panels = matrix(9 * first, n.features(0));
+  first_panels = take(9 * static_cast<int64_t>(first) * n.features(0));
   first_bias = take(n.features(0));
   first_noise = take(16);
   for (int i = 0; i < n.blocks(); ++i) {
     blocks[i].up = affine(n.features(i));
-    blocks[i].conv1 = conv(n.band(i), n.middle(i), n.side(i));
-    blocks[i].conv2 = conv(n.middle(i), n.features(i + 1), n.side(i));
+    blocks[i].conv1 = conv(i, n.band(i), n.middle(i));
+    blocks[i].conv2 = conv(i, n.middle(i), n.features(i + 1));
   }
   picture_style = affine(n.features(n.blocks()));
   picture = picture_part(n.features(n.blocks()));
@@ -116,9 +122,7 @@ class Packer {
   void run() {
     std::memset(packed_, 0, sizeof(float) * parts_.total);
     n_.write(packed_);
-    const Kernels& kernels = *kernels_of(n_);
-    panel_ = kernels.panel;
-    bfloat16_ = kernels.bfloat16;
+    panel_ = n_.kernels().panel;
     first();
     for (int i = 0; i < n_.blocks(); ++i) {
       const int below = n_.channels[i], above = n_.channels[i + 1];
@@ -126,8 +130,8 @@ class Packer {
       const auto bands = [&](int c) { return n_.slot(i, c); };
       const auto next = [&](int c) { return n_.slot(i + 1, c); };
       affine(parts_.blocks[i].up, below, bands);
-      conv(parts_.blocks[i].conv1, below / 4, n_.band(i), above, n_.middle(i), n_.side(i), plain);
-      conv(parts_.blocks[i].conv2, above, n_.middle(i), above, n_.features(i + 1), n_.side(i), next);
+      conv(parts_.blocks[i].conv1, i, below / 4, n_.band(i), above, n_.middle(i), plain);
+      conv(parts_.blocks[i].conv2, i, above, n_.middle(i), above, n_.features(i + 1), next);
     }
     affine(parts_.picture_style, n_.channels[n_.blocks()], [](int c) { return c; });
     picture(parts_.picture, n_.blocks(), 12);
@@ -159,7 +163,7 @@ class Packer {
     }
     affine(parts_.first_style, channels, [](int c) { return c; });
     const float *weight = tensor(), *bias = tensor(), *noise = tensor();
-    const Panels panels = {packed_ + parts_.first_panels, 9 * inputs, n_.features(0), panel_, bfloat16_};
+    const Panels panels = {packed_ + parts_.first_panels, 9 * inputs, n_.features(0), panel_, false};
     for (int o = 0; o < channels; ++o) {
       for (int c = 0; c < channels; ++c) {
         for (int tap = 0; tap < 9; ++tap) {
@@ -172,11 +176,11 @@ class Packer {
   }
 
   template <class Slot>
-  void conv(const ConvPart& part, int inputs, int padded_inputs, int outputs, int padded_outputs, int side,
+  void conv(const ConvPart& part, int block, int inputs, int padded_inputs, int outputs, int padded_outputs,
             const Slot& slot) {
     affine(part.style, inputs, [](int c) { return c; });
     const float *depthwise = tensor(), *weight = tensor(), *bias = tensor(), *noise = tensor();
-    const Panels panels = {packed_ + part.panels, padded_inputs, padded_outputs, panel_, bfloat16_};
+    const Panels panels = {packed_ + part.panels, padded_inputs, padded_outputs, panel_, n_.bfloat16(block)};
     for (int c = 0; c < inputs; ++c) {
       for (int tap = 0; tap < 9; ++tap) {
         packed_[part.depthwise + (c / kGroup * 9 + tap) * kGroup + c % kGroup] = depthwise[9 * c + tap];
@@ -186,17 +190,16 @@ class Packer {
       for (int c = 0; c < inputs; ++c) panels.set(c, slot(o), weight[static_cast<int64_t>(o) * inputs + c]);
       packed_[part.bias + slot(o)] = bias[o];
     }
-    std::memcpy(packed_ + part.noise, noise, sizeof(float) * side * side);
+    std::memcpy(packed_ + part.noise, noise, sizeof(float) * n_.side(block) * n_.side(block));
   }
 
   // A matrix for 3 colours or 12 bands of them, once with the inverse Haar transform and once the low band alone.
   void picture(const PicturePart& part, int level, int outputs) {
-    const int channels = n_.channels[level], inputs = n_.features(level);
+    const int channels = n_.channels[level];
     const float *weight = tensor(), *bias = tensor();
-    const Panels haar = {packed_ + part.haar, inputs, kGroup, smaller(panel_, kGroup), false};
-    const Panels plain = {packed_ + part.plain, inputs, kGroup, smaller(panel_, kGroup), false};
     for (int colour = 0; colour < 3; ++colour) {
-      for (int c = 0; c < channels; ++c) plain.set(n_.slot(level, c), colour, weight[colour * channels + c]);
+      for (int c = 0; c < channels; ++c)
+        packed_[part.plain + kGroup * n_.slot(level, c) + colour] = weight[colour * channels + c];
       packed_[part.plain_bias + colour] = bias[colour];
       for (int pixel = 0; pixel < 4 && outputs == 12; ++pixel) {
         const int lane = pixel / 2 * 8 + pixel % 2 * 3 + colour;
@@ -205,7 +208,7 @@ class Packer {
           for (int band = 0; band < 4; ++band) {
             sum += kHaar[pixel][band] * weight[(3 * band + colour) * channels + c];
           }
-          haar.set(n_.slot(level, c), lane, sum);
+          packed_[part.haar + kGroup * n_.slot(level, c) + lane] = sum;
         }
         for (int band = 0; band < 4; ++band)
           packed_[part.haar_bias + lane] += kHaar[pixel][band] * bias[3 * band + colour];
@@ -218,7 +221,6 @@ class Packer {
   std::vector<const float*>::const_iterator next_;
   float* packed_;
   int panel_ = 0;
-  bool bfloat16_ = false;
 };
 
 }  // namespace

@@ -1,53 +1,60 @@
 // From features to the picture. Included once by each variant of the CPU kernels of mobile_synthesis, behind
-// mobile_synthesis_product.h.
+// mobile_synthesis_float32.h.
 
 // Makes the picture of a strip from its rows of features.
+template <class Format>
 class Painter {
  public:
+  using Entry = typename Format::Entry;
+
   Painter() = default;
   template <class Take>
   Painter(const Picture& picture, int left, int right, const Take& take)
       : picture_(&picture), left_(left / picture.box), pixels_((right - left) / picture.box) {
     products_ = take(static_cast<int64_t>(right - left) * kGroup);
-    pooled_ = take(static_cast<int64_t>(pixels_) * picture.inputs);
+    if (picture.box == 1) return;
+    sums_ = take(static_cast<int64_t>(pixels_) * picture.inputs);
+    pooled_ = reinterpret_cast<Entry*>(take(static_cast<int64_t>(pixels_) * picture.inputs));
   }
 
   // data: [inputs / 16, stride / 16, 16], row y of the features.
-  void add_row(int y, const float* data, int64_t stride) {
-    const Picture& p = *picture_;
-    if (p.box == 1) {
+  void add_row(int y, const Entry* data, int64_t stride) {
+    const int box = picture_->box;
+    if (box == 1) {
       paint(y, data, stride);
       return;
     }
-    pool(data, stride, y % p.box == 0);
-    if (y % p.box == p.box - 1) paint(y / p.box, pooled_, static_cast<int64_t>(pixels_) * kGroup);
+    pool(data, stride, y % box == 0);
+    if (y % box == box - 1) paint(y / box, pooled_, static_cast<int64_t>(pixels_) * kGroup);
   }
 
  private:
   // Adds the means of `box` neighbours, divided by the rows of a box.
-  void pool(const float* data, int64_t stride, bool first) {
+  void pool(const Entry* data, int64_t stride, bool first) {
     const int box = picture_->box;
     const V weight = Lanes::all(1.0f / static_cast<float>(box * box));
     for (int part = 0; part < picture_->inputs / kGroup * kParts; ++part) {
-      const float* in = data + part / kParts * stride + part % kParts * Lanes::kWidth;
-      float* out = pooled_ + part / kParts * pixels_ * kGroup + part % kParts * Lanes::kWidth;
+      const int64_t at = static_cast<int64_t>(part / kParts) * pixels_ * kGroup + part % kParts * Lanes::kWidth;
+      const Entry* in = data + part / kParts * stride + part % kParts * Lanes::kWidth;
       for (int x = 0; x < pixels_; ++x) {
-        V sum = Lanes::load(in + kGroup * box * x);
-        for (int i = 1; i < box; ++i) sum = Lanes::add(sum, Lanes::load(in + kGroup * (box * x + i)));
+        V sum = Format::load(in + kGroup * box * x);
+        for (int i = 1; i < box; ++i) sum = Lanes::add(sum, Format::load(in + kGroup * (box * x + i)));
         sum = Lanes::mul(sum, weight);
-        Lanes::store(out + kGroup * x, first ? sum : Lanes::add(sum, Lanes::load(out + kGroup * x)));
+        if (!first) sum = Lanes::add(sum, Lanes::load(sums_ + at + kGroup * x));
+        Lanes::store(sums_ + at + kGroup * x, sum);
+        Format::store(pooled_ + at + kGroup * x, sum);
       }
     }
   }
 
-  void paint(int y, const float* data, int64_t stride) {
+  void paint(int y, const Entry* data, int64_t stride) {
     const Picture& p = *picture_;
-    Product<Float32> product = {};
+    Product<Format, StoreFloats> product = {};
     product.left = data;
     product.stride = stride;
     product.groups = p.inputs / kGroup;
     product.rows = pixels_;
-    product.panels = p.matrix;
+    product.panels = static_cast<const Entry*>(p.matrix);
     product.bias = p.bias;
     product.outputs = kGroup;
     product.out = products_;
@@ -82,5 +89,6 @@ class Painter {
 
   const Picture* picture_ = nullptr;
   int left_ = 0, pixels_ = 0;
-  float *products_ = nullptr, *pooled_ = nullptr;
+  float *products_ = nullptr, *sums_ = nullptr;
+  Entry* pooled_ = nullptr;
 };

@@ -1,5 +1,6 @@
 // mobile_synthesis for any processor: vectors of four floats, as GCC and clang have them everywhere.
 #include <cmath>
+#include <cstring>
 
 #include "common/host_device.h"
 #include "mobile_synthesis/mobile_synthesis.h"
@@ -33,9 +34,15 @@ struct Lanes {
   }
 };
 
+// clang-format off: each needs those above
+#include "mobile_synthesis/mobile_synthesis_product.h"
+#include "mobile_synthesis/mobile_synthesis_float32.h"
+#include "mobile_synthesis/mobile_synthesis_picture.h"
+#include "mobile_synthesis/mobile_synthesis_chain.h"
 #include "mobile_synthesis/mobile_synthesis_variant.h"
+// clang-format on
 
-constexpr Kernels kKernels = Variant<Float32>::kernels(false);
+constexpr Kernels kKernels = Functions<Float32>::kernels();
 
 }  // namespace
 

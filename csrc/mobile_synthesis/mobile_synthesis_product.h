@@ -1,113 +1,100 @@
 // Matrix products of the CPU kernels of mobile_synthesis. Included once by each variant, inside its namespace, behind
 // `Lanes`: vectors of floats.
 
-// Vectors of a panel; rows of the left-hand side that are multiplied together.
+// Vectors of a panel; vectors of a group.
 constexpr int kVectors = Lanes::kPanel / Lanes::kWidth;
-constexpr int kParts = kGroup / Lanes::kWidth;  // vectors of a group
+constexpr int kParts = kGroup / Lanes::kWidth;
 
 using V = Lanes::V;
 
-// What the two sides of a product are made of. A step takes one entry of each row on the left.
-struct Float32 {
+// Writes the products of neighbouring pixels, kGroup entries apart.
+struct StoreFloats {
   using Entry = float;
-  using Right = V;
-  static constexpr int kStep = 1;
-  static STYLERIG_HD Right load_right(const Entry* p) { return Lanes::load(p); }
-  static STYLERIG_HD Right broadcast(const Entry* p) { return Lanes::all(*p); }
-  static STYLERIG_HD V multiply_add(Right a, Right b, V c) { return Lanes::multiply_add(a, b, c); }
-  static STYLERIG_HD void store_left(Entry* p, V x) { Lanes::store(p, x); }
+  static constexpr int kAlign = 1;  // pixels come in multiples of it
+  template <int kRows>
+  static STYLERIG_HD void rows(Entry* out, const V (&x)[kRows]) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) Lanes::store(out + kGroup * r, x[r]);
+  }
 };
 
 // A left-hand side [groups, stride / 16, 16], of which `rows` pixels are used, and where their products go.
-template <class Operand>
+template <class Format, class Store>
 struct Product {
-  using Entry = typename Operand::Entry;
-  const Entry* left;
+  const typename Format::Entry* left;
   int64_t stride;  // entries from one group to the next
   int groups, rows;
-  const Entry* panels;
+  const typename Format::Entry* panels;
   const float* bias;   // [outputs]
   const float* noise;  // [rows]; null for neither noise nor leaky ReLU
   int outputs;
-  float* out;          // [outputs / 16, out_stride / 16, 16]
-  int64_t out_stride;  // floats from one group to the next
+  typename Store::Entry* out;  // [outputs / 16, out_stride / 16, 16]
+  int64_t out_stride;          // entries from one group to the next
 };
 
-template <class Operand, int kRows, int kColumns>
-STYLERIG_HD void multiply_tile(const Product<Operand>& p, int first_row, const typename Operand::Entry* panel,
-                               int channel) {
-  V sum[kRows][kColumns];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
+// A function of its own, so that the compiler finds registers for one size of tile at a time.
+template <class Format, class Store, int kRows, int kColumns>
+__attribute__((noinline)) void tile(const Product<Format, Store>& p, int first_row, const typename Format::Entry* panel,
+                                    int channel) {
+  using Entry = typename Format::Entry;
+  using Right = typename Format::Right;
+  V sum[kColumns][kRows];
 #pragma GCC unroll 4
-    for (int n = 0; n < kColumns; ++n) sum[r][n] = Lanes::zero();
+  for (int n = 0; n < kColumns; ++n) {
+    const V bias = Lanes::load(p.bias + channel + n * Lanes::kWidth);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      sum[n][r] = p.noise == nullptr ? bias : Lanes::add(Lanes::all(p.noise[first_row + r]), bias);
+    }
   }
-  using Entry = typename Operand::Entry;
-  using Right = typename Operand::Right;
   const Entry* left = p.left + kGroup * first_row;
   for (int group = 0; group < p.groups; ++group) {
     const Entry* l = left;
 #pragma GCC unroll 2
-    for (int step = 0; step < kGroup / Operand::kStep; ++step) {
+    for (int step = 0; step < kGroup / Format::kStep; ++step) {
       Right right[kColumns];
 #pragma GCC unroll 4
-      for (int n = 0; n < kColumns; ++n) right[n] = Operand::load_right(panel + n * Lanes::kWidth * Operand::kStep);
+      for (int n = 0; n < kColumns; ++n) right[n] = Format::load_right(panel + n * Lanes::kWidth * Format::kStep);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
-        const Right x = Operand::broadcast(l + kGroup * r);
+        const Right x = Format::broadcast(l + kGroup * r);
 #pragma GCC unroll 4
-        for (int n = 0; n < kColumns; ++n) sum[r][n] = Operand::multiply_add(x, right[n], sum[r][n]);
+        for (int n = 0; n < kColumns; ++n) sum[n][r] = Format::multiply_add(x, right[n], sum[n][r]);
       }
-      l += Operand::kStep;
-      panel += kColumns * Lanes::kWidth * Operand::kStep;
+      l += Format::kStep;
+      panel += kColumns * Lanes::kWidth * Format::kStep;
     }
     left += p.stride;
   }
+  const V slope = Lanes::all(p.noise == nullptr ? 1.0f : kSlope);
 #pragma GCC unroll 4
   for (int n = 0; n < kColumns; ++n) {
     const int c = channel + n * Lanes::kWidth;
-    const V bias = Lanes::load(p.bias + c);
-    float* out = p.out + c / kGroup * p.out_stride + kGroup * first_row + c % kGroup;
-    if (p.noise == nullptr) {
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) Lanes::store(out + kGroup * r, Lanes::add(sum[r][n], bias));
-    } else {
-      const V slope = Lanes::all(kSlope);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const V x = Lanes::add(Lanes::add(sum[r][n], Lanes::all(p.noise[first_row + r])), bias);
-        Lanes::store(out + kGroup * r, Lanes::max(x, Lanes::mul(x, slope)));
-      }
-    }
+    for (int r = 0; r < kRows; ++r) sum[n][r] = Lanes::max(sum[n][r], Lanes::mul(sum[n][r], slope));
+    Store::rows(p.out + c / kGroup * p.out_stride + kGroup * first_row + c % kGroup, sum[n]);
   }
 }
 
-// A function of its own, so that the compiler finds registers for one size of tile at a time.
-template <class Operand, int kRows, int kColumns>
-__attribute__((noinline)) void tile(const Product<Operand>& p, int first_row, const typename Operand::Entry* panel,
-                                    int channel) {
-  multiply_tile<Operand, kRows, kColumns>(p, first_row, panel, channel);
-}
-
-template <int kColumns, class Operand, int kRows = Lanes::kRows>
-STYLERIG_HD void tile_of(int rows, const Product<Operand>& p, int first_row, const typename Operand::Entry* panel,
+template <int kColumns, class Format, class Store, int kRows = Lanes::kRows>
+STYLERIG_HD void tile_of(int rows, const Product<Format, Store>& p, int first_row, const typename Format::Entry* panel,
                          int channel) {
   if (rows == kRows) {
-    tile<Operand, kRows, kColumns>(p, first_row, panel, channel);
-  } else if constexpr (kRows > 1) {
-    tile_of<kColumns, Operand, kRows - 1>(rows, p, first_row, panel, channel);
+    tile<Format, Store, kRows, kColumns>(p, first_row, panel, channel);
+  } else if constexpr (kRows > Store::kAlign) {
+    tile_of<kColumns, Format, Store, kRows - Store::kAlign>(rows, p, first_row, panel, channel);
   }
 }
 
 // Output channels from `begin` (the start of a panel) to `end`.
-template <class Operand>
-void multiply(const Product<Operand>& p, int begin, int end) {
-  const int tiles = (p.rows + Lanes::kRows - 1) / Lanes::kRows;
+template <class Format, class Store>
+void multiply(const Product<Format, Store>& p, int begin, int end) {
+  const int units = p.rows / Store::kAlign, tiles = (p.rows + Lanes::kRows - 1) / Lanes::kRows;
   for (int channel = begin; channel < end; channel += Lanes::kPanel) {
-    const typename Operand::Entry* panel = p.panels + static_cast<int64_t>(channel) * p.groups * kGroup;
+    const typename Format::Entry* panel = p.panels + static_cast<int64_t>(channel) * p.groups * kGroup;
     for (int t = 0; t < tiles; ++t) {
       // Tiles of about the same size: no small one is left over.
-      const int first = p.rows * t / tiles, rows = p.rows * (t + 1) / tiles - first;
+      const int first = units * t / tiles * Store::kAlign, rows = units * (t + 1) / tiles * Store::kAlign - first;
       if (p.outputs - channel >= Lanes::kPanel) {
         tile_of<kVectors>(rows, p, first, panel, channel);
       } else {

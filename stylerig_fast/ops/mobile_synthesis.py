@@ -32,7 +32,7 @@ class MobileSynthesis:
     returned, and with ``out`` nothing at all. Calls from several threads take turns.
 
     Attributes:
-        dtype: what the matrix products take in.
+        dtype: of activations and weights.
         kernels: the variant that runs; None for plain torch.
         resolution: of the whole picture.
     """
@@ -51,8 +51,8 @@ class MobileSynthesis:
 
         Args:
             generator: float32, on the CPU.
-            dtype: float32, or bfloat16 for matrix products of rounded inputs and weights (sums, activations and all
-                else stay float32): about twice as fast, on CPUs with AVX-512 BF16 only.
+            dtype: float32, or bfloat16 for activations and weights (styles and sums stay float32): about twice as fast,
+                on CPUs with AVX-512 BF16 only.
             heads: preview heads, by the index of the block whose features they read.
             threads: for which memory is set aside; by default as many as torch uses now. Fewer may run.
             kernels: a variant, for tests; by default the fastest of this machine.

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from stylerig_fast.generators.mobilestylegan import SLOPE, MobileStyleGAN, inverse_haar
 
+# In bfloat16 the blocks before this one (up to 16 px) stay float32: their errors decide what is drawn where.
+FIRST_ROUNDED = 2
+
 
 class First(NamedTuple):
     """The learnt constant ``(1, C, 4, 4)`` and the dense 3x3 convolution."""
@@ -113,42 +116,59 @@ def mobile_synthesis(
         network: see `network_of`.
         resolution: twice the width of the last features, or that width over a power of two: the box mean.
         head: the block whose preview head makes the picture; None for the network's own last layer.
-        dtype: bfloat16 rounds both sides of every matrix product before a picture's last one.
+        dtype: bfloat16 rounds activations and weights from the block `FIRST_ROUNDED` on; styles and sums stay float32.
 
     Returns:
         ``(resolution, resolution, 3)`` RGB in about [-1, 1], not clamped.
     """
     ws = ws.to(network.first.constant)
 
-    def product(x: Tensor, weight: Tensor) -> Tensor:
-        return F.linear(x.to(dtype).to(x), weight.to(dtype).to(x))
+    def rounded(x: Tensor, block: int) -> Tensor:
+        return x.to(dtype).to(x) if block >= FIRST_ROUNDED else x
 
     def style(slot: int, weight: Tensor, bias: Tensor) -> Tensor:
         return F.linear(ws[slot], weight, bias)
 
-    def convolve(x: Tensor, slot: int, conv: Conv) -> Tensor:
-        depthwise = conv.depthwise * style(slot, *conv[:2])[:, None, None, None]
-        x = F.conv2d(x.permute(0, 3, 1, 2), depthwise, padding=1, groups=len(depthwise))
-        x = product(x.permute(0, 2, 3, 1), conv.weight)
-        return F.leaky_relu(x + conv.noise + conv.bias, SLOPE)
+    def convolve(x: Tensor, block: int, slot: int, conv: Conv) -> Tensor:
+        depthwise = rounded(conv.depthwise * style(slot, *conv[:2])[:, None, None, None], block)
+        x = F.conv2d(x.permute(0, 3, 1, 2), depthwise, padding=1, groups=len(depthwise)).permute(0, 2, 3, 1)
+        x = F.linear(rounded(x, block), rounded(conv.weight, block)) + conv.noise + conv.bias
+        return rounded(F.leaky_relu(x, SLOPE), block)
 
     first = network.first
-    taps = F.unfold(first.constant * style(0, *first[1:3])[:, None, None], 3, padding=1).mT
-    x = product(taps, first.weight.flatten(1)).unflatten(1, (4, 4))
+    x = F.conv2d(first.constant * style(0, *first[1:3])[:, None, None], first.weight, padding=1).permute(0, 2, 3, 1)
     x = F.leaky_relu(x + first.noise + first.bias, SLOPE)
-    for i, block in enumerate(network.blocks[: None if head is None else head + 1]):
-        x = inverse_haar(x * style(2 * i + 1, *block[:2]))
-        x = convolve(x, 2 * i + 1, block.conv1)
-        x = convolve(x, 2 * i + 2, block.conv2)
+    last = len(network.blocks) - 1 if head is None else head
+    for i, block in enumerate(network.blocks[: last + 1]):
+        x = rounded(x, i)
+        x = rounded(inverse_haar(x * style(2 * i + 1, *block[:2])), i)
+        x = convolve(x, i, 2 * i + 1, block.conv1)
+        x = convolve(x, i, 2 * i + 2, block.conv2)
     if head is None:
         picture = network.picture
         weight, bias = picture.weight * style(-1, *picture[:2]), picture.bias
     else:
         weight, bias = network.heads[head]
     if resolution > x.shape[2]:
-        return inverse_haar(F.linear(x, weight, bias))[0]
+        # The inverse Haar transform is linear, so it goes into the matrix.
+        x = F.linear(x, rounded(_four_pixels(weight), last), _four_pixels(bias))[0]
+        return x.unflatten(2, (2, 2, 3)).permute(0, 2, 1, 3, 4).reshape(resolution, resolution, 3)
     box = x.shape[2] // resolution
-    return F.avg_pool2d(F.linear(x, weight[:3], bias[:3])[0].permute(2, 0, 1), box).permute(1, 2, 0)
+    x = F.avg_pool2d(x.permute(0, 3, 1, 2), box).permute(0, 2, 3, 1)
+    return F.linear(rounded(x, last), rounded(weight[:3], last), bias[:3])[0]
+
+
+def _four_pixels(bands: Tensor) -> Tensor:
+    """Twelve bands' rows of a matrix to the rows of four pixels: upper left, upper right, lower left, lower right."""
+    low, rows, columns, both = bands.chunk(4)
+    return torch.cat(
+        [
+            low + rows + columns + both,
+            low + rows - columns - both,
+            low - rows + columns - both,
+            low - rows - columns + both,
+        ]
+    )
 
 
 def to_bytes(picture: Tensor) -> Tensor:
