@@ -31,9 +31,7 @@ def keep_threads():
 def run(tmp_path, *words):
     """The report and the tables that a command writes."""
     files = [tmp_path / f"out.{kind}" for kind in ("json", "md", "svg")]
-    paths = [
-        word for kind, path in zip(("json", "markdown", "plot"), files, strict=True) for word in (f"--{kind}", path)
-    ]
+    paths = ["--json", files[0], "--markdown", files[1], "--plot", files[2]]
     assert main([*map(str, words), *map(str, paths)]) == 0
     ElementTree.parse(files[2])
     report = json.loads(files[0].read_text())
@@ -130,9 +128,8 @@ def test_everything_and_its_page(model, tmp_path, monkeypatch, capsys):
     assert text.startswith(page.INTRODUCTION)
     assert "### Edits" in text and "### Training" not in text and "](out.svg)" in text and "## On CUDA" in text
     again = tmp_path / "again.md"
-    assert (
-        main(["page", str(tmp_path / "out.json"), "--markdown", str(again), "--plot", str(tmp_path / "out.svg")]) == 0
-    )
+    files = [tmp_path / "out.json", "--markdown", again, "--plot", tmp_path / "out.svg"]
+    assert main(["page", *map(str, files)]) == 0
     assert again.read_text() == text
 
 

@@ -83,6 +83,7 @@ def test_unknown_generators_are_refused():
         open_any_generator("nothing")
 
 
+@pytest.mark.slow
 def test_openvino_makes_the_same_pictures():
     pytest.importorskip("openvino")
     try:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import rounds
 from benchmarks.rounds import Plan, take_turns
+
+
+@pytest.fixture(autouse=True)
+def no_garbage(monkeypatch):
+    monkeypatch.setattr(rounds.gc, "collect", lambda: None)
 
 
 class World:
