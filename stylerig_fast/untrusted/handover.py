@@ -20,7 +20,7 @@ from stylerig_fast.untrusted.finish import MAX_DEPTH
 from stylerig_fast.untrusted.tree import Record, Tree
 
 TREE, ARRAYS = "tree.json", "arrays.safetensors"
-MAX_JSON = 64 << 20
+MAX_JSON = 32 << 20
 DTYPES = {
     "BOOL": "|b1",
     "I8": "|i1",
@@ -126,6 +126,8 @@ def _write_arrays(arrays: list[np.ndarray], file: BinaryIO) -> None:
         header[str(k)] = {"dtype": name, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
         end += array.nbytes
     text = json.dumps(header).encode("ascii")
+    if len(text) > MAX_JSON:
+        raise CheckpointError(f"has {len(arrays)} arrays; a checkpoint has some thousands")
     text += b" " * (-len(text) % 8)
     file.write(struct.pack("<Q", len(text)) + text)
     for array in arrays:
