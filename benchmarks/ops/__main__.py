@@ -13,9 +13,12 @@ import tyro
 
 import stylerig_fast
 from stylerig_fast import ops
+from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.commands.output import check_output
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 
-from ..machine import describe, processor_name
+from ..machine import Load, describe, processor_name
+from ..page import section_text
 from ..report import FORMAT, write
 from .measure import Row, Stopwatch, measure_machine
 from .rows import ALL
@@ -33,16 +36,30 @@ class Options:
     threads: int = 0  # CPU threads; 0 leaves torch's default
     clock: Literal["wall", "processor"] = "wall"  # "processor": processor time of all threads, for a shared CPU
     json: Path | None = None  # also write the figures to this file
+    markdown: Path | None = None  # also write the table to this file
 
     def run(self) -> None:
         main(self)
 
 
 def main(options: Options) -> None:
+    for path, suffix in ((options.json, ".json"), (options.markdown, ".md")):
+        if path is not None:
+            check_output(path, suffix)
+    load = Load().begin()
     figures = measure(options)
-    if options.json:
-        report = {"format": FORMAT, "command": "ops", "setting": describe(torch.device(options.device)), "ops": figures}
-        write(report, options.json)
+    report: dict[str, Any] = {
+        "format": FORMAT,
+        "command": "ops",
+        "setting": describe(torch.device(options.device)),
+        "ops": figures,
+    }
+    report["load"] = load.end().as_dict()
+    if warning := report["load"]["warning"]:
+        print(f"\nwarning: {warning}")
+    write(report, options.json)
+    if options.markdown is not None:
+        write_atomically(options.markdown, section_text(report).encode())
 
 
 def measure(options: Options, print_rows: bool = True) -> dict[str, Any]:

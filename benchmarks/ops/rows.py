@@ -156,7 +156,7 @@ def whole_render_loss(scene: Scene, machine: Machine) -> Iterator[Row]:
 def training_step(scene: Scene, machine: Machine) -> Iterator[Row]:
     """A whole step of reconstructor training: F, render loss, priors, backward, AdamW; pictures are in memory."""
     model = scene.model
-    config = ReconstructorConfig(16, model.sizes, model.expression_names, model.name, CAMERA.focal)
+    config = ReconstructorConfig(16, model.sizes, model.expression_names, focal=CAMERA.focal)
     torch.manual_seed(0)
     network = FaceReconstructor(config).to(scene.device)
     objective, priors = RenderObjective(model, CAMERA, RenderWeights()), Priors(model, PriorWeights())
