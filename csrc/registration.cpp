@@ -57,4 +57,15 @@ STABLE_TORCH_LIBRARY(STYLERIG_NAMESPACE, m) {
   m.def("mobile_synthesis_workspace(Tensor packed, int threads) -> Tensor workspace");
   m.def("mobile_synthesis(Tensor ws, Tensor packed, Tensor(a!) workspace, Tensor(b!) picture, int head) -> ()");
   m.def("mobile_synthesis_variants() -> int");
+
+  // Between two convolutions of StyleGAN2. x [B, H, W, C], demodulation, style [B, C], noise [H, W], bias [C]; out as
+  // x, which it may be. With the picture's weights [B, 3, C], bias [3] and the picture below [B, H/2, W/2, 3]: image
+  // [B, H, W, 3], uint8 or float32
+  m.def(
+      "styled_epilogue(Tensor x, Tensor demodulation, Tensor? noise, Tensor bias, Tensor? style, Tensor? rgb_weight, "
+      "Tensor? rgb_bias, Tensor? skip, Tensor taps, float clamp, Tensor(a!)? out, Tensor(b!)? image) -> ()");
+  // The same behind a transposed convolution, and its filter: x [B, H + 1, W + 1, C], taps [4] -> out [B, H, W, C]
+  m.def(
+      "upsample_filter(Tensor x, Tensor taps, Tensor demodulation, Tensor? noise, Tensor bias, Tensor? style, float "
+      "clamp, Tensor(a!) out) -> ()");
 }

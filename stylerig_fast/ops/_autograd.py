@@ -23,7 +23,7 @@ def register() -> None:
         _register_rasterize()
         _register_vertex_normals()
         _register_masked_photometric()
-        _register_mobile_synthesis()
+        _register_without_gradient()
 
 
 def _no_second_gradient(op: str) -> None:
@@ -170,7 +170,7 @@ def _register_masked_photometric() -> None:
     _no_second_gradient("masked_photometric")
 
 
-def _register_mobile_synthesis() -> None:
-    @torch.library.register_fake("stylerig::mobile_synthesis")
-    def _(ws: Tensor, packed: Tensor, workspace: Tensor, picture: Tensor, head: int) -> None:
-        return None
+def _register_without_gradient() -> None:
+    """What writes to its arguments and returns nothing."""
+    for op in ("mobile_synthesis", "styled_epilogue", "upsample_filter"):
+        torch.library.register_fake(f"stylerig::{op}", lambda *_arguments: None)

@@ -22,8 +22,9 @@ from stylerig_fast.ops import _autograd
 Impl = Literal["auto", "reference", "cpu", "cuda"]
 Path_ = Literal["reference", "cpu", "cuda"]
 
-OPS = ("morphable", "vertex_normals", "rasterize", "masked_photometric", "mobile_synthesis")
-WITHOUT_GRADIENT = ("rasterize", "mobile_synthesis")  # one kernel, not a forward and a backward one
+# These have one kernel, not a forward and a backward one.
+WITHOUT_GRADIENT = ("rasterize", "mobile_synthesis", "styled_epilogue", "upsample_filter")
+OPS = ("morphable", "vertex_normals", "masked_photometric", *WITHOUT_GRADIENT)
 STEM = "_kernels"
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,158 @@
+"""What stands between two convolutions of StyleGAN2, in one pass over the activations. Inference only."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.ops import _library
+from stylerig_fast.ops._checks import Shapes
+from stylerig_fast.ops.reference import styled_epilogue as reference
+from stylerig_fast.ops.reference.styled_epilogue import ToRgb
+
+PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def styled_epilogue(
+    x: Tensor,
+    demodulation: Tensor,
+    bias: Tensor,
+    *,
+    noise: Tensor | None = None,
+    style: Tensor | None = None,
+    clamp: float | None = None,
+    out: Tensor | None = None,
+    rgb: ToRgb | None = None,
+    image: Tensor | None = None,
+    impl: _library.Impl = "auto",
+) -> None:
+    """Finishes the activations of a convolution and makes their picture, both in one pass.
+
+    ``a = clamp(lrelu(x · demodulation + noise + bias))`` in float32, with slope 0.2;
+    ``out = a · style``, what the next convolution reads;
+    ``image = clamp(weight · a + bias of the picture) + doubled skip``.
+
+    Since the picture is made while the activations are at hand, they are never read for it; behind the last layer, they
+    need not be written at all.
+
+    Args:
+        x: ``(B, C, H, W)`` float32, bfloat16 or float16; channels-last is not copied.
+        demodulation: ``(B, C)`` float32; rows may lie apart.
+        bias: ``(C,)`` float32.
+        noise: ``(H, W)`` float32, its strength in it.
+        style: ``(B, C)`` float32, of the next layer; rows may lie apart.
+        clamp: activations and the convolution's part of the picture are cut off at ± this.
+        out: ``(B, C, H, W)`` channels-last in the dtype of ``x``, to write to; may be ``x`` itself.
+        rgb: what makes the picture.
+        image: ``(B, H, W, 3)`` contiguous, to write to: float32, or uint8 for ``(image + 1) · 127.5`` rounded and clamped.
+        impl: which implementation, see ``stylerig_fast.ops``.
+
+    Raises:
+        ValueError: shapes, dtypes, devices or memory formats that do not fit, or ``rgb`` without ``image``.
+        NotImplementedError: something requires a gradient; there is none.
+    """
+    op = "styled_epilogue"
+    shapes = check_styled(op, x, ("B", "C", "H", "W"), demodulation, bias, noise, style, clamp)
+    if out is not None:
+        check_out(shapes, out, ("B", "C", "H", "W"), x.dtype)
+    if (rgb is None) != (image is None):
+        raise ValueError(f"{op}: rgb and image belong together, found only {'image' if rgb is None else 'rgb'}")
+    taps = _check_rgb(shapes, rgb, image)
+    refuse_gradients(op, x, demodulation, bias, style, *(() if rgb is None else rgb))
+    if _library.choose(op, impl, x.device) != "reference":
+        torch.ops.stylerig.styled_epilogue(
+            pixels(x),
+            demodulation,
+            noise,
+            bias,
+            style,
+            None if rgb is None else rgb.weight,
+            None if rgb is None else rgb.bias,
+            None if rgb is None else rgb.skip,
+            bias.new_empty(4) if taps is None else taps,
+            math.inf if clamp is None else clamp,
+            None if out is None else out.permute(0, 2, 3, 1),
+            image,
+        )
+        return
+    y, picture = reference.styled_epilogue(x, demodulation, bias, noise, style, clamp, rgb)
+    if out is not None:
+        out.copy_(y)
+    if image is not None:
+        assert picture is not None
+        image.copy_(reference.to_bytes(picture) if image.dtype == torch.uint8 else picture)
+
+
+def check_styled(
+    op: str,
+    x: Tensor,
+    shape: tuple[str | int, ...],
+    demodulation: Tensor,
+    bias: Tensor,
+    noise: Tensor | None,
+    style: Tensor | None,
+    clamp: float | None,
+) -> Shapes:
+    """Checks what this op and `upsample_filter` have in common."""
+    floats = (torch.float32,)
+    shapes = Shapes(op)
+    shapes.check("x", x, shape, PRECISIONS)
+    shapes.check("demodulation", demodulation, ("B", "C"), floats)
+    shapes.check("bias", bias, ("C",), floats)
+    if noise is not None:
+        shapes.check("noise", noise, ("H", "W"), floats)
+    if style is not None:
+        shapes.check("style", style, ("B", "C"), floats)
+    if clamp is not None and not clamp > 0:
+        raise ValueError(f"{op}: clamp is {clamp}, expected a positive number or None")
+    for name, value in (("bias", bias), ("noise", noise)):
+        if value is not None and not value.is_contiguous():
+            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected a contiguous tensor")
+    for name, value in (("demodulation", demodulation), ("style", style)):
+        if value is not None and value.shape[1] > 1 and value.stride(1) != 1:
+            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected contiguous rows")
+    return shapes
+
+
+def check_out(shapes: Shapes, out: Tensor, shape: tuple[str | int, ...], dtype: torch.dtype) -> None:
+    """Checks where activations go."""
+    shapes.check("out", out, shape, (dtype,))
+    if not out.permute(0, 2, 3, 1).is_contiguous():
+        raise ValueError(f"{shapes.op}: out has strides {out.stride()}, expected memory_format=torch.channels_last")
+
+
+def pixels(x: Tensor) -> Tensor:
+    """``(B, C, H, W)`` as the kernels read it: ``(B, H, W, C)``, copied unless it is channels-last."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+def refuse_gradients(op: str, *tensors: Tensor | None) -> None:
+    """Raises if a gradient would be expected."""
+    if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors):
+        raise NotImplementedError(f"{op}: there is no gradient; use torch.no_grad(), or Generator.synthesis")
+
+
+def _check_rgb(shapes: Shapes, rgb: ToRgb | None, image: Tensor | None) -> Tensor | None:
+    """Checks what makes the picture and where it goes; returns the taps of the doubling."""
+    if rgb is None or image is None:
+        return None
+    floats, sizes = (torch.float32,), shapes.sizes
+    shapes.check("rgb.weight", rgb.weight, ("B", 3, "C"), floats)
+    shapes.check("rgb.bias", rgb.bias, (3,), floats)
+    shapes.check("rgb.taps", rgb.taps, (4,), floats)
+    shapes.check("image", image, ("B", "H", "W", 3), (torch.float32, torch.uint8))
+    if rgb.skip is not None:
+        if sizes["H"] % 2 or sizes["W"] % 2:
+            raise ValueError(
+                f"{shapes.op}: x has {sizes['H']} x {sizes['W']} pixels, with a skip expected even numbers"
+            )
+        shapes.check("rgb.skip", rgb.skip, ("B", sizes["H"] // 2, sizes["W"] // 2, 3), floats)
+    tensors = {"rgb.skip": rgb.skip, "rgb.bias": rgb.bias, "rgb.taps": rgb.taps, "image": image}
+    for name, value in tensors.items():
+        if value is not None and not value.is_contiguous():
+            raise ValueError(f"{shapes.op}: {name} has strides {value.stride()}, expected a contiguous tensor")
+    if rgb.weight.shape[2] > 1 and rgb.weight.stride(2) != 1:
+        raise ValueError(f"{shapes.op}: rgb.weight has strides {rgb.weight.stride()}, expected contiguous rows")
+    return rgb.taps
