@@ -42,7 +42,7 @@ def measure(current: Session, options: Batch) -> Report:
     judged = draw.draw(min(4, max(options.batches)))
     wanted = current.reference([one_of(judged, row) for row in range(len(judged.w))], full)
     verdicts = [_verdict(contestant, judged, wanted, full) for contestant in current.line.contestants]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for size in sorted(set(options.batches)):
         asked = [draw.draw(size) for _ in range(2)]
         found: dict[int, dict[str, Any]] = {}

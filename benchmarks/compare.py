@@ -105,8 +105,9 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any], seed: int = 0)
 
 def _cells(before: Rounds, after: Rounds, seed: int) -> list[str]:
     if min(sum(map(len, before)), sum(map(len, after))) < 2:
-        a, b = median_of_rounds(before), median_of_rounds(after)
-        return [number(a), number(b), f"{a / b:.2f}", "not known: a single figure has no interval"]
+        medians = median_of_rounds(before), median_of_rounds(after)
+        ratio = f"{medians[0] / medians[1]:.2f}"
+        return [*map(number, medians), ratio, "not known: a single figure has no interval"]
     found = difference(before, after, seed)
     a, b = (f"{number(m)} ({number(low)} to {number(high)})" for m, low, high in (found.before, found.after))
     low, high = found.ratio_interval

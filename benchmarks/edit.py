@@ -144,7 +144,7 @@ def judge_preview(to_whole: Parity, row: dict[str, Any]) -> dict[str, Any]:
         to_whole: parity with the box mean of the whole picture.
         row: judged against plain torch.
     """
-    found = {"psnr to full": finite(to_whole.psnr), "max error to full": to_whole.max_error}
+    found: dict[str, Any] = {"psnr to full": finite(to_whole.psnr), "max error to full": to_whole.max_error}
     if row["refused"] and not to_whole.failure(row["precision"]):
         found["refused"] = ""
     elif row["refused"] and to_whole.lowest_psnr >= LOWEST_PREVIEW_PSNR:

@@ -7,8 +7,10 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,9 +23,9 @@ PACKAGES = ("torch", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "ten
 BUSY = 0.1
 
 
-def describe(device: torch.device) -> dict[str, object]:
+def describe(device: torch.device) -> dict[str, Any]:
     """Hardware and versions, as JSON holds them."""
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "cpu": processor_name(),
         "flags": [
             flag for flag in FLAGS if flag in _cpu_fields().get("flags", _cpu_fields().get("features", "")).split()
@@ -53,18 +55,15 @@ def describe(device: torch.device) -> dict[str, object]:
     return found
 
 
-def one_line(setting: dict[str, object]) -> str:
+def one_line(setting: Mapping[str, Any]) -> str:
     """The hardware and versions of `describe` in a sentence."""
-    versions = setting["versions"]
-    assert isinstance(versions, dict)
     parts = [f"{setting['cpu']}, {setting['cores']} cores, {setting['threads']} threads"]
     if flags := setting["flags"]:
-        parts[0] += f" ({', '.join(map(str, flags))})"  # type: ignore[arg-type]
-    gpu = setting.get("gpu")
-    if isinstance(gpu, dict):
+        parts[0] += f" ({', '.join(map(str, flags))})"
+    if gpu := setting.get("gpu"):
         parts.append(f"{gpu['name']}, {gpu['memory GB']} GB, driver {gpu['driver']}, CUDA {gpu['CUDA']}")
     parts.append(f"{setting['memory GB']} GB of memory; {setting['system']}, Python {setting['python']}")
-    parts.append(", ".join(f"{name} {version}" for name, version in versions.items()))
+    parts.append(", ".join(f"{name} {version}" for name, version in setting["versions"].items()))
     parts.append(
         f"stylerig_fast {setting['stylerig_fast']}, commit {setting['commit'] or 'unknown'}; {setting['date']}"
     )

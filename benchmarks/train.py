@@ -192,7 +192,7 @@ def render_parity(model: FaceModel, params: FaceParams, camera: Camera, image: T
         vector = params.vector().detach().requires_grad_()
         leaf = FaceParams.from_vector(vector, model.sizes, model.expression_names)
         weights = torch.ones(68, device=vector.device)
-        loss = render_loss(model, leaf, camera, image, landmarks, weights, impl=impl)  # type: ignore[arg-type]
+        loss = render_loss(model, leaf, camera, image, landmarks, weights, impl=impl)
         total = loss.photometric.sum() + loss.landmarks.sum()
         results.append((total.detach(), torch.autograd.grad(total, vector)[0]))
     return max(

@@ -48,12 +48,8 @@ def main(options: Options) -> None:
             check_output(path, suffix)
     load = Load().begin()
     figures = measure(options)
-    report: dict[str, Any] = {
-        "format": FORMAT,
-        "command": "ops",
-        "setting": describe(torch.device(options.device)),
-        "ops": figures,
-    }
+    setting = describe(torch.device(options.device))
+    report: dict[str, Any] = {"format": FORMAT, "command": "ops", "setting": setting, "ops": figures}
     report["load"] = load.end().as_dict()
     if warning := report["load"]["warning"]:
         print(f"\nwarning: {warning}")

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import session
+from benchmarks import machine, session
 from benchmarks.ceilings import Ceilings
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import MobileStyleGAN, save_generator
@@ -41,4 +41,4 @@ def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ceilings without probing; the probes have a test of their own."""
     known = Ceilings({"float32": 1e11, "bfloat16": 2e11}, 2e10)
     monkeypatch.setattr(session, "measure_ceilings", lambda device, precisions: known)
-    monkeypatch.setattr(session.machine, "_others", lambda pause: 0.0)
+    monkeypatch.setattr(machine, "_others", lambda pause: 0.0)

@@ -20,7 +20,7 @@ def test_an_expected_error_of_the_child_is_told():
 
 
 def test_a_crash_of_the_child_is_told(monkeypatch):
-    monkeypatch.setattr(children.sys, "executable", "/bin/false")
+    monkeypatch.setattr("benchmarks.children.sys.executable", "/bin/false")
     with pytest.raises(BackendUnavailable, match="failed in a process of its own: exit status 1"):
         children.run(job())
 
@@ -43,13 +43,12 @@ def test_peak_memory_is_that_of_this_process():
     if before is None:
         pytest.skip("this system does not tell")
     kept = torch.ones(30 << 20)
-    assert child.peak_memory() >= before
-    assert child.peak_memory() > kept.nbytes
+    assert (child.peak_memory() or 0) >= max(before, kept.nbytes)
 
 
 def test_laps_follow_each_other(monkeypatch):
     times = iter([10.5, 12.0])
-    monkeypatch.setattr(child.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr("benchmarks.child.time.monotonic", lambda: next(times))
     laps = child.Laps(10.0)
     laps.lap("a")
     laps.lap("b")

@@ -14,6 +14,9 @@ import torch
 from benchmarks import all as everything
 from benchmarks import page
 from benchmarks.__main__ import COMMANDS, main
+from benchmarks.batch import Batch
+from benchmarks.edit import Edit
+from benchmarks.start_up import StartUp
 from stylerig_fast.engine.backend import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,9 +138,9 @@ def test_everything_and_its_page(model, tmp_path, monkeypatch, capsys):
 
 def test_options_of_all_reach_its_parts():
     options = everything.All(samples=7, batches=(1, 2), times=1, threads=1)
-    assert everything._taken(everything.edit.Edit, options).samples == 7
-    assert everything._taken(everything.batch.Batch, options).batches == (1, 2)
-    assert everything._taken(everything.start_up.StartUp, options).times == 1
+    assert everything._taken(Edit, options).samples == 7
+    assert everything._taken(Batch, options).batches == (1, 2)
+    assert everything._taken(StartUp, options).times == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from benchmarks.requests import Requests
 from stylerig_fast.engine.backend import BACKENDS
 from stylerig_fast.engine.reach import ReachWarning
 from stylerig_fast.errors import CheckpointError
+from stylerig_fast.generators.folder import FAMILIES
+from stylerig_fast.generators.stylegan2 import StyleGAN2
 
 CPU = torch.device("cpu")
 
@@ -62,13 +64,11 @@ def test_a_batch_is_its_people(parts):
 
 
 def test_an_untrained_generator_gets_a_rig_of_its_own(monkeypatch):
-    import benchmarks.parts as module
-    from stylerig_fast.generators.stylegan2 import StyleGAN2
 
     def small(**options):
         return StyleGAN2(channels=(8, 8, 8, 8), mapping_layers=1, **options)
 
-    monkeypatch.setitem(module.FAMILIES, "stylegan2", small)
+    monkeypatch.setitem(FAMILIES, "stylegan2", small)
     parts = open_parts(BenchOptions(generator="untrained-stylegan2"))
     assert not parts.trained and parts.generator.num_ws == 8
     request = Requests(parts.plain).draw()

@@ -10,7 +10,7 @@ from benchmarks.rounds import Plan, take_turns
 
 @pytest.fixture(autouse=True)
 def no_garbage(monkeypatch):
-    monkeypatch.setattr(rounds.gc, "collect", lambda: None)
+    monkeypatch.setattr("benchmarks.rounds.gc.collect", lambda: None)
 
 
 class World:
