@@ -1,72 +1,54 @@
-"""Asks a rig for standard edits of people, renders each picture once, and looks at it and at the rendered request."""
+"""Asks editors for edits of people, renders each picture once, and looks at it and at the rendered request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.evaluation.editor import Asked, Editor, RigEditor, RigLike
 from stylerig_fast.evaluation.judge import Judge, Observation
+from stylerig_fast.evaluation.looking import Looker, LookHere
+from stylerig_fast.evaluation.outside import outside_change, small
 from stylerig_fast.evaluation.pose import PoseEstimator
-from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.evaluation.requests import SMILE_UNITS, Kind, Request, standard_requests
 from stylerig_fast.params import FaceParams
-from stylerig_fast.render import Rendered
 
-YAW_STEPS = (-20.0, -15.0, -10.0, 10.0, 15.0, 20.0)
-PITCH_STEPS = (-10.0, 10.0)
-JAW_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
-SMILE_LEVELS = (0.0, 0.8)
-LIGHT_SIDES = {"left": (-1.0, 0.0, 1.0), "right": (1.0, 0.0, 1.0)}
-SMILE_UNITS = ("mouthSmileLeft", "mouthSmileRight")
+__all__ = [
+    "SMILE_UNITS",
+    "Edited",
+    "Kind",
+    "Measured",
+    "Request",
+    "choose_people",
+    "measure_editors",
+    "measure_edits",
+    "standard_requests",
+]
 
-Kind = Literal["yaw", "pitch", "jaw", "smile", "light", "transfer"]
-
-
-class RigLike(Protocol):
-    """What is measured: an `Engine`, or anything that edits codes and renders them."""
-
-    face_model: FaceModel
-
-    @property
-    def camera(self) -> Camera: ...
-
-    def params(self, w: Tensor) -> FaceParams: ...
-
-    def rig(self, w: Tensor, params: FaceParams) -> Tensor: ...
-
-    def render(self, w: Tensor, output: Literal["torch"], resolution: int | None) -> Any: ...
-
-    def render_params(self, params: FaceParams, size: int) -> Rendered: ...
-
-
-@dataclass(frozen=True)
-class Request:
-    """One edit asked of everybody.
-
-    Attributes:
-        name: unique, for example ``yaw+20``.
-        kind: what it changes.
-        amount: degrees of change, level of the expression unit, or -1 and 1 for light from left and right.
-        apply: a person's own parameters to the requested ones.
-    """
-
-    name: str
-    kind: Kind
-    amount: float
-    apply: Callable[[FaceParams], FaceParams]
+TRANSFER = Request("pose transfer", "transfer", 0.0, lambda own: own)
 
 
 @dataclass(frozen=True)
 class Edited:
-    """One request's outcome: in the picture, and in the rendered face model of the request."""
+    """One request's outcome.
+
+    Attributes:
+        request: what was asked.
+        picture: what is seen in the edited pictures.
+        rendered: the rendered face model of the request.
+        outside: ``(n,)`` change of hair, clothes and background, see `outside_change`; NaN where no face was found.
+        witnesses: what each reconstructor sees in the edited codes, rendered, by its name.
+    """
 
     request: Request
     picture: Observation
     rendered: Observation
+    outside: Tensor = field(default_factory=lambda: torch.zeros(0))
+    witnesses: Mapping[str, Observation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +60,7 @@ class Measured:
         edits: one entry per request, in the order of the requests.
         source_degrees: ``(n, 3)`` pose of the picture whose pose was transferred; NaN without transfer.
         thumbnails: ``(t, 1 + requests, 256, 256, 3)`` uint8 pictures of the first t people, to be looked at.
+        witnesses: what each reconstructor sees in the people's own codes, rendered, by its name.
     """
 
     before: Observation
@@ -85,42 +68,10 @@ class Measured:
     edits: tuple[Edited, ...]
     source_degrees: Tensor
     thumbnails: Tensor
+    witnesses: Mapping[str, Observation] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> list[Edited]:
         return [edit for edit in self.edits if edit.request.kind == kind]
-
-
-def standard_requests(units: Collection[str], quick: bool = False) -> list[Request]:
-    """The edits that the report is about.
-
-    Args:
-        units: names of the face model's expressions; what they do not hold is not asked for.
-        quick: leave out every second step.
-    """
-
-    def turn(angle: str, column: int, step: float) -> Callable[[FaceParams], FaceParams]:
-        return lambda own: own.with_pose(**{angle: own.pose_degrees()[:, column] + step})
-
-    def express(kind: Kind, names: Sequence[str], levels: Sequence[float]) -> list[Request]:
-        def at(level: float) -> Callable[[FaceParams], FaceParams]:
-            return lambda own: own.with_expression(**dict.fromkeys(names, level))
-
-        label = names[0] if len(names) == 1 else kind
-        known = all(name in units for name in names)
-        return [Request(f"{label}={level:g}", kind, level, at(level)) for level in levels] if known else []
-
-    def relight(direction: tuple[float, float, float]) -> Callable[[FaceParams], FaceParams]:
-        return lambda own: own.with_light(direction=direction)
-
-    yaws = [step for step in YAW_STEPS if not quick or abs(step) == 15]
-    jaws = JAW_LEVELS[::2] if quick else JAW_LEVELS
-    return [
-        *(Request(f"yaw{step:+g}", "yaw", step, turn("yaw", 0, step)) for step in yaws),
-        *(Request(f"pitch{step:+g}", "pitch", step, turn("pitch", 1, step)) for step in PITCH_STEPS),
-        *express("jaw", ("jawOpen",), jaws),
-        *express("smile", SMILE_UNITS, SMILE_LEVELS),
-        *(Request(f"light {side}", "light", toward[0], relight(toward)) for side, toward in LIGHT_SIDES.items()),
-    ]
 
 
 def choose_people(
@@ -150,7 +101,6 @@ def choose_people(
     return people[:count], sources[:count]
 
 
-@torch.no_grad()
 def measure_edits(
     engine: RigLike,
     judge: Judge,
@@ -162,65 +112,161 @@ def measure_edits(
     thumbnails: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Measured:
-    """Renders and judges every edit of every person; each picture is rendered once.
+    """`measure_editors` of the engine's own rig alone, in this process."""
+    requests = standard_requests(engine.face_model.expression_names) if requests is None else requests
+    found = measure_editors(
+        engine,
+        judge,
+        {"rig": RigEditor(engine)},
+        codes,
+        requests,
+        sources,
+        batch=batch,
+        resolution=resolution,
+        thumbnails=thumbnails,
+        progress=progress,
+    )
+    return found["rig"]
+
+
+@torch.no_grad()
+def measure_editors(
+    engine: RigLike,
+    judge: Judge,
+    editors: Mapping[str, Editor],
+    codes: Tensor,
+    requests: Sequence[Request],
+    sources: tuple[Tensor, Tensor] | None = None,
+    looker: Looker | None = None,
+    witnesses: Mapping[str, Callable[[Tensor], FaceParams]] | None = None,
+    batch: int = 4,
+    resolution: int = 512,
+    thumbnails: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Measured]:
+    """Renders and judges every edit of every person by every editor; each picture is rendered once.
 
     Args:
-        engine: the rig.
-        judge: looks at the pictures.
+        engine: renders codes, and makes the requests from what its F sees.
+        judge: looks at rendered face models, and at the pictures unless ``looker`` does.
+        editors: by name.
         codes: ``(n, num_ws, 512)`` people.
-        requests: edits; `standard_requests` of the engine's face model by default.
+        requests: edits.
         sources: codes ``(n, num_ws, 512)`` and measured poses ``(n, 3)`` of those whose pose is transferred, one per
             person; no transfer without.
+        looker: looks at the pictures.
+        witnesses: reconstructors that are asked what they see in the edited codes, by name.
         batch: people rendered at once.
         resolution: of the pictures.
         thumbnails: how many people's pictures to keep for looking at.
-        progress: called with the number of pictures judged so far, after each batch.
+        progress: called with the number of pictures rendered so far, after each few.
     """
-    requests = list(standard_requests(engine.face_model.expression_names) if requests is None else requests)
-    before: list[Observation] = []
-    rendered: list[Observation] = []
-    pictures: list[list[Observation]] = [[] for _ in range(len(requests) + (sources is not None))]
-    models: list[list[Observation]] = [[] for _ in pictures]
-    kept: list[Tensor] = []
-    done = 0
+    asker = _Asker(engine, judge, looker or LookHere(judge), witnesses or {}, resolution, progress)
+    collected: dict[str, list[Measured]] = {name: [] for name in editors}
     for rows in torch.arange(len(codes)).split(batch):
-        w = codes[rows]
-        own = engine.params(w)
-        asked = [request.apply(own) for request in requests]
+        room = max(thumbnails - int(rows[0]), 0)
+        people = None if sources is None else (sources[0][rows], sources[1][rows])
+        for name, part in asker.batch(editors, codes[rows], requests, people, room).items():
+            collected[name].append(part)
+    return {name: _joined(parts) for name, parts in collected.items()}
+
+
+class _Asker:
+    """One batch of people after the other; their pictures are looked at while the next ones are rendered."""
+
+    def __init__(
+        self,
+        engine: RigLike,
+        judge: Judge,
+        looker: Looker,
+        witnesses: Mapping[str, Callable[[Tensor], FaceParams]],
+        resolution: int,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.engine, self.judge, self.looker = engine, judge, looker
+        self.witnesses, self.resolution, self.progress = witnesses, resolution, progress
+        self.done = 0
+
+    def batch(
+        self,
+        editors: Mapping[str, Editor],
+        w: Tensor,
+        requests: Sequence[Request],
+        sources: tuple[Tensor, Tensor] | None,
+        room: int,
+    ) -> dict[str, Measured]:
+        own = self.engine.params(w)
+        rendered = self._rendered(own)
+        before, plain = self._show(w)
+        asked = [self._asked(request, own, request.apply(own), rendered, None) for request in requests]
         if sources is not None:
-            asked.append(own.with_controls_from(engine.params(sources[0][rows]), ("pose",)))
-        seen: list[Tensor] = []
+            posed = own.with_controls_from(self.engine.params(sources[0]), ("pose",))
+            asked.append(self._asked(TRANSFER, own, posed, rendered, sources[0]))
+        shown = {}
+        for name, editor in editors.items():
+            edited = [editor.edit(w, request).to(w) for _, request in asked]
+            shown[name] = [(self._show(code), self._testimony(code)) for code in edited]
+        seen, first, testimony = before(), small(plain), self._testimony(w)
+        degrees = torch.full((len(w), 3), torch.nan).double() if sources is None else sources[1].double()
+        result = {}
+        for name, pictures in shown.items():
+            edits = []
+            for (model, request), ((look, image), witnesses) in zip(asked, pictures, strict=True):
+                found = look()
+                outside = outside_change(first, small(image), seen.landmarks, found.landmarks)
+                outside = torch.where(seen.detected & found.detected, outside, torch.nan)
+                edits.append(Edited(request.request, found, model, outside, witnesses))
+            row = [plain, *(image for (_, image), _ in pictures)]
+            thumbnails = torch.stack([_thumbnail(image[:room]) for image in row], dim=1)
+            result[name] = Measured(seen, rendered, tuple(edits), degrees, thumbnails, testimony)
+        return result
 
-        def show(code: Tensor, judged: list[Observation], row: list[Tensor] = seen) -> None:
-            image = engine.render(code, output="torch", resolution=resolution).cpu()
-            judged.append(judge.look(image))
-            row.append(image)
-            nonlocal done
-            done += len(image)
-            if progress is not None:
-                progress(done)
+    def _show(self, code: Tensor) -> tuple[Callable[[], Observation], Tensor]:
+        image = self.engine.render(code, output="torch", resolution=self.resolution).cpu()
+        later = self.looker.submit(image)
+        self.done += len(image)
+        if self.progress is not None:
+            self.progress(self.done)
+        return later, image
 
-        show(w, before)
-        rendered.append(judge.look_rendered(engine.render_params(own, size=256), own))
-        for i, params in enumerate(asked):
-            show(engine.rig(w, params), pictures[i])
-            models[i].append(judge.look_rendered(engine.render_params(params, size=256), params))
-        room = max(thumbnails - sum(len(part) for part in kept), 0)
-        if room:
-            kept.append(torch.stack([_thumbnail(image[:room]) for image in seen], dim=1))
-    if sources is not None:
-        requests.append(Request("pose transfer", "transfer", 0.0, lambda own: own))
-    edits = [
-        Edited(request, Observation.cat(found), Observation.cat(model))
-        for request, found, model in zip(requests, pictures, models, strict=True)
-    ]
-    degrees = torch.full((len(codes), 3), torch.nan) if sources is None else sources[1]
-    empty = torch.zeros(0, 1 + len(requests), 256, 256, 3, dtype=torch.uint8)
+    def _rendered(self, params: FaceParams) -> Observation:
+        return self.judge.look_rendered(self.engine.render_params(params, size=256), params)
+
+    def _testimony(self, code: Tensor) -> dict[str, Observation]:
+        return {name: self._rendered(witness(code)) for name, witness in self.witnesses.items()}
+
+    def _asked(
+        self, request: Request, own: FaceParams, params: FaceParams, before: Observation, sources: Tensor | None
+    ) -> tuple[Observation, Asked]:
+        model = self._rendered(params)
+        return model, Asked(request, own, params, model.values - before.values, sources)
+
+
+def _joined(parts: Sequence[Measured]) -> Measured:
+    """Batches one after the other."""
+
+    def edit(column: int) -> Edited:
+        same = [part.edits[column] for part in parts]
+        return Edited(
+            same[0].request,
+            Observation.cat([e.picture for e in same]),
+            Observation.cat([e.rendered for e in same]),
+            torch.cat([e.outside for e in same]),
+            {name: Observation.cat([e.witnesses[name] for e in same]) for name in same[0].witnesses},
+        )
+
     return Measured(
-        Observation.cat(before), Observation.cat(rendered), tuple(edits), degrees.double(), torch.cat([empty, *kept])
+        Observation.cat([part.before for part in parts]),
+        Observation.cat([part.rendered for part in parts]),
+        tuple(edit(column) for column in range(len(parts[0].edits))),
+        torch.cat([part.source_degrees for part in parts]),
+        torch.cat([part.thumbnails for part in parts]),
+        {name: Observation.cat([part.witnesses[name] for part in parts]) for name in parts[0].witnesses},
     )
 
 
 def _thumbnail(images: Tensor) -> Tensor:
+    if not len(images):
+        return torch.zeros(0, 256, 256, 3, dtype=torch.uint8)
     planes = torch.nn.functional.interpolate(images.permute(0, 3, 1, 2).float(), size=(256, 256), mode="area")
     return planes.round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from stylerig_fast.evaluation.landmarks import LandmarkDetector
 from stylerig_fast.evaluation.light import as_pictures, fit_light, measure_light
 from stylerig_fast.evaluation.measures import FaceMeasures, measure_face
 from stylerig_fast.evaluation.mesh_pose import MeshPoseEstimator
+from stylerig_fast.evaluation.networks import FeatureNetwork
 from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.params import FaceParams
@@ -21,7 +22,8 @@ from stylerig_fast.render import Rendered
 # What an edit may change or must keep, as measured: the columns of `Observation.values`.
 MEASURED = (
     *("yaw", "pitch", "roll", "mouth_opening", "smile_width", "corner_height", "light", "fitted_light"),
-    *("mesh_yaw", "mesh_pitch"),
+    *("mesh_yaw", "mesh_pitch", "eye_opening", "brow_height"),
+    *("light_x", "light_y", "light_z", "tint_red", "tint_blue"),
 )
 # Standard deviation of each over the held-out portraits: what a drift in one is compared by with an edit of another.
 SPREAD = {
@@ -32,6 +34,8 @@ SPREAD = {
     "smile_width": 0.0778,
     "corner_height": 0.0411,
     "light": 0.188,
+    "eye_opening": 0.0154,
+    "brow_height": 0.0291,
 }
 
 
@@ -40,14 +44,16 @@ class Observation:
     """What was seen in a batch of pictures.
 
     Attributes:
-        values: ``(B, 10)`` float64, the columns of `MEASURED`: degrees; outer-eye distances; logarithm of right over
-            left cheek; sideways part of the fitted light over its constant part; degrees by `MeshPoseEstimator`. NaN
-            where no face was found, and in the last two without that estimator.
+        values: ``(B, 17)`` float64, the columns of `MEASURED`: degrees; outer-eye distances; logarithm of right over
+            left cheek; sideways part of the fitted light over its constant part; degrees by `MeshPoseEstimator`; eye
+            opening (mean of both) and brow height; direction and tint of the fitted light (`FittedLight`). NaN where
+            no face was found, and in the mesh's two without that estimator.
         detected: ``(B,)`` bool.
         descriptor: ``(B, 128)`` dlib descriptor; NaN where no face was found; empty ``(B, 0)`` for rendered models.
         landmarks: ``(B, 68, 2)`` in image widths.
         measures: all expression measures.
         luminance: ``(B,)`` of the face.
+        features: ``(B, D)`` vectors of the networks that the user brought, by what they are for.
     """
 
     values: Tensor
@@ -56,6 +62,7 @@ class Observation:
     landmarks: Tensor
     measures: FaceMeasures
     luminance: Tensor
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
     def value(self, name: str) -> Tensor:
         """One column ``(B,)`` of ``values``."""
@@ -68,7 +75,7 @@ class Observation:
         def joined(name: str) -> Tensor:
             return torch.cat([getattr(part, name) for part in parts])
 
-        names = [field.name for field in fields(FaceMeasures)]
+        names = [entry.name for entry in fields(FaceMeasures)]
         return Observation(
             joined("values"),
             joined("detected"),
@@ -76,6 +83,7 @@ class Observation:
             joined("landmarks"),
             FaceMeasures(*(torch.cat([getattr(part.measures, name) for part in parts]) for name in names)),
             joined("luminance"),
+            {name: torch.cat([part.features[name] for part in parts]) for name in parts[0].features},
         )
 
 
@@ -87,6 +95,7 @@ class Judge:
         camera: the camera it was trained with.
         detector, encoder, estimator: other estimators than the default ones.
         mesh: a second opinion on pose; none by default.
+        networks: further networks that look at each picture.
 
     Raises:
         BackendUnavailable: dlib or its weights are not installed.
@@ -100,6 +109,7 @@ class Judge:
         encoder: IdentityEncoder | None = None,
         estimator: PoseEstimator | None = None,
         mesh: MeshPoseEstimator | None = None,
+        networks: Sequence[FeatureNetwork] = (),
     ) -> None:
         self.model = model.to("cpu")
         self.camera = camera or Camera()
@@ -107,6 +117,7 @@ class Judge:
         self.encoder = encoder or IdentityEncoder()
         self.estimator = estimator or PoseEstimator(self.model, self.camera)
         self.mesh = mesh
+        self.networks = tuple(networks)
 
     def look(self, images: Tensor) -> Observation:
         """Measures portraits.
@@ -118,7 +129,8 @@ class Judge:
         found = self.detector.detect(images)
         mesh = torch.full((len(images), 3), torch.nan) if self.mesh is None else self.mesh.fit(images).degrees
         codes = self.encoder.encode(images, found.points)
-        return self._observe(as_pictures(images), found.points, found.detected, None, mesh, codes)
+        seen = self._observe(as_pictures(images), found.points, found.detected, None, mesh, codes)
+        return replace(seen, features={n.use: n.encode(images, found.points) for n in self.networks})
 
     def look_rendered(self, rendered: Rendered, params: FaceParams) -> Observation:
         """Measures the rendered face model of a request; its pose and landmarks are known, not found.
@@ -146,14 +158,19 @@ class Judge:
         angles = pose.degrees if degrees is None else degrees
         measures = measure_face(landmarks, angles[:, 0])
         light = measure_light(pictures, landmarks)
+        fitted = fit_light(pictures, pose, self.model, self.camera)
         columns = [
             *angles.unbind(1),
             measures.mouth_opening,
             measures.smile_width,
             measures.corner_height,
             light.asymmetry,
-            fit_light(pictures, pose, self.model, self.camera)[:, 0],
+            fitted.direction[:, 0],
             *mesh[:, :2].unbind(1),
+            (measures.eye_opening_right + measures.eye_opening_left) / 2,
+            measures.brow_height,
+            *fitted.direction.unbind(1),
+            *fitted.tint.unbind(1),
         ]
         values = torch.stack([column.double() for column in columns], dim=1)
         return Observation(

@@ -65,10 +65,25 @@ def measure_light(pictures: Tensor, landmarks: Tensor) -> Light:
     return Light(asymmetry=(left / right).log(), luminance=_mean_inside(small, face))
 
 
-def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | None = None) -> Tensor:
-    """Direction and strength of the directional light, from the normals of the fitted face model.
+@dataclass(frozen=True)
+class FittedLight:
+    """Light fitted to the normals of a batch of faces, float64.
 
-    Least squares of luminance over the model's mean albedo against the first two spherical-harmonic bands, at
+    Attributes:
+        direction: ``(B, 3)`` the linear band of the luminance over its constant one: x right, y up, z toward the
+            viewer. Its length grows with the share of light that is directional.
+        tint: ``(B, 2)`` natural logarithms of red over green and blue over green, of the light that falls on a surface
+            facing the dominant direction; a face's mean albedo is counted in.
+    """
+
+    direction: Tensor
+    tint: Tensor
+
+
+def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | None = None) -> FittedLight:
+    """Direction, strength and tint of the directional light, from the normals of the fitted face model.
+
+    Least squares of colour over the model's mean albedo against the first two spherical-harmonic bands, at
     vertices that face the camera. The third band is left out: an albedo that is not the mean's would leak into it.
 
     Args:
@@ -76,10 +91,6 @@ def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | N
         pose: of the same faces, from `PoseEstimator` on this model.
         model: the face model.
         camera: the estimator's camera.
-
-    Returns:
-        ``(B, 3)``: the linear band over the constant one, x right, y up, z toward the viewer. Its length grows with
-        the share of light that is directional.
     """
     shape = model.mean.double()
     shape = shape + torch.einsum("bk,kvc->bvc", pose.identity, model.identity.double())
@@ -89,17 +100,26 @@ def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | N
     toward = -placed / placed.norm(dim=-1, keepdim=True)
     facing = (normals * toward).sum(-1) > _FACING
     grid = (camera or Camera()).project(placed) * 2 - 1
-    inside = (grid.abs() < 1).all(-1)
-    luminance = _luminance(_small(pictures).double())
-    seen = torch.nn.functional.grid_sample(luminance[:, None], grid[:, :, None], align_corners=False)[:, 0, :, 0]
+    used = (facing & (grid.abs() < 1).all(-1)).double()[..., None]
+    small = _small(pictures).double()
+    planes = torch.cat([_luminance(small)[:, None], small], dim=1)
+    seen = torch.nn.functional.grid_sample(planes, grid[:, :, None], align_corners=False)[..., 0].mT  # (B, V, 4)
     weights = torch.tensor(_LUMINANCE, dtype=torch.float64)
-    albedo = (model.albedo_mean.double() @ weights).clamp_min(0.05)
-    design = sh_basis(normals)[..., :4] * albedo[None, :, None]
-    used = (facing & inside).double()[..., None]
+    albedo = model.albedo_mean.double()
+    albedo = torch.cat([(albedo @ weights)[:, None], albedo], dim=1).clamp_min(0.05)
+    basis = sh_basis(normals)[..., :4]
+    gammas = torch.stack([_solve(basis * albedo[None, :, i, None], seen[..., i, None], used) for i in range(4)])
+    direction = gammas[0][:, [3, 1, 2]] / gammas[0][:, :1].clamp_min(1e-3)
+    lit = sh_basis(torch.nn.functional.normalize(direction, dim=-1))[:, :4]
+    red, green, blue = (gammas[1:] * lit).sum(-1).clamp_min(1e-3).log()
+    return FittedLight(direction, torch.stack([red - green, blue - green], dim=1))
+
+
+def _solve(design: Tensor, seen: Tensor, used: Tensor) -> Tensor:
+    """Ridge regression ``(B, 4)`` of ``seen`` ``(B, V, 1)`` on ``design`` ``(B, V, 4)`` where ``used``."""
     normal = design.mT @ (design * used)
     ridge = 1e-4 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(4, dtype=normal.dtype)
-    gamma = torch.linalg.solve(normal + ridge + 1e-9 * torch.eye(4), design.mT @ (seen[..., None] * used))[..., 0]
-    return gamma[:, [3, 1, 2]] / gamma[:, :1].clamp_min(1e-3)
+    return torch.linalg.solve(normal + ridge + 1e-9 * torch.eye(4), design.mT @ (seen * used))[..., 0]
 
 
 def _check(pictures: Tensor, landmarks: Tensor) -> None:
@@ -127,18 +147,22 @@ def _cheek(points: Tensor, corners: tuple[int, ...]) -> Tensor:
     return torch.where(on_jaw, torch.lerp(polygon, middle, _INSET), polygon)
 
 
-def _mean_inside(pictures: Tensor, polygon: Tensor) -> Tensor:
-    """Mean luminance ``(B,)`` over the pixels whose centre lies in the polygon ``(B, N, 2)``; 0 when none does."""
-    size = pictures.shape[-1]
+def inside_polygon(polygon: Tensor, size: int) -> Tensor:
+    """Pixels ``(B, size, size)`` bool whose centre lies in the polygon ``(B, N, 2)``, corners in image widths."""
     centres = (torch.arange(size, dtype=polygon.dtype) + 0.5) / size
     x, y = centres[None, None, :], centres[None, :, None]
-    inside = torch.zeros(len(pictures), size, size, dtype=torch.bool)
+    inside = torch.zeros(len(polygon), size, size, dtype=torch.bool)
     # Even-odd rule: count the edges that a ray to the right crosses.
     for start, end in zip(polygon.unbind(1), polygon.roll(-1, dims=1).unbind(1), strict=True):
         (x0, y0), (x1, y1) = ((point[:, None, None, 0], point[:, None, None, 1]) for point in (start, end))
         slope = (x1 - x0) / torch.where(y1 == y0, torch.ones_like(y0), y1 - y0)
         inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * slope)
-    weights = inside.to(pictures.dtype)
+    return inside
+
+
+def _mean_inside(pictures: Tensor, polygon: Tensor) -> Tensor:
+    """Mean luminance ``(B,)`` over the pixels whose centre lies in the polygon ``(B, N, 2)``; 0 when none does."""
+    weights = inside_polygon(polygon, pictures.shape[-1]).to(pictures.dtype)
     return (_luminance(pictures) * weights).sum((1, 2)) / weights.sum((1, 2)).clamp_min(1)
 
 

@@ -67,6 +67,21 @@ def mean(values: Tensor, seed: int = 0) -> Figure:
     return ratio(per_person, torch.ones_like(per_person), seed)
 
 
+def median(values: Tensor, seed: int = 0) -> Figure:
+    """Median over people of ``(P,)`` or, first averaged over the columns, of ``(P, K)`` values; NaN are left out."""
+    per_person = values.double()
+    if per_person.ndim > 1:
+        per_person = torch.nanmean(per_person.flatten(1), dim=1)
+    known = per_person[torch.isfinite(per_person)].cpu().numpy()
+    n = len(known)
+    if n == 0:
+        return Figure(math.nan, math.nan, math.nan, 0)
+    rows = np.random.default_rng(seed).integers(0, n, size=(BOOTSTRAP, n))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(np.median(known[rows], axis=1), [tail, 1 - tail])
+    return Figure(float(np.median(known)), float(low), float(high), n)
+
+
 def share(conditions: Tensor, seed: int = 0) -> Figure:
     """Share of True, ``(P,)`` or ``(P, K)``."""
     return mean(conditions.double(), seed)

@@ -62,9 +62,19 @@ def test_fitted_direction_is_the_light_s(yaw):
     estimator = PoseEstimator(MODEL)
     for direction in ((1.0, 0.0, 1.0), (-1.0, 0.0, 1.0), (0.0, 1.0, 1.0)):
         face = lit(direction, yaw=yaw)
-        found = fit_light(face.image, estimator.fit(face.landmarks), MODEL)[0]
+        found = fit_light(face.image, estimator.fit(face.landmarks), MODEL).direction[0]
         cosine = torch.cosine_similarity(found, torch.tensor(direction, dtype=found.dtype), dim=0)
         assert cosine > 0.9, (direction, found)
+
+
+def test_tint_is_the_light_s():
+    """Halving the red of a picture is halving the red of its light."""
+    face = lit((1.0, 0.0, 1.0))
+    pose = PoseEstimator(MODEL).fit(face.landmarks)
+    white = fit_light(face.image, pose, MODEL).tint[0]
+    red = fit_light(face.image * torch.tensor([0.5, 1.0, 1.0])[:, None, None], pose, MODEL).tint[0]
+    assert white.abs().max() < 0.05
+    assert (red - white - torch.tensor([-0.6931, 0.0])).abs().max() < 1e-3
 
 
 def test_even_light_has_no_asymmetry_and_empty_batches_pass():

@@ -1,0 +1,95 @@
+"""Looking at pictures beside rendering them: the judge in processes of its own, so that both cores work.
+
+dlib holds Python's lock while it computes, so threads would not help. Pictures and observations travel as NumPy
+arrays: torch's own way of sharing tensors keeps a file open for each.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import fields
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylerig_fast.evaluation.judge import Judge, Observation
+from stylerig_fast.evaluation.measures import FaceMeasures
+
+
+class Looker(Protocol):
+    """Looks at batches of pictures, now or later."""
+
+    def submit(self, images: Tensor) -> Callable[[], Observation]:
+        """Starts to look at ``(B, H, H, 3)`` uint8; calling the result waits for what was seen."""
+        ...
+
+
+class LookHere:
+    """Looks at once, in this process."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+
+    def submit(self, images: Tensor) -> Callable[[], Observation]:
+        seen = self.judge.look(images)
+        return lambda: seen
+
+
+class LookBeside:
+    """Looks in child processes, each with a `Judge` of its own.
+
+    Args:
+        build: makes the judge; a function of a module, called in each child with ``arguments``.
+        arguments: of ``build``; they must survive being sent to another process.
+        processes: how many children.
+    """
+
+    def __init__(self, build: Callable[..., Judge], arguments: tuple[Any, ...], processes: int = 1) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(build, arguments))
+
+    def __enter__(self) -> LookBeside:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def submit(self, images: Tensor) -> Callable[[], Observation]:
+        future: Future[dict[str, Any]] = self.pool.submit(_look, images.cpu().numpy())
+        return lambda: _unpacked(future.result())
+
+
+_judge: Judge | None = None
+
+
+def _begin(build: Callable[..., Judge], arguments: tuple[Any, ...]) -> None:
+    global _judge
+    torch.set_num_threads(1)
+    _judge = build(*arguments)
+
+
+def _look(images: np.ndarray) -> dict[str, Any]:
+    assert _judge is not None
+    return _packed(_judge.look(torch.from_numpy(images)))
+
+
+def _packed(seen: Observation) -> dict[str, Any]:
+    measures = {field.name: getattr(seen.measures, field.name).numpy() for field in fields(FaceMeasures)}
+    names = [field.name for field in fields(Observation) if field.name not in ("measures", "features")]
+    parts = {name: getattr(seen, name).numpy() for name in names}
+    return {**parts, "measures": measures, "features": {name: value.numpy() for name, value in seen.features.items()}}
+
+
+def _unpacked(parts: dict[str, Any]) -> Observation:
+    def tensors(values: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(value) for name, value in values.items()}
+
+    measures, features = tensors(parts.pop("measures")), tensors(parts.pop("features"))
+    return Observation(**tensors(parts), measures=FaceMeasures(**measures), features=features)

@@ -1,0 +1,182 @@
+"""How far each control reaches: sweeps, judged on pictures, and the ``reach.json`` that the Engine warns by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.evaluation.edits import Measured
+from stylerig_fast.evaluation.identity import identity_distance
+from stylerig_fast.evaluation.judge import MEASURED, Observation
+from stylerig_fast.evaluation.requests import Kind, Request
+from stylerig_fast.evaluation.statistics import Figure, mean, share, slope
+
+LOW, HIGH = 0.8, 1.2  # gains between these are called reached
+FOUND = 0.99  # share of faces that must still be found
+YAWS = (-40.0, -30.0, -25.0, -20.0, -15.0, -10.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0)
+PITCHES = (-24.0, -18.0, -12.0, -8.0, 8.0, 12.0, 18.0, 24.0)
+LEVELS = (0.25, 0.5, 0.75, 1.0)
+# Units that landmarks can measure, alone or with their mirror image, and the measure.
+UNITS: dict[tuple[str, ...], str] = {
+    ("jawOpen",): "mouth_opening",
+    ("mouthSmileLeft", "mouthSmileRight"): "smile_width",
+    ("mouthPucker",): "smile_width",
+    ("mouthFunnel",): "mouth_opening",
+    ("mouthFrownLeft", "mouthFrownRight"): "corner_height",
+    ("eyeBlinkLeft", "eyeBlinkRight"): "eye_opening",
+    ("eyeWideLeft", "eyeWideRight"): "eye_opening",
+    ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"): "brow_height",
+    ("browDownLeft", "browDownRight"): "brow_height",
+}
+QUICK = (("jawOpen",), ("mouthSmileLeft", "mouthSmileRight"), ("eyeBlinkLeft", "eyeBlinkRight"))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a sweep: what was asked and what came."""
+
+    amount: float
+    gain: Figure
+    found: Figure
+    distance: Figure
+
+    @property
+    def reached(self) -> bool:
+        """The gain is between 0.8 and 1.2 and faces are still found."""
+        return LOW <= self.gain.value <= HIGH and self.found.value >= FOUND
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One control's steps in the order of their amounts, and the range that is reached without a gap around zero."""
+
+    control: str
+    units: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest amount; 0 on a side whose first step is not reached."""
+        ends = [0.0, 0.0]
+        for side, sign in ((0, -1.0), (1, 1.0)):
+            for step in sorted((s for s in self.steps if s.amount * sign > 0), key=lambda s: abs(s.amount)):
+                if not step.reached:
+                    break
+                ends[side] = step.amount
+        return ends[0], ends[1]
+
+
+def sweep_requests(units: Sequence[str], quick: bool = False) -> list[tuple[str, tuple[str, ...], str, Request]]:
+    """What is asked: control, its units, the measure that answers, and the request, for every step."""
+    found: list[tuple[str, tuple[str, ...], str, Request]] = []
+
+    def angle(name: Kind, amounts: Sequence[float]) -> None:
+        for amount in amounts:
+            values = {name: amount}
+            request = Request(f"{name} at {amount:g}", name, amount, lambda own, v=values: own.with_pose(**v))  # type: ignore[misc]
+            found.append((name, (), name, request))
+
+    angle("yaw", YAWS[1:-1:3] if quick else YAWS)
+    angle("pitch", PITCHES[1:-1:2] if quick else PITCHES)
+    for names, measure in UNITS.items():
+        if all(name in units for name in names) and (not quick or names in QUICK):
+            label = names[0] if len(names) == 1 else " + ".join(names)
+            for level in (0.0, *(LEVELS[1::2] if quick else LEVELS)):
+                values = dict.fromkeys(names, level)
+                request = Request(
+                    f"{label} at {level:g}",
+                    "jaw",
+                    level,
+                    lambda own, v=values: own.with_expression(**v),  # type: ignore[misc]
+                )
+                found.append((label, names, measure, request))
+    return found
+
+
+def sweeps(asked: Sequence[tuple[str, tuple[str, ...], str, Request]], measured: Measured) -> list[Sweep]:
+    """Gains of every step; angles are measured from the person's own pose, units from their level 0."""
+    names = list(dict.fromkeys(control for control, *_ in asked))
+    return [_sweep(name, asked, measured) for name in names]
+
+
+def _sweep(control: str, asked: Sequence[tuple[str, tuple[str, ...], str, Request]], measured: Measured) -> Sweep:
+    rows = [i for i, entry in enumerate(asked) if entry[0] == control]
+    units, measure = asked[rows[0]][1], asked[rows[0]][2]
+    rest = next((i for i in rows if units and asked[i][3].amount == 0), None)
+    start = measured.before if rest is None else measured.edits[rest].picture
+    model = measured.rendered if rest is None else measured.edits[rest].rendered
+    steps = []
+    for i in rows:
+        edit = measured.edits[i]
+        if i == rest:
+            continue
+        want, got = _difference(edit.rendered, model, measure), _difference(edit.picture, start, measure)
+        steps.append(
+            Step(
+                edit.request.amount,
+                slope(want[:, None], got[:, None]),
+                share(edit.picture.detected),
+                mean(identity_distance(edit.picture.descriptor, measured.before.descriptor)),
+            )
+        )
+    return Sweep(control, units, tuple(sorted(steps, key=lambda step: step.amount)))
+
+
+def _difference(after: Observation, before: Observation, measure: str) -> Tensor:
+    column = MEASURED.index(measure)
+    return after.values[:, column] - before.values[:, column]
+
+
+def reach_table(found: Sequence[Sweep], roll: tuple[float, float]) -> dict[str, dict[str, list[float]]]:
+    """The content of ``reach.json``, as `engine.reach.Reach.load` reads it.
+
+    Units that no landmark measures are not listed and keep the Engine's 0 to 1; a unit whose first step already
+    falls short is listed with the range 0 to 0, so that the Engine warns of every use.
+
+    Args:
+        found: the sweeps.
+        roll: lowest and highest roll of the generator's portraits; no rig reaches beyond.
+    """
+    angles: dict[str, list[float]] = {"roll": list(roll)}
+    expression: dict[str, list[float]] = {}
+    for sweep in found:
+        if sweep.units:
+            expression |= {unit: [0.0, sweep.range[1]] for unit in sweep.units}
+        else:
+            angles[sweep.control] = list(sweep.range)
+    return {"angles": {name: angles[name] for name in ("yaw", "pitch", "roll")}, "expression": expression}
+
+
+def write_reach(path: Path, table: Mapping[str, object]) -> None:
+    """Writes ``reach.json``, whole or not at all."""
+    write_atomically(path, (json.dumps(table, indent=2) + "\n").encode())
+
+
+def sweep_json(found: Sequence[Sweep]) -> dict[str, object]:
+    """The sweeps as plain values."""
+    return {
+        sweep.control: {
+            "range": list(sweep.range),
+            "steps": [
+                {
+                    "asked": step.amount,
+                    "gain": _plain(step.gain.value),
+                    "found": _plain(step.found.value),
+                    "identity_distance": _plain(step.distance.value),
+                    "reached": step.reached,
+                }
+                for step in sweep.steps
+            ],
+        }
+        for sweep in found
+    }
+
+
+def _plain(value: float) -> float | None:
+    return value if bool(torch.isfinite(torch.tensor(value))) else None
