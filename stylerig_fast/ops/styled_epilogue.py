@@ -46,7 +46,8 @@ def styled_epilogue(
         clamp: activations and the convolution's part of the picture are cut off at ± this.
         out: ``(B, C, H, W)`` channels-last in the dtype of ``x``, to write to; may be ``x`` itself.
         rgb: what makes the picture.
-        image: ``(B, H, W, 3)`` contiguous, to write to: float32, or uint8 for ``(image + 1) · 127.5`` rounded and clamped.
+        image: ``(B, H, W, 3)`` contiguous, to write to: float32, or uint8 for ``(image + 1) · 127.5`` rounded and
+            clamped.
         impl: which implementation, see ``stylerig_fast.ops``.
 
     Raises:
