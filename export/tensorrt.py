@@ -66,7 +66,7 @@ def plans(backend: Backend) -> Mapping[str, bytes]:
 
 
 @torch.no_grad()
-def check(backend: Backend, engine: Engine, precision: torch.dtype) -> dict[str, object]:
+def check(backend: Backend, engine: Engine, precision: torch.dtype) -> dict[str, float]:
     """Compares a backend's pictures of people, as they are and turned, with those of ``engine``.
 
     Raises:

@@ -76,8 +76,9 @@ class ExportTensorrt(_Options):
         from stylerig_fast.engine import Engine
         from stylerig_fast.export.tensorrt import build_plans
 
-        options = {"device": self.device, "allow_mismatch": self.allow_mismatch}
-        engine = Engine.from_pretrained(self.model, backend="torch", **options)
+        engine = Engine.from_pretrained(
+            self.model, backend="torch", device=self.device, allow_mismatch=self.allow_mismatch
+        )
         print_report(build_plans(engine, self.graphs), self.json)
 
 
@@ -104,9 +105,15 @@ class ExportTriton(_Options):
 
         built = None
         if self.plans:
-            options = {"device": self.device, "allow_mismatch": self.allow_mismatch, "graphs": self.graphs}
-            dtype = PRECISIONS[GraphFolder(self.graphs).head.precision]
-            built = plans(Engine.from_pretrained(self.model, backend="tensorrt", dtype=dtype, **options).backend)
+            engine = Engine.from_pretrained(
+                self.model,
+                backend="tensorrt",
+                graphs=self.graphs,
+                dtype=PRECISIONS[GraphFolder(self.graphs).head.precision],
+                device=self.device,
+                allow_mismatch=self.allow_mismatch,
+            )
+            built = plans(engine.backend)
         written = export_triton(self.graphs, self.out, built, self.max_batch)
         print_report({"wrote": [str(self.out / name) for name in written]}, self.json)
 

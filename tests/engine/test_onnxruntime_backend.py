@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import threading
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from stylerig_fast.engine.backend import Setting, choose
 from stylerig_fast.engine.onnxruntime_backend import OnnxRuntimeBackend
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.generators.folder import save_generator
 from tests.engine.conftest import small_generator, small_parts
 
 
@@ -170,7 +173,7 @@ def test_providers_of_a_gpu(graphs, monkeypatch, variable, names):
     for options, providers in runtime.InferenceSession.made:
         assert providers == [(f"{name}ExecutionProvider", {"device_id": "1"}) for name in names]
         assert options.entries == {"session.disable_cpu_ep_fallback": "1"}
-    assert f"{names[0]}ExecutionProvider" in backend.describe()["synthesis"]
+    assert f"{names[0]}ExecutionProvider" in str(backend.describe()["synthesis"])
 
 
 def test_an_unknown_provider(graphs, monkeypatch):
@@ -217,3 +220,19 @@ def test_many_edits_do_not_grow_memory(graphs):
     for _ in range(1000):
         engine.edit(w, request)
     assert resident() - before < 4 << 20
+
+
+def test_an_engines_own_folder_holds_its_graphs(graphs, tmp_path, monkeypatch):
+    """And the package onnx is not needed to run them."""
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    generator, rig, reconstructor = small_parts()
+    save_generator(tmp_path / "generator", generator)
+    rig.save_pretrained(tmp_path / "rig")
+    reconstructor.save_pretrained(tmp_path / "reconstructor")
+    reach = {"angles": dict.fromkeys(("yaw", "pitch", "roll"), (-30.0, 30.0)), "expression": {}}
+    (tmp_path / "reach.json").write_text(json.dumps(reach))
+    shutil.copytree(graphs, tmp_path / "onnx")
+    engine = Engine.from_pretrained(tmp_path, backend="onnxruntime")
+    assert engine.backend.describe()["graphs"] == str(tmp_path / "onnx")
+    w = engine.sample()
+    assert np.abs(engine.render(w).astype(int) - engine_on("torch").render(w)).max() <= 1

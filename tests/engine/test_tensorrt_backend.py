@@ -28,8 +28,8 @@ GPU = Gpu("NVIDIA H200", "9.0", "580.65.06")
 class StandIn:
     """The part of TensorRT's interface that builds plans; remembers what it was asked."""
 
-    def __init__(self, version="10.13.0.35", problems=(), plan=b"plan"):
-        self.__version__ = version
+    def __init__(self, shape, version="10.13.0.35", problems=(), plan=b"plan"):
+        self.__version__, self.shape = version, shape
         self.problems, self.plan = list(problems), plan
         self.calls = []
         self.WARNING = 2
@@ -40,7 +40,11 @@ class StandIn:
         self.Dims = list
 
     def note(self, name, result=None):
-        return lambda *a, **k: (self.calls.append((name, *a, *k.items())), result)[1]
+        def call(*arguments, **named):
+            self.calls.append((name, *arguments, *named.items()))
+            return result
+
+        return call
 
     def Builder(self, logger):  # noqa: N802
         inputs = [SimpleNamespace(name="ws", shape=self.shape)]
@@ -72,8 +76,7 @@ class StandIn:
 
 
 def use(monkeypatch, shape=(-1, 8, 512), **options) -> StandIn:
-    stand_in = StandIn(**options)
-    stand_in.shape = shape
+    stand_in = StandIn(shape, **options)
     monkeypatch.setitem(sys.modules, "tensorrt", stand_in)
     return stand_in
 
@@ -219,9 +222,9 @@ def test_the_drivers_version(monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", missing)
     done = SimpleNamespace(stdout="580.65.06\n580.65.06\n")
-    monkeypatch.setattr(tensorrt_plan.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     assert tensorrt_plan._driver() == "580.65.06"
-    monkeypatch.setattr(tensorrt_plan.subprocess, "run", missing)
+    monkeypatch.setattr(subprocess, "run", missing)
     with pytest.raises(BackendUnavailable, match="driver cannot be told"):
         tensorrt_plan._driver()
 

@@ -32,7 +32,8 @@ def edited(engine: Engine, w: torch.Tensor, request: FaceParams) -> np.ndarray:
 
 
 def on(backend: str, parts: Parts, graphs: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Engine:
-    return Engine(*vars(parts).values(), backend=backend, graphs=graphs, dtype=dtype, device=device)
+    each = (parts.generator, parts.rig, parts.reconstructor, parts.face_model)
+    return Engine(*each, backend=backend, graphs=graphs, dtype=dtype, device=device)  # type: ignore[misc]
 
 
 def test_onnxruntime_on_the_cpu(parts, graphs, engine):
@@ -102,9 +103,9 @@ def test_the_real_generator(tmp_path):
         export_onnx(Parts.of(engine), tmp_path / name, Options(dtype))
         other = Engine.from_pretrained(backend="onnxruntime", graphs=tmp_path / name, dtype=dtype)
         for request, wanted in zip(edits, expected, strict=True):
-            images = edited(other, w, request)
-            largest = int(np.abs(images.astype(int) - wanted).max())
-            figure = psnr(torch.from_numpy(images), torch.from_numpy(wanted), 255)
+            found = edited(other, w, request)
+            largest = int(np.abs(found.astype(int) - wanted).max())
+            figure = psnr(torch.from_numpy(found), torch.from_numpy(wanted), 255)
             print(f"MobileStyleGAN-FFHQ {name}: largest {largest} of 255, PSNR {figure:.1f} dB")
             assert figure >= 40
             assert largest <= 2 or dtype != torch.float32
