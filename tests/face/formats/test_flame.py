@@ -97,6 +97,7 @@ def test_missing_fields_are_named(fields, name):
         ("kintree_table", np.array([[0, 0, 0, 1, 1], [0, 1, 2, 3, 4]]), "does not hang the jaw on the neck"),
         ("v_template", "text", "v_template is str"),
         ("v_template", np.full((5675, 3), np.nan), "v_template has values that are not finite"),
+        ("v_template", np.full((5675, 3), 1e300), "v_template has values that are not finite, or far too large"),
         ("f", np.array([[0, 1, 5675]]), "f has the vertices 0 to 5675, expected 0 to 5674"),
         ("f", np.array([[0, 1, 0.5]]), "f has fractions"),
         ("J_regressor", Record("scipy.sparse.csc.csc_matrix", "", {"data": np.ones(3)}), "damaged sparse matrix"),
