@@ -38,17 +38,20 @@ stylerig-bench page all.json --markdown benchmarks.md
 | `compare` | two reports, row by row: ratios, and whether the difference is more than noise |
 | `page` | this page, from reports |
 
-OpenVINO takes part where it can be imported (`pip install openvino`), torch.compile where `--peers` names it.
+OpenVINO takes part where it can be imported (`pip install openvino`, or the extra `bench-peers`), torch.compile where
+`--peers` names it.
 
 ## How to read the figures
 
 - **An edit** goes from the request to the picture as a NumPy array: reconstructor, RigNet, synthesis, conversion to
-  uint8, copy to the host. The plain-torch and OpenVINO rows edit the code with the same rig in torch.
-- **Parity before speed.** Every contestant first answers the same requests as plain eager torch in float32 on the
-  CPU. A row whose largest difference is over {LARGEST_ERROR}/255 at float32, or that has a picture under
-  {LOWEST_PSNR:.0f} dB in lower precision, says so in place of its times. A preview has to be
-  what plain torch makes at that size, or the box mean of the whole picture, and its distance to the latter stands
-  beside it; one that is an approximation is called that, and is refused under {LOWEST_PREVIEW_PSNR:.0f} dB.
+  uint8, copy to the host. The plain-torch and OpenVINO rows edit the code with the same rig in torch. Every request
+  comes with a code of its own, so that the reconstructor runs each time; while one person's sliders move, the Engine
+  remembers what it saw.
+- **Parity before speed.** Every contestant first answers the same requests as plain eager torch in float32 on the CPU.
+  A row whose largest difference is over {LARGEST_ERROR}/255 at float32, or that has a picture under
+  {LOWEST_PSNR:.0f} dB in lower precision, says so in place of its times. A preview has to be what plain torch makes at
+  that size, or the box mean of the whole picture, and its distance to the latter stands beside it; one that is an
+  approximation is called that, and is refused under {LOWEST_PREVIEW_PSNR:.0f} dB.
 - **In turns.** The contestants take turns in rounds, in an order that rotates, after an untimed edit each: what slows
   the machine meets all alike. The median is the median over rounds of each round's median; its 95 % interval is a
   bootstrap of {DRAWS} draws that resamples rounds first and the edits of a round second.

@@ -102,6 +102,9 @@ def _with_graphs(parts: Parts, options: BenchOptions, device: torch.device, fold
         wanted = [name for name in options.precisions(device) if device.type != "cpu" or name == "float32"]
         problem = export(parts, folder, wanted)
     line = line_up(parts, options, device)
+    for label in line.absent.keys() & {f"onnxruntime {name}" for name in ("bfloat16", "float16")}:
+        if device.type == "cpu" and not options.graphs:
+            line.absent[label] = "on the CPU, ONNX Runtime is measured in float32 only: it has no bfloat16 there"
     if problem:
         line.absent["graphs"] = problem
     return line

@@ -81,7 +81,9 @@ def _latencies(report: Mapping[str, Any], rows: Sequence[Row], whole: bool) -> s
 
 
 def interval(f: Row) -> str:
-    """Median and 95 % interval."""
+    """Median and 95 % interval; a single measurement has none."""
+    if f["samples"] < 2:
+        return number(f["median"])
     return f"{number(f['median'])} ({number(f['low'])} to {number(f['high'])})"
 
 

@@ -182,3 +182,9 @@ def test_shown_commands_parse(line, monkeypatch):
     _, command, *words = shlex.split(line)
     monkeypatch.setattr(COMMANDS[command], "run", lambda command: None)
     assert main([command, *words]) == 0
+
+
+def test_the_page_has_the_words_of_the_program():
+    """Whoever changes them changes benchmarks/page.py and has the page written anew, without measuring."""
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert text.startswith(page.INTRODUCTION)
