@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,13 @@ class TinyGenerator(Generator):
         self.num_ws, self.resolution = 6, 64
         self.register_buffer("w_mean", torch.linspace(-0.2, 0.2, 512))
 
+    def config(self) -> dict[str, object]:
+        return {}
+
     def mapping(self, z: Tensor) -> Tensor:
         return 0.3 * z + self.w_mean
 
-    def synthesis(self, ws: Tensor, resolution: int | None = None) -> Tensor:
+    def synthesis(self, ws: Tensor, resolution: int | None = None, noise: Sequence[Tensor] | None = None) -> Tensor:
         colours = ws[:, :, :8].reshape(-1, 3, 4, 4).tanh()
         return F.interpolate(colours, size=resolution or self.resolution, mode="bilinear")
 

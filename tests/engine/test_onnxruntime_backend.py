@@ -17,6 +17,7 @@ from export.onnx import Options, Parts, export_onnx
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backend import Setting, choose
 from stylerig_fast.engine.onnxruntime_backend import OnnxRuntimeBackend
+from stylerig_fast.engine.torch_backend import EagerBackend
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators.folder import save_generator
@@ -31,7 +32,10 @@ def graphs(tmp_path_factory):
 
 
 def engine_on(backend, folder=None, **options):
-    return Engine(*small_parts(), backend=backend, graphs=folder, **options)
+    engine = Engine(*small_parts(), backend=backend, graphs=folder, **options)
+    if backend == "torch":  # without compiled operations
+        engine.backend = EagerBackend(Setting(engine.generator, engine.rig_net, engine.device))
+    return engine
 
 
 def setting(folder, device="cpu", dtype=torch.float32, generator=None):
