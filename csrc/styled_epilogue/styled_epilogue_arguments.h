@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "common/lanes.h"
+#include "common/precision.h"
 
 namespace stylerig {
 

@@ -42,7 +42,7 @@ class StyleTables:
 
     def __init__(self, generator: StyleGAN2, dtype: torch.dtype) -> None:
         convs = [layer.conv for layer in generator.layers()]
-        pictures: list[ModulatedConv] = [block.to_rgb.conv for block in generator.blocks]  # type: ignore[union-attr, assignment]
+        pictures: list[ModulatedConv] = [block.to_rgb.conv for block in generator.blocks]  # type: ignore[union-attr, misc]
         most = max(generator.channels)
         self._inputs = [conv.affine.out_features for conv in convs]
         self._outputs = [conv.squares.shape[0] for conv in convs]
