@@ -54,8 +54,11 @@ def measure(current: Session, options: Batch) -> Report:
                 **verdicts[index],
             }
         racing = {i: _call(current.line.contestants[i], asked, full) for i, row in found.items() if not row["refused"]}
-        # The calls are long: what a turn empties of the caches is no part of their time that could be seen.
-        times = take_turns(racing, Plan(options.calls, options.calls, 0.0, warm_up=1 if size <= 2 else 0))
+        # The first call of a size captures graphs and takes memory. After that a turn of long calls needs no warm-up.
+        for call in racing.values():
+            call(0)
+        short = size <= 2 or current.device.type == "cuda"
+        times = take_turns(racing, Plan(options.calls, options.calls, 0.0, warm_up=int(short)))
         for index, rounds in times.items():
             found[index] |= {
                 "rounds": [[round(value, 3) for value in values] for values in rounds],
