@@ -15,6 +15,7 @@ from torch import Tensor
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backend import Backend, Setting, choose
 from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
+from stylerig_fast.engine.torch_backend import EagerBackend
 from stylerig_fast.errors import ExportError
 
 # What a backend has to reach against float32 eager torch: levels of 255 in float32, PSNR in dB in less.
@@ -76,10 +77,11 @@ def check(backend: Backend, engine: Engine, precision: torch.dtype) -> dict[str,
     own = engine.params(w)
     request = own.with_pose(yaw=15)
     size = engine.resolution
-    edited = backend.edit(w, request.vector(), own.vector(), size)
+    eager = EagerBackend(Setting(engine.generator, engine.rig_net, engine.device))
+    asked = (w, request.vector(), own.vector(), size)
     found = {
-        "generator": Agreement.of(backend.pictures(w, size), engine.render(w, output="torch")),
-        "edit": Agreement.of(edited, engine.edit(w, request, output="torch")),
+        "generator": Agreement.of(backend.pictures(w, size), eager.pictures(w, size)),
+        "edit": Agreement.of(backend.edit(*asked), eager.edit(*asked)),
     }
     for graph, agreement in found.items():
         wrong = agreement.largest > MAX_ERROR if precision == torch.float32 else agreement.psnr < MIN_PSNR

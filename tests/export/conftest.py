@@ -8,6 +8,8 @@ import pytest
 
 from export.onnx import Parts, export_onnx
 from stylerig_fast.engine import Engine
+from stylerig_fast.engine.backend import Setting
+from stylerig_fast.engine.torch_backend import EagerBackend
 from stylerig_fast.face.model_io import open_face_model
 from tests.export.small import small_generator, small_reconstructor, small_rig
 
@@ -33,4 +35,11 @@ def graphs(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def engine(parts: Parts) -> Engine:
     """Plain eager torch in float32: what everything is compared with."""
-    return Engine(parts.generator, parts.rig, parts.reconstructor, parts.face_model, backend="torch")
+    engine = Engine(parts.generator, parts.rig, parts.reconstructor, parts.face_model, backend="torch")
+    return eager(engine)
+
+
+def eager(engine: Engine) -> Engine:
+    """The engine without compiled operations."""
+    engine.backend = EagerBackend(Setting(engine.generator, engine.rig_net, engine.device))
+    return engine

@@ -13,6 +13,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.engine.request import as_request
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.params import FaceParams
+from tests.export.conftest import eager
 from tests.export.torch_runner import psnr, run
 
 EDITS = [
@@ -92,7 +93,7 @@ def test_on_a_gpu(backend, parts, graphs, engine):
 def test_the_real_generator(tmp_path):
     """The shipped rig and MobileStyleGAN-FFHQ at 1024 px, in three precisions."""
     try:
-        engine = Engine.from_pretrained(backend="torch")
+        engine = eager(Engine.from_pretrained(backend="torch"))
     except CheckpointError as error:
         pytest.skip(str(error))
     w = engine.sample(n=2, seed=5)
