@@ -1,4 +1,5 @@
-// mobile_synthesis for AVX2 and FMA: 16 registers of 8 floats, of which 12 hold a tile of 6 pixels x 16 channels.
+// mobile_synthesis for AVX2 and FMA: 16 registers of 8 floats, of which 12 hold
+// a tile of 6 pixels x 16 channels.
 #include <cstring>
 
 #include "common/host_device.h"
@@ -29,13 +30,16 @@ struct Lanes {
   static STYLERIG_HD V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static STYLERIG_HD V max(V a, V b) { return _mm256_max_ps(a, b); }
   static STYLERIG_HD V multiply_add(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
-  // Eight values from [-1, 1] to bytes; halves are rounded to even, like torch's round does.
-  static STYLERIG_HD void store_bytes(uint8_t* out, const float* in) {
-    const V x = mul(add(load(in), all(1.0f)), all(127.5f));
-    const __m256i whole = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(x, zero()), all(255.0f)));
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-    const __m128i bytes = _mm_packus_epi16(words, words);
-    __builtin_memcpy(out, &bytes, 8);
+  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are
+  // rounded to even, like torch's round does.
+  static STYLERIG_HD void store_bytes(uint8_t* low, uint8_t* high, const float* in) {
+    for (int half = 0; half < 2; ++half) {
+      const V x = mul(add(load(in + 8 * half), all(1.0f)), all(127.5f));
+      const __m256i whole = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(x, zero()), all(255.0f)));
+      const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+      const __m128i bytes = _mm_packus_epi16(words, words);
+      __builtin_memcpy(half == 0 ? low : high, &bytes, 8);
+    }
   }
 };
 

@@ -1,4 +1,5 @@
-// Vectors of floats for the AVX-512 variants of mobile_synthesis. Included inside their namespace.
+// Vectors of floats for the AVX-512 variants of mobile_synthesis. Included
+// inside their namespace.
 
 struct Lanes {
   using V = __m512;
@@ -12,13 +13,14 @@ struct Lanes {
   static STYLERIG_HD V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   static STYLERIG_HD V max(V a, V b) { return _mm512_max_ps(a, b); }
   static STYLERIG_HD V multiply_add(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
-  // The products 0-7 of a pixel from [-1, 1] to bytes; halves are rounded to even, like torch's round does.
-  static STYLERIG_HD void store_bytes(uint8_t* out, const float* in) {
-    const __m256 x = _mm256_mul_ps(_mm256_add_ps(_mm256_loadu_ps(in), _mm256_set1_ps(1.0f)), _mm256_set1_ps(127.5f));
-    // max with the NaN on the left gives the zero on the right.
-    const __m256i bounded =
-        _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(x, _mm256_setzero_ps()), _mm256_set1_ps(255.0f)));
-    const __m128i bytes = _mm256_cvtepi32_epi8(bounded);
-    __builtin_memcpy(out, &bytes, 8);
+  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are
+  // rounded to even, like torch's round does.
+  static STYLERIG_HD void store_bytes(uint8_t* low, uint8_t* high, const float* in) {
+    const V x = mul(add(load(in), all(1.0f)), all(127.5f));
+    // Of NaN and a number, max and min take the one on the right.
+    const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_min_ps(max(x, zero()), all(255.0f))));
+    const int64_t halves[2] = {_mm_cvtsi128_si64(bytes), _mm_extract_epi64(bytes, 1)};
+    __builtin_memcpy(low, halves, 8);
+    __builtin_memcpy(high, halves + 1, 8);
   }
 };

@@ -1,5 +1,5 @@
-// From features to the picture. Included once by each variant of the CPU kernels of mobile_synthesis, behind
-// mobile_synthesis_float32.h.
+// From features to the picture. Included once by each variant of the CPU
+// kernels of mobile_synthesis, behind mobile_synthesis_float32.h.
 
 // Makes the picture of a strip from its rows of features.
 template <class Format>
@@ -60,30 +60,34 @@ class Painter {
     product.out = products_;
     multiply(product, 0, kGroup);
     const int values = p.haar ? 6 : 3;
-    for (int half = 0; half < (p.haar ? 2 : 1); ++half) {
-      const int64_t row = p.haar ? 2 * y + half : y, at = 3 * row * p.width + static_cast<int64_t>(values) * left_;
-      const float* from = products_ + 8 * half;
-      if (p.floats != nullptr) write(from, values, p.floats + at);
-      if (p.bytes != nullptr) write(from, values, p.bytes + at);
+    const int64_t at = static_cast<int64_t>(p.haar ? 2 * y : y) * p.width * 3 + static_cast<int64_t>(values) * left_;
+    if (p.floats != nullptr) {
+      write_floats(values, p.floats + at);
+      if (p.haar) write_floats(values, p.floats + at + 3 * p.width, 8);
+    } else {
+      write_bytes(values, p.bytes + at, p.haar ? p.bytes + at + 3 * p.width : nullptr);
     }
   }
 
-  void write(const float* from, int values, float* out) const {
-    for (int x = 0; x < pixels_; ++x, from += kGroup, out += values) {
-      for (int i = 0; i < values; ++i) out[i] = from[i];
+  void write_floats(int values, float* out, int first = 0) const {
+    for (int x = 0; x < pixels_; ++x, out += values) {
+      for (int i = 0; i < values; ++i) out[i] = products_[kGroup * x + first + i];
     }
   }
 
-  void write(const float* from, int values, uint8_t* out) const {
-    for (int x = 0; x < pixels_; ++x, from += kGroup, out += values) {
-      uint8_t bytes[8];
-      Lanes::store_bytes(bytes, from);
-      // Eight at once, of which the next pixel overwrites two, but not beyond the strip: that may be another thread's.
-      if (values == 6 && x + 1 < pixels_) {
-        __builtin_memcpy(out, bytes, 8);
-      } else {
-        for (int i = 0; i < values; ++i) out[i] = bytes[i];
+  // Eight bytes are stored at once, of which the next pixels overwrite some,
+  // but not beyond the strip: what lies there may be another thread's.
+  void write_bytes(int values, uint8_t* top, uint8_t* bottom) const {
+    const float* from = products_;
+    for (int x = 0; x < pixels_; ++x, from += kGroup, top += values) {
+      uint8_t halves[2][8];
+      const bool inside = (pixels_ - x) * values >= 8;
+      Lanes::store_bytes(inside ? top : halves[0], inside && bottom != nullptr ? bottom : halves[1], from);
+      if (!inside) {
+        std::memcpy(top, halves[0], values);
+        if (bottom != nullptr) std::memcpy(bottom, halves[1], values);
       }
+      if (bottom != nullptr) bottom += values;
     }
   }
 

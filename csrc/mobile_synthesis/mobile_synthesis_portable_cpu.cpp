@@ -1,4 +1,5 @@
-// mobile_synthesis for any processor: vectors of four floats, as GCC and clang have them everywhere.
+// mobile_synthesis for any processor: vectors of four floats, as GCC and clang
+// have them everywhere.
 #include <cmath>
 #include <cstring>
 
@@ -25,11 +26,12 @@ struct Lanes {
   static STYLERIG_HD V mul(V a, V b) { return a * b; }
   static STYLERIG_HD V max(V a, V b) { return a > b ? a : b; }
   static STYLERIG_HD V multiply_add(V a, V b, V c) { return a * b + c; }
-  // Eight values from [-1, 1] to bytes; halves are rounded to even, like torch's round does. NaN becomes 0.
-  static STYLERIG_HD void store_bytes(uint8_t* out, const float* in) {
-    for (int i = 0; i < 8; ++i) {
+  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are
+  // rounded to even, like torch's round does. NaN becomes 0.
+  static STYLERIG_HD void store_bytes(uint8_t* low, uint8_t* high, const float* in) {
+    for (int i = 0; i < 16; ++i) {
       const float x = (in[i] + 1.0f) * 127.5f;
-      out[i] = static_cast<uint8_t>(std::lrintf(x > 0 ? (x < 255 ? x : 255.0f) : 0.0f));
+      (i < 8 ? low : high)[i % 8] = static_cast<uint8_t>(std::lrintf(x > 0 ? (x < 255 ? x : 255.0f) : 0.0f));
     }
   }
 };
