@@ -75,8 +75,8 @@ class Painter {
     }
   }
 
-  // Eight bytes are stored at once, of which the next pixels overwrite some,
-  // but not beyond the strip: what lies there may be another thread's.
+  // Eight bytes are stored at once, of which the next pixels overwrite some, but not beyond the strip: what lies there
+  // may be another thread's.
   void write_bytes(int values, uint8_t* top, uint8_t* bottom) const {
     const float* from = products_;
     for (int x = 0; x < pixels_; ++x, from += kGroup, top += values) {
