@@ -1,17 +1,13 @@
-// MobileStyleGAN's synthesis network on the CPU, batch 1: what its parts are
-// and how they lie in memory.
+// MobileStyleGAN's synthesis network on the CPU, batch 1: what its parts are and how they lie in memory.
 //
-// Activations are float32 in groups of 16 channels: a row of a picture is
-// [groups, width, 16], a picture [height, groups, width, 16]. A modulated 1x1
-// convolution behind a depthwise one takes its style from the depthwise
-// weights, which are scaled once per picture; the matrices stay constant and
-// are packed once, into panels of a few output channels.
+// Activations are float32 in groups of 16 channels: a row of a picture is [groups, width, 16], a picture [height,
+// groups, width, 16]. A modulated 1x1 convolution behind a depthwise one takes its style from the depthwise weights,
+// which are scaled once per picture; the matrices stay constant and are packed once, into panels of a few output
+// channels.
 //
-// A block (inverse Haar transform, depthwise 3x3, 1x1, depthwise 3x3, 1x1) runs
-// over strips of columns from the top to the bottom: a row goes in, two rows
-// come out, and the rows between the layers stay in a ring of four, in the L2
-// cache. Several blocks can be chained; then a row that one puts out goes
-// straight into the next.
+// A block (inverse Haar transform, depthwise 3x3, 1x1, depthwise 3x3, 1x1) runs over strips of columns from the top to
+// the bottom: a row goes in, two rows come out, and the rows between the layers stay in a ring of four, in the L2
+// cache. Several blocks can be chained; then a row that one puts out goes straight into the next.
 #pragma once
 
 #include <cstddef>
@@ -26,12 +22,10 @@ constexpr float kSlope = 0.2f;
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-// A depthwise 3x3 convolution, a 1x1 convolution, noise, bias and leaky ReLU.
-// Channels are padded to whole groups.
+// A depthwise 3x3 convolution, a 1x1 convolution, noise, bias and leaky ReLU. Channels are padded to whole groups.
 struct Conv {
   const void* depthwise;  // [inputs / 16, taps, 16] entries, times this picture's style
-  const void* panels;     // entries [outputs / panel][inputs, panel]; of bfloat16
-                          // [inputs / 2, panel, 2]
+  const void* panels;     // entries [outputs / panel][inputs, panel]; of bfloat16 [inputs / 2, panel, 2]
   const float* bias;      // [outputs]
   const float* noise;     // [side, side]
   int inputs, outputs;
@@ -43,11 +37,9 @@ struct Block {
   int side;  // width and height of its output
 };
 
-// The 1x1 convolution that makes a picture of features, and where the picture
-// goes. The inverse Haar transform is part of the matrix, so that a feature
-// pixel gives four pixels: the upper two in the outputs 0-5, the lower two in
-// 8-13. Without it a mean of box x box feature pixels gives one, in the outputs
-// 0-2.
+// The 1x1 convolution that makes a picture of features, and where the picture goes. The inverse Haar transform is part
+// of the matrix, so that a feature pixel gives four pixels: the upper two in the outputs 0-5, the lower two in 8-13.
+// Without it a mean of box x box feature pixels gives one, in the outputs 0-2.
 struct Picture {
   const void* matrix;  // entries: panels of [inputs, 16]
   const float* bias;   // [16]
@@ -81,8 +73,7 @@ struct First {
   void* output;  // entries [4, outputs / 16, 4, 16]
 };
 
-// A style: a matrix product with one slot's code. Where `depthwise` is there,
-// the result scales it.
+// A style: a matrix product with one slot's code. Where `depthwise` is there, the result scales it.
 struct Affine {
   const float* code;    // [inputs]
   const float* panels;  // of a matrix [inputs, outputs], float32
@@ -93,13 +84,11 @@ struct Affine {
   void* scaled;            // entries [outputs / 16, taps, 16]
 };
 
-// The compiled variants of the hot loops: one for each instruction set and
-// precision.
+// The compiled variants of the hot loops: one for each instruction set and precision.
 struct Kernels {
   int panel;  // output channels in a panel
   void (*affine)(const Affine&);
-  // A picture's matrix: [inputs, 16] times [inputs], if that is not null, as
-  // panels.
+  // A picture's matrix: [inputs, 16] times [inputs], if that is not null, as panels.
   void (*picture)(const float* matrix, const float* style, int inputs, void* out);
   // Floats to entries, so many, in groups of 16.
   void (*convert)(const float* in, int64_t count, void* out);
@@ -124,9 +113,8 @@ struct Columns {
   int left, right;
 };
 
-// The columns of the upsampled input that a part of the output depends on,
-// beyond the edges of the picture too. The first convolution makes multiples of
-// `align` columns (1 or 2), the inverse Haar transform pairs.
+// The columns of the upsampled input that a part of the output depends on, beyond the edges of the picture too. The
+// first convolution makes multiples of `align` columns (1 or 2), the inverse Haar transform pairs.
 inline Columns up_columns(const Extent& out, int align) {
   return {(out.left - align - 1) & ~1, (out.right + align + 2) & ~1};
 }
@@ -139,8 +127,7 @@ inline Extent input_extent(const Extent& out, int side, int align) {
           out.top < 2 ? 0 : (out.top - 2) / 2, bottom > side / 2 ? side / 2 : bottom};
 }
 
-// Floats of scratch memory that is enough for any task of a chain, whatever its
-// entries are.
+// Floats of scratch memory that is enough for any task of a chain, whatever its entries are.
 inline int64_t chain_scratch(const Chain& chain) {
   int64_t columns = chain.strip, total = 0, widest = 0;
   for (int i = chain.count - 1; i >= 0; --i) {
@@ -151,8 +138,7 @@ inline int64_t chain_scratch(const Chain& chain) {
     widest = widest > inputs ? widest : inputs;
     columns = columns / 2 + 6;
   }
-  // The left-hand side of a matrix product; products and pooled rows of the
-  // picture.
+  // The left-hand side of a matrix product; products and pooled rows of the picture.
   total += 64 * widest;
   if (chain.picture != nullptr) total += chain.strip * (kGroup + 2 * chain.picture->inputs);
   return total;

@@ -1,5 +1,4 @@
-// mobile_synthesis for AVX2 and FMA: 16 registers of 8 floats, of which 12 hold
-// a tile of 6 pixels x 16 channels.
+// mobile_synthesis for AVX2 and FMA: 16 registers of 8 floats, of which 12 hold a tile of 6 pixels x 16 channels.
 #include <cstring>
 
 #include "common/host_device.h"
@@ -30,8 +29,7 @@ struct Lanes {
   static STYLERIG_HD V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static STYLERIG_HD V max(V a, V b) { return _mm256_max_ps(a, b); }
   static STYLERIG_HD V multiply_add(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
-  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are
-  // rounded to even, like torch's round does.
+  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are rounded to even, like torch's round does.
   static STYLERIG_HD void store_bytes(uint8_t* low, uint8_t* high, const float* in) {
     for (int half = 0; half < 2; ++half) {
       const V x = mul(add(load(in + 8 * half), all(1.0f)), all(127.5f));

@@ -1,5 +1,4 @@
-// mobile_synthesis for AVX-512: 32 registers of 16 floats, of which 28 hold a
-// tile of 14 pixels x 32 channels.
+// mobile_synthesis for AVX-512: 32 registers of 16 floats, of which 28 hold a tile of 14 pixels x 32 channels.
 #include <cstring>
 
 #include "common/host_device.h"

@@ -1,10 +1,8 @@
-// Activations in bfloat16, sums in float32. Included by the variant of the CPU
-// kernels of mobile_synthesis that has dot products of bfloat16 (two at a
-// time), behind mobile_synthesis_product.h and Lanes of 16 floats.
+// Activations in bfloat16, sums in float32. Included by the variant of the CPU kernels of mobile_synthesis that has dot
+// products of bfloat16 (two at a time), behind mobile_synthesis_product.h and Lanes of 16 floats.
 //
-// A depthwise convolution takes two neighbouring pixels at a time, so what it
-// reads has them interleaved: [groups, columns / 2, 16, 2]. Everything else is
-// [groups, columns, 16].
+// A depthwise convolution takes two neighbouring pixels at a time, so what it reads has them interleaved: [groups,
+// columns / 2, 16, 2]. Everything else is [groups, columns, 16].
 
 STYLERIG_HD __m512bh two(V low, V high) { return _mm512_cvtne2ps_pbh(high, low); }
 
@@ -45,8 +43,7 @@ struct BFloat16 {
   using Middle = StorePairs;
   using Right = __m512bh;
   static constexpr int kStep = 2, kAlign = 2;
-  // A row's three weights, as both pixels of a pair need them: (0, a), (b, c)
-  // for the left one, (a, b), (c, 0).
+  // A row's three weights, as both pixels of a pair need them: (0, a), (b, c) for the left one, (a, b), (c, 0).
   static constexpr int kTaps = 24;
 
   static STYLERIG_HD Right load_right(const Entry* p) { return (Right)_mm512_loadu_si512(p); }

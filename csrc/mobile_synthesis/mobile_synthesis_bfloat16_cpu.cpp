@@ -1,6 +1,5 @@
-// mobile_synthesis for AVX-512 with dot products of bfloat16: the matrix
-// products take two inputs at a time. Activations, sums and everything else
-// stay in float32.
+// mobile_synthesis for AVX-512 with dot products of bfloat16: the matrix products take two inputs at a time.
+// Activations, sums and everything else stay in float32.
 #include <cstring>
 
 #include "common/host_device.h"

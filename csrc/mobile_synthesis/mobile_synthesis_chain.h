@@ -1,8 +1,7 @@
-// Blocks over strips of columns, from the top to the bottom. Included once by
-// each variant of the CPU kernels of mobile_synthesis, behind its format.
+// Blocks over strips of columns, from the top to the bottom. Included once by each variant of the CPU kernels of
+// mobile_synthesis, behind its format.
 
-// Four rows of a strip. Columns and rows beyond the edges of the picture are
-// there, and zero.
+// Four rows of a strip. Columns and rows beyond the edges of the picture are there, and zero.
 template <class Entry>
 struct Ring {
   Entry* rows;
@@ -52,8 +51,7 @@ class Strip {
                   s.block->conv2.inputs / kGroup};
       for (Ring<Entry>* ring = &s.up; ring != nullptr; ring = ring == &s.up ? &s.middle : nullptr) {
         ring->rows = take_entries(4 * ring->groups * ring->stride());
-        // Columns beyond the edges stay zero; the others are written before
-        // they are read.
+        // Columns beyond the edges stay zero; the others are written before they are read.
         const bool beyond = ring->left < 0 || ring->left + ring->columns > s.block->side;
         for (int row = 0; row < 4 && beyond; ++row) ring->clear_row(row);
       }
@@ -101,8 +99,8 @@ class Strip {
     convolve(i, row);
   }
 
-  // With the rows up to 2 row + 1 of the upsampled input, the first convolution
-  // can make the rows up to 2 row, and the second one those up to 2 row - 1.
+  // With the rows up to 2 row + 1 of the upsampled input, the first convolution can make the rows up to 2 row, and the
+  // second one those up to 2 row - 1.
   void convolve(int i, int row) {
     const Stage<Entry>& s = stages_[i];
     const int side = s.block->side;

@@ -1,13 +1,10 @@
-// float32 throughout: the layers before the matrix products, inverse Haar
-// transform and depthwise convolution. Included once by each variant of the CPU
-// kernels of mobile_synthesis, behind mobile_synthesis_product.h.
+// float32 throughout: the layers before the matrix products, inverse Haar transform and depthwise convolution. Included
+// once by each variant of the CPU kernels of mobile_synthesis, behind mobile_synthesis_product.h.
 
-// What activations are kept as, between layers and as the left-hand sides of
-// matrix products.
+// What activations are kept as, between layers and as the left-hand sides of matrix products.
 struct Float32 {
   using Entry = float;
-  using Features = StoreFloats;  // what one block leaves for the next, and the
-                                 // left-hand sides
+  using Features = StoreFloats;  // what one block leaves for the next, and the left-hand sides
   using Middle = StoreFloats;    // what a depthwise convolution reads
   using Right = V;
   static constexpr int kStep = 1;   // entries of a row on the left that a multiplication takes
@@ -25,10 +22,8 @@ struct Float32 {
     for (int i = 0; i < 9 * kGroup; ++i) out[i] = weights[i] * style[i % kGroup];
   }
 
-  // The inverse Haar transform of one row of modulated bands: two rows of twice
-  // the width.
-  static void upsample(const Entry* in,     // [4 groups, in_stride / 16, 16]: low,
-                                            // differences of rows, columns, both
+  // The inverse Haar transform of one row of modulated bands: two rows of twice the width.
+  static void upsample(const Entry* in,     // [4 groups, in_stride / 16, 16]: low, differences of rows, columns, both
                        int64_t in_stride,   // entries from one group to the next
                        const float* scale,  // [4 groups, 16]
                        int groups, int columns, Entry* top, Entry* bottom, int64_t out_stride) {
@@ -78,10 +73,8 @@ struct Float32 {
     for (int i = 0; i < kPixels; ++i) Lanes::store(out + kGroup * i, sum[i]);
   }
 
-  // A depthwise 3x3 convolution of part of a row, as the left-hand side of a
-  // matrix product.
-  static void depthwise(const Entry* const rows[3],  // each [groups, in_stride / 16, 16],
-                                                     // from the first pixel on
+  // A depthwise 3x3 convolution of part of a row, as the left-hand side of a matrix product.
+  static void depthwise(const Entry* const rows[3],  // each [groups, in_stride / 16, 16], from the first pixel on
                         int64_t in_stride, const Entry* weights, int groups, int columns,
                         Entry* out,  // [groups, columns, 16]
                         int64_t out_stride) {

@@ -1,5 +1,4 @@
-// One picture, from the codes to the pixels, for any variant of the kernels of
-// mobile_synthesis.
+// One picture, from the codes to the pixels, for any variant of the kernels of mobile_synthesis.
 #include <cstring>
 
 #include "mobile_synthesis/mobile_synthesis_frame.h"
@@ -247,8 +246,7 @@ int schedule(const Network& network, int blocks, int threads, Span spans[kMaxBlo
     s.count = network.side(i) >= 256 ? blocks - i : 1;
     i += s.count;
     const int side = network.side(i - 1);
-    // A ring of four rows of up to 128 kB takes half an L2 cache of 1 MB.
-    // Narrow strips make more of their edges twice.
+    // A ring of four rows of up to 128 kB takes half an L2 cache of 1 MB. Narrow strips make more of their edges twice.
     const int columns = (1 << 15) / network.middle(i - 1) / kGroup * kGroup;
     s.strip = smaller(side, larger(32, smaller(256, columns)));
     const int strips = (side + s.strip - 1) / s.strip, bands = (2 * threads + strips - 1) / strips;

@@ -1,5 +1,4 @@
-// Vectors of floats for the AVX-512 variants of mobile_synthesis. Included
-// inside their namespace.
+// Vectors of floats for the AVX-512 variants of mobile_synthesis. Included inside their namespace.
 
 struct Lanes {
   using V = __m512;
@@ -13,8 +12,7 @@ struct Lanes {
   static STYLERIG_HD V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   static STYLERIG_HD V max(V a, V b) { return _mm512_max_ps(a, b); }
   static STYLERIG_HD V multiply_add(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
-  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are
-  // rounded to even, like torch's round does.
+  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are rounded to even, like torch's round does.
   static STYLERIG_HD void store_bytes(uint8_t* low, uint8_t* high, const float* in) {
     const V x = mul(add(load(in), all(1.0f)), all(127.5f));
     // Of NaN and a number, max and min take the one on the right.

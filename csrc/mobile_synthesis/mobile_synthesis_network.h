@@ -1,5 +1,4 @@
-// Where the parts of a packed network lie, and how they are packed. Counted in
-// floats from the start of one tensor.
+// Where the parts of a packed network lie, and how they are packed. Counted in floats from the start of one tensor.
 #pragma once
 
 #include <vector>
@@ -18,19 +17,16 @@ struct Network {
   int32_t variant;  // index into variants()
   int32_t w_dim, levels;
   int32_t channels[kMaxBlocks + 1];
-  int32_t head_outputs[kMaxBlocks];  // of the preview head behind each block: 3,
-                                     // 12, or 0 without one
+  int32_t head_outputs[kMaxBlocks];  // of the preview head behind each block: 3, 12, or 0 without one
 
   int blocks() const { return levels - 1; }
   int num_ws() const { return 2 * levels; }
   int side(int block) const { return 8 << block; }
   int last_side() const { return 2 << levels; }
-  // A block takes its input apart into four bands; each is padded to whole
-  // groups.
+  // A block takes its input apart into four bands; each is padded to whole groups.
   int band(int block) const { return static_cast<int>(round_up(channels[block] / 4, kGroup)); }
   int middle(int block) const { return static_cast<int>(round_up(channels[block + 1], kGroup)); }
-  // Channels of the features at level 0 (4 px), 1 (8 px), ..., as the next
-  // block reads them.
+  // Channels of the features at level 0 (4 px), 1 (8 px), ..., as the next block reads them.
   int features(int level) const { return level == blocks() ? middle(level - 1) : 4 * band(level); }
   // Where channel c of those lies.
   int slot(int level, int c) const {
@@ -39,8 +35,7 @@ struct Network {
     return c / band_channels * band(level) + c % band_channels;
   }
 
-  // In bfloat16 the first blocks stay float32: their errors decide what is
-  // drawn where, and they cost next to nothing.
+  // In bfloat16 the first blocks stay float32: their errors decide what is drawn where, and they cost next to nothing.
   bool bfloat16(int block) const;
   // What runs the blocks that stay float32, and what runs this one.
   const Kernels& kernels() const;
@@ -67,8 +62,7 @@ struct BlockPart {
 };
 
 struct PicturePart {
-  int64_t haar, plain, haar_bias,
-      plain_bias;  // matrices [inputs, 16] and biases [16]
+  int64_t haar, plain, haar_bias, plain_bias;  // matrices [inputs, 16] and biases [16]
 };
 
 struct Parts {
@@ -81,11 +75,9 @@ struct Parts {
   explicit Parts(const Network& network);
 };
 
-// Tensors of a checkpoint: the constant, then the first convolution's
-// modulation (weight, bias), weight, bias, noise; of every block the modulation
-// of the upsampling, and of both convolutions modulation, depthwise and 1x1
-// weight, bias, noise; of the picture modulation, weight and bias; of the heads
-// weight and bias.
+// Tensors of a checkpoint: the constant, then the first convolution's modulation (weight, bias), weight, bias, noise;
+// of every block the modulation of the upsampling, and of both convolutions modulation, depthwise and 1x1 weight, bias,
+// noise; of the picture modulation, weight and bias; of the heads weight and bias.
 constexpr int kFirstTensors = 6, kBlockTensors = 14, kPictureTensors = 4, kHeadTensors = 2;
 
 void pack(const Network& network, const std::vector<const float*>& tensors, float* packed);

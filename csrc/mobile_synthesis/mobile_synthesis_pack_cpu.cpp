@@ -36,9 +36,7 @@ Network Network::read(const float* packed, int64_t size) {
   }
   if (magic != kMagic || n.variant < 0 || n.variant >= kVariants || n.levels < 2 || n.levels > kMaxBlocks + 1 ||
       Parts(n).total != size)
-    throw std::runtime_error(
-        "mobile_synthesis: the weights were not packed by "
-        "this build; make the plan again");
+    throw std::runtime_error("mobile_synthesis: the weights were not packed by this build; make the plan again");
   if (kVariantList[n.variant].kernels() == nullptr)
     throw std::runtime_error(std::string("mobile_synthesis: the weights were packed for ") +
                              kVariantList[n.variant].name + ", which this machine has not got; make the plan again");
@@ -93,8 +91,7 @@ uint16_t to_bfloat16(float x) {
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);  // to even
 }
 
-// One entry of a matrix in panels: [outputs / panel][inputs, panel], of
-// bfloat16 with pairs of inputs together.
+// One entry of a matrix in panels: [outputs / panel][inputs, panel], of bfloat16 with pairs of inputs together.
 struct Panels {
   float* data;
   int64_t inputs, outputs;
@@ -114,8 +111,7 @@ struct Panels {
   }
 };
 
-// Which of the four pixels that a feature pixel gives takes which difference
-// with which sign.
+// Which of the four pixels that a feature pixel gives takes which difference with which sign.
 constexpr float kHaar[4][4] = {{1, 1, 1, 1}, {1, 1, -1, -1}, {1, -1, 1, -1}, {1, -1, -1, 1}};
 
 class Packer {
@@ -197,8 +193,7 @@ class Packer {
     std::memcpy(packed_ + part.noise, noise, sizeof(float) * n_.side(block) * n_.side(block));
   }
 
-  // A matrix for 3 colours or 12 bands of them, once with the inverse Haar
-  // transform and once the low band alone.
+  // A matrix for 3 colours or 12 bands of them, once with the inverse Haar transform and once the low band alone.
   void picture(const PicturePart& part, int level, int outputs) {
     const int channels = n_.channels[level];
     const float *weight = tensor(), *bias = tensor();

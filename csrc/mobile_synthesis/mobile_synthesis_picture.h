@@ -1,5 +1,5 @@
-// From features to the picture. Included once by each variant of the CPU
-// kernels of mobile_synthesis, behind mobile_synthesis_float32.h.
+// From features to the picture. Included once by each variant of the CPU kernels of mobile_synthesis, behind
+// mobile_synthesis_float32.h.
 
 // Makes the picture of a strip from its rows of features.
 template <class Format>
@@ -62,14 +62,14 @@ class Painter {
     const int values = p.haar ? 6 : 3;
     const int64_t at = static_cast<int64_t>(p.haar ? 2 * y : y) * p.width * 3 + static_cast<int64_t>(values) * left_;
     if (p.floats != nullptr) {
-      write_floats(values, p.floats + at);
-      if (p.haar) write_floats(values, p.floats + at + 3 * p.width, 8);
+      write_floats(values, 0, p.floats + at);
+      if (p.haar) write_floats(values, kGroup / 2, p.floats + at + 3 * p.width);
     } else {
       write_bytes(values, p.bytes + at, p.haar ? p.bytes + at + 3 * p.width : nullptr);
     }
   }
 
-  void write_floats(int values, float* out, int first = 0) const {
+  void write_floats(int values, int first, float* out) const {
     for (int x = 0; x < pixels_; ++x, out += values) {
       for (int i = 0; i < values; ++i) out[i] = products_[kGroup * x + first + i];
     }

@@ -1,5 +1,4 @@
-// mobile_synthesis for any processor: vectors of four floats, as GCC and clang
-// have them everywhere.
+// mobile_synthesis for any processor: vectors of four floats, as GCC and clang have them everywhere.
 #include <cmath>
 #include <cstring>
 
@@ -26,8 +25,8 @@ struct Lanes {
   static STYLERIG_HD V mul(V a, V b) { return a * b; }
   static STYLERIG_HD V max(V a, V b) { return a > b ? a : b; }
   static STYLERIG_HD V multiply_add(V a, V b, V c) { return a * b + c; }
-  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are
-  // rounded to even, like torch's round does. NaN becomes 0.
+  // Sixteen values from [-1, 1] to bytes, eight to each place; halves are rounded to even, like torch's round does. NaN
+  // becomes 0.
   static STYLERIG_HD void store_bytes(uint8_t* low, uint8_t* high, const float* in) {
     for (int i = 0; i < 16; ++i) {
       const float x = (in[i] + 1.0f) * 127.5f;

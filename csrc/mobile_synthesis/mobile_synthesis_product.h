@@ -1,5 +1,5 @@
-// Matrix products of the CPU kernels of mobile_synthesis. Included once by each
-// variant, inside its namespace, behind `Lanes`: vectors of floats.
+// Matrix products of the CPU kernels of mobile_synthesis. Included once by each variant, inside its namespace, behind
+// `Lanes`: vectors of floats.
 
 // Vectors of a panel; vectors of a group.
 constexpr int kVectors = Lanes::kPanel / Lanes::kWidth;
@@ -18,8 +18,7 @@ struct StoreFloats {
   }
 };
 
-// A left-hand side [groups, stride / 16, 16], of which `rows` pixels are used,
-// and where their products go.
+// A left-hand side [groups, stride / 16, 16], of which `rows` pixels are used, and where their products go.
 template <class Format, class Store>
 struct Product {
   const typename Format::Entry* left;
@@ -33,8 +32,7 @@ struct Product {
   int64_t out_stride;          // entries from one group to the next
 };
 
-// A function of its own, so that the compiler finds registers for one size of
-// tile at a time.
+// A function of its own, so that the compiler finds registers for one size of tile at a time.
 template <class Format, class Store, int kRows, int kColumns>
 __attribute__((noinline)) void tile(const Product<Format, Store>& p, int first_row, const typename Format::Entry* panel,
                                     int channel) {

@@ -1,7 +1,6 @@
-// One variant of the CPU kernels of mobile_synthesis. Included by each, inside
-// its namespace, behind its format. Nothing here may call templates of the
-// standard library: a copy of them compiled for new instructions could be
-// linked into code for older machines.
+// One variant of the CPU kernels of mobile_synthesis. Included by each, inside its namespace, behind its format.
+// Nothing here may call templates of the standard library: a copy of them compiled for new instructions could be linked
+// into code for older machines.
 
 template <class Format>
 struct Functions {
