@@ -88,22 +88,28 @@ __global__ void __launch_bounds__(kThreads, 4) epilogue_kernel(Arguments<T> a, C
           if (a.s.noise != nullptr) noise[p] = a.s.noise[pixel];
         }
       }
-      const Constants<N> factors(demodulation + c), biases(a.s.bias + c),
-          nexts(style == nullptr ? nullptr : style + c, 1.0f);
-      const Constants<N> red(kPicture ? weights + c : nullptr),
-          green(kPicture ? weights + a.rgb.weight_row + c : nullptr),
-          blue(kPicture ? weights + 2 * a.rgb.weight_row + c : nullptr);
+      constexpr int kPart = N % 4 == 0 ? 4 : 1;  // the tables of more channels would not fit into the registers
 #pragma unroll
-      for (int i = 0; i < N; ++i) {
+      for (int part = 0; part < N; part += kPart) {
+        const int at = c + part;
+        const Constants<kPart> factors(demodulation + at), biases(a.s.bias + at),
+            nexts(style == nullptr ? nullptr : style + at, 1.0f);
+        const Constants<kPart> red(kPicture ? weights + at : nullptr),
+            green(kPicture ? weights + a.rgb.weight_row + at : nullptr),
+            blue(kPicture ? weights + 2 * a.rgb.weight_row + at : nullptr);
 #pragma unroll
         for (int p = 0; p < kPixels; ++p) {
           if (first + p * together >= count) continue;  // that pack was not read
-          const float value = activate(static_cast<float>(packs[p].values[i]), factors.values[i], noise[p],
-                                       biases.values[i], a.s.clamp);
-          sums[p][0] += value * red.values[i];
-          sums[p][1] += value * green.values[i];
-          sums[p][2] += value * blue.values[i];
-          packs[p].values[i] = static_cast<T>(value * nexts.values[i]);
+#pragma unroll
+          for (int i = 0; i < kPart; ++i) {
+            T& entry = packs[p].values[part + i];
+            const float value =
+                activate(static_cast<float>(entry), factors.values[i], noise[p], biases.values[i], a.s.clamp);
+            sums[p][0] += value * red.values[i];
+            sums[p][1] += value * green.values[i];
+            sums[p][2] += value * blue.values[i];
+            entry = static_cast<T>(value * nexts.values[i]);
+          }
         }
       }
       if (a.y == nullptr) continue;

@@ -39,6 +39,20 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
         .pictures(ws (B,num_ws,w_dim), resolution=None, *, preview=False, out=None) -> (B,R,R,3) uint8
         .synthesis(ws, resolution=None, *, preview=False) -> (B,3,R,R). No gradient.
 
+    styled_epilogue(x (B,C,H,W), demodulation (B,C), bias (C,), *, noise=None, style=None, clamp=None, out=None,
+                    rgb=None, image=None, impl="auto")
+        what stands between two convolutions of StyleGAN2, in one pass: out = clamp(lrelu(x * demodulation + noise +
+        bias)) * style, and from the same activations the picture, ToRgb(weight (B,3,C), bias (3,), skip (B,H/2,W/2,3)
+        or None, taps (4,)) -> image (B,H,W,3) float32 or uint8. x may be float32, bfloat16 or float16. No gradient.
+
+    upsample_filter(x (B,C,H+1,W+1), taps (4,), demodulation (B,C), bias (C,), *, noise=None, style=None, clamp=None,
+                    out=None, impl="auto") -> (B,C,H,W)
+        the filter behind a transposed convolution of stride 2, and the same end. No gradient.
+
+    StyleGAN2Synthesis(generator, dtype=float32, *, impl="auto")
+        StyleGAN2's synthesis, packed once for CPU or CUDA: torch's convolutions, and the two ops between them.
+        .pictures and .synthesis as those of MobileSynthesis. No gradient.
+
     adjacency(triangles (T,3), num_vertices) -> Adjacency = NamedTuple(offsets (V+1,) int32, corners (3T,) int32)
         which triangle corners meet at a vertex; compute it once per mesh and hand it to the ops that take it.
 
@@ -58,6 +72,10 @@ from stylerig_fast.ops.paths import library_summary, paths
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
 from stylerig_fast.ops.reference.mobile_synthesis import Head as PreviewHead
+from stylerig_fast.ops.reference.styled_epilogue import ToRgb
+from stylerig_fast.ops.styled_epilogue import styled_epilogue
+from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
+from stylerig_fast.ops.upsample_filter import upsample_filter
 from stylerig_fast.ops.vertex_normals import vertex_normals
 
 _library.load()
@@ -69,6 +87,8 @@ __all__ = [
     "Morphed",
     "Photometric",
     "PreviewHead",
+    "StyleGAN2Synthesis",
+    "ToRgb",
     "Visibility",
     "adjacency",
     "barycentrics",
@@ -78,5 +98,7 @@ __all__ = [
     "paths",
     "rasterize",
     "rotation_matrix",
+    "styled_epilogue",
+    "upsample_filter",
     "vertex_normals",
 ]
