@@ -38,6 +38,7 @@ class Setting:
         dtype: what the synthesis computes in.
         graphs: folder that `stylerig export` wrote, for the backends that run exported graphs.
         allow_mismatch: take graphs that were made of another generator or rig of the same sizes.
+        quick_previews: small pictures (`is_preview`) may be made in less precision than ``dtype``.
     """
 
     generator: Generator
@@ -46,6 +47,12 @@ class Setting:
     dtype: torch.dtype = torch.float32
     graphs: Path | None = None
     allow_mismatch: bool = False
+    quick_previews: bool = False
+
+
+def is_preview(resolution: int, whole: int) -> bool:
+    """Whether a picture is one to look at while a slider moves: a quarter of the whole one's width, or less."""
+    return 4 * resolution <= whole
 
 
 class Backend(Protocol):

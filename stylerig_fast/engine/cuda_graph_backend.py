@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.engine.backend import Setting
+from stylerig_fast.engine.torch_backend import compiled
 from stylerig_fast.errors import BackendUnavailable
 
 # Runs before a capture, on a stream of their own: libraries choose their kernels and take their memory then.
@@ -46,8 +47,9 @@ class CudaGraphBackend:
     def __init__(self, setting: Setting) -> None:
         if setting.device.type != "cuda":
             raise BackendUnavailable(f"the cuda_graph backend needs a CUDA device, not {setting.device}")
+        self.network = compiled(setting)
         try:
-            self.generator = setting.generator.set_precision(setting.dtype)
+            self.generator = setting.generator if self.network else setting.generator.set_precision(setting.dtype)
         except ValueError as error:
             raise BackendUnavailable(f"the cuda_graph backend: {error}") from error
         self.rig, self.device = setting.rig, setting.device
@@ -63,12 +65,14 @@ class CudaGraphBackend:
 
     def describe(self) -> dict[str, object]:
         return {
-            "synthesis": "torch, captured in a CUDA graph",
+            "synthesis": f"{'compiled' if self.network else 'torch'}, captured in a CUDA graph",
             "gpu": torch.cuda.get_device_name(self.device),
             "captured shapes": len(self._captured),
         }
 
     def _draw(self, w: Tensor, resolution: int) -> Tensor:
+        if self.network is not None:
+            return self.network.pictures(w, resolution)
         image = self.generator.synthesis(w, resolution)
         return image.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 

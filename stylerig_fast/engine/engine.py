@@ -46,7 +46,7 @@ class Engine:
         allow_mismatch: bool = False,
         backend: BackendName = "auto",
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         resolution: int | None = None,
         graphs: str | Path | None = None,
     ) -> None:
@@ -62,7 +62,8 @@ class Engine:
                 same sizes.
             backend: how the generator is run; "auto" takes the fastest that can run, and `info` says why not another.
             device: where everything runs.
-            dtype: what the generator computes in: float32, bfloat16, float16; its weights are rounded in place.
+            dtype: what the generator computes in: float32, bfloat16, float16; its weights are rounded in place. By
+                default float32, and bfloat16 for pictures of a quarter of the width or less if the CPU is fast in it.
             resolution: size of the pictures; the generator's own by default.
             graphs: folder that `stylerig export` wrote, for the backends "onnxruntime" and "tensorrt".
 
@@ -82,10 +83,10 @@ class Engine:
         self.to_host = HostCopies()
         self.face_model = face_model.to(self.device)
         self.reach = reach
-        self.dtype = dtype
+        self.dtype = dtype or torch.float32
         exported = None if graphs is None else Path(graphs)
-        setting = Setting(self.generator, self.rig_net, self.device, dtype, exported, allow_mismatch)
-        self.choice = choose(backend, setting)
+        parts = self.generator, self.rig_net, self.device
+        self.choice = choose(backend, Setting(*parts, self.dtype, exported, allow_mismatch, dtype is None))
         self.backend = self.choice.backend
         self.resolution = self._checked_resolution(resolution or generator.resolution)
 

@@ -1,6 +1,6 @@
 """The ``torch`` backend: the generator run in this process, on any device.
 
-On the CPU, MobileStyleGAN runs through its compiled op; everything else runs eagerly.
+MobileStyleGAN on the CPU, and StyleGAN2 on the CPU and on CUDA, run through compiled ops; everything else runs eagerly.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
-from stylerig_fast.engine.backend import Setting
+from stylerig_fast.engine.backend import Setting, is_preview
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators import MobileStyleGAN
-from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
+from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
 
 
 class EagerBackend:
@@ -43,28 +43,43 @@ class EagerBackend:
 
 
 class CompiledBackend:
-    """MobileStyleGAN on the CPU, by `ops.mobile_synthesis`."""
+    """Codes to pictures with a network that was packed once."""
 
     name = "torch"
 
-    def __init__(self, setting: Setting, generator: MobileStyleGAN) -> None:
-        self.network = MobileSynthesis(generator, setting.dtype)
+    def __init__(self, setting: Setting, network: MobileSynthesis | StyleGAN2Synthesis) -> None:
+        self.network = network
         self.rig = setting.rig
 
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
-        return self.network.pictures(w, resolution, preview=resolution in self.network.previews)
+        # Preview heads were fitted to the box means that they replace; StyleGAN2's own small pictures were not.
+        fitted = isinstance(self.network, MobileSynthesis) and resolution in self.network.previews
+        return self.network.pictures(w, resolution, preview=fitted)
 
     def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
         return self.pictures(self.rig(w, request, own), resolution)
 
     def describe(self) -> dict[str, object]:
-        return {"synthesis": f"compiled, {self.network.kernels}"}
+        return {"synthesis": f"compiled, {self.network.kernels}; previews {self.previews.kernels}"}
+
+
+def compiled(setting: Setting) -> MobileSynthesis | StyleGAN2Synthesis | None:
+    """The packed network of a generator; None for those that have none here."""
+    generator, device, dtype = setting.generator, setting.device.type, setting.dtype
+    paths = ops.paths(setting.device)
+
+    def there(*names: str) -> bool:
+        return all("reference" not in paths[name] for name in names)
+
+    if generator.precision != torch.float32:
+        return None
+    if isinstance(generator, MobileStyleGAN) and device == "cpu" and there("mobile_synthesis"):
+        return MobileSynthesis(generator, dtype) if dtype != torch.float16 else None
+    if isinstance(generator, StyleGAN2) and there("styled_epilogue", "upsample_filter"):
+        return StyleGAN2Synthesis(generator, dtype) if len(generator.resample_filter) == 4 else None
+    return None
 
 
 def make(setting: Setting) -> EagerBackend | CompiledBackend:
-    generator = setting.generator
-    compiled = setting.device.type == "cpu" and "reference" not in ops.paths(setting.device)["mobile_synthesis"]
-    wanted = setting.dtype in (torch.float32, torch.bfloat16) and generator.precision == torch.float32
-    if compiled and wanted and isinstance(generator, MobileStyleGAN):
-        return CompiledBackend(setting, generator)
-    return EagerBackend(setting)
+    network = compiled(setting)
+    return EagerBackend(setting) if network is None else CompiledBackend(setting, network)

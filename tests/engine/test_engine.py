@@ -272,3 +272,12 @@ def test_auto_says_why_not_the_faster_one() -> None:
     info = Engine(*small_parts()).info()
     assert info["backend"] == "torch"
     assert "cuda_graph': 'the cuda_graph backend needs a CUDA device" in str(info["slower than"])
+
+
+def test_previews_are_near_the_whole_picture() -> None:
+    engine, exact = Engine(*small_parts()), Engine(*small_parts(), dtype=torch.float32)
+    w = engine.sample(seed=5, n=4)
+    for resolution in (64, 32):  # half the width is no preview
+        assert (engine.render(w, resolution=resolution) == exact.render(w, resolution=resolution)).all()
+    quick, whole = engine.backend.pictures(w, 16).double(), exact.backend.pictures(w, 16).double()
+    assert 10 * torch.log10(255**2 / (quick - whole).square().mean().clamp_min(1e-6)) > 40
