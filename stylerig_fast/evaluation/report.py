@@ -22,8 +22,8 @@ class Goal:
 
     def __str__(self) -> str:
         if math.isinf(self.low):
-            return f"<= {self.high:g}"
-        return f">= {self.low:g}" if math.isinf(self.high) else f"{self.low:g} to {self.high:g}"
+            return f"≤ {self.high:g}"
+        return f"≥ {self.low:g}" if math.isinf(self.high) else f"{self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)

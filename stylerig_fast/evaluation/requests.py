@@ -8,7 +8,7 @@ from typing import Literal
 
 from stylerig_fast.params import FaceParams
 
-YAW_STEPS = (-25.0, -20.0, -15.0, -10.0, 10.0, 15.0, 20.0, 25.0)
+YAW_STEPS = (-25.0, -15.0, -10.0, 10.0, 15.0, 25.0)
 PITCH_STEPS = (-12.0, -10.0, 10.0, 12.0)
 JAW_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SMILE_LEVELS = (0.0, 0.4, 0.8)

@@ -86,11 +86,11 @@ def answers(gain, stray=0.0, undetected=()):
 
 def test_gains_errors_and_drifts_are_those_put_in():
     figures = rig_figures(answers(gain=0.8, stray=0.1))
-    gains = ("yaw.gain_10", "yaw.gain_20", "yaw.gain", "pitch.gain_10", "yaw.ratio_-15", "jaw.gain", "light.gain")
+    gains = ("yaw.gain_10", "yaw.gain_25", "yaw.gain", "pitch.gain_10", "yaw.ratio_-15", "jaw.gain", "light.gain")
     more = ("light.gain_fitted", "smile.smile_width_gain", "smile.corner_height_gain", "eyes.gain", "brows.gain")
     for name in (*gains, *more):
         assert figures[name].value == pytest.approx(0.8), name
-    assert figures["yaw.error_20"].value == pytest.approx(4.0)
+    assert figures["yaw.error_25"].value == pytest.approx(5.0)
     assert figures["pitch.gain_by_mesh"].value == pytest.approx(0.72)
     assert figures["transfer.yaw_error"].value == pytest.approx(1.5)
     assert figures["transfer.pitch_error"].value == pytest.approx(2.0)
@@ -108,7 +108,7 @@ def test_gains_errors_and_drifts_are_those_put_in():
 
 def test_edits_that_go_backwards_are_seen():
     figures = rig_figures(answers(gain=-0.5))
-    assert figures["yaw.gain_20"].value == pytest.approx(-0.5)
+    assert figures["yaw.gain_25"].value == pytest.approx(-0.5)
     assert figures["jaw.monotone_share"].value == 0
     assert figures["light.asked_side_share"].value == 0
     assert figures["light.left_right_order_share"].value == 0
@@ -116,8 +116,8 @@ def test_edits_that_go_backwards_are_seen():
 
 def test_pictures_without_a_face_are_left_out_and_counted():
     figures = rig_figures(answers(gain=1.0, undetected=(2, 3)))
-    assert figures["yaw.gain_20"].value == pytest.approx(1.0)
-    assert figures["yaw.error_20"].n == PEOPLE - 2
+    assert figures["yaw.gain_25"].value == pytest.approx(1.0)
+    assert figures["yaw.error_25"].n == PEOPLE - 2
     assert figures["jaw.monotone_share"].n == PEOPLE - 2
     assert figures["jaw.monotone_share"].value == 1
     assert figures["light.asked_side_share"].value == 1

@@ -13,7 +13,7 @@ from stylerig_fast.evaluation.editor import Asked
 # Slot ranges that are tried, as shares of the slots: coarse, middle and fine ones and their unions.
 RANGES = ((0, 0.25), (0, 0.4), (0, 0.5), (0.25, 0.5), (0.25, 0.65), (0.4, 0.75), (0.5, 1), (0, 0.75))
 # A range answers a control when this share of the donor's difference arrives in the regression of the measure on codes.
-ENOUGH = 0.8
+ENOUGH = 0.65
 
 
 class StyleMixing:

@@ -1,0 +1,274 @@
+"""The whole evaluation of a rig: its figures, the baselines beside it, its reach, its pictures; one object."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.engine import Engine
+from stylerig_fast.evaluation.baselines import NoEdit, Sample, StyleMixing, fit_baselines
+from stylerig_fast.evaluation.comparison import Row, rows
+from stylerig_fast.evaluation.editor import Editor, RigEditor, Scaled
+from stylerig_fast.evaluation.edits import Measured, choose_people, measure_editors
+from stylerig_fast.evaluation.judge import Judge, Observation
+from stylerig_fast.evaluation.looking import Looker
+from stylerig_fast.evaluation.paper_figures import (
+    Grid,
+    conditional,
+    distributions,
+    layer_influence,
+    strips,
+    transfer_grid,
+)
+from stylerig_fast.evaluation.reachability import Sweep, sweep_requests, sweeps
+from stylerig_fast.evaluation.realism import features, realism_figures
+from stylerig_fast.evaluation.reconstructor_report import measure_reconstructor
+from stylerig_fast.evaluation.report import Goal, Report
+from stylerig_fast.evaluation.requests import compared_requests, standard_requests
+from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
+from stylerig_fast.reconstruction import FaceReconstructor
+
+Progress = Callable[[str, int, int], None]  # phase, pictures done, pictures in all
+# The Fréchet distance of edited over that of unedited pictures.
+REALISM_GOAL = {"frechet.edited_over_unedited": Goal(high=1.15)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured; `Plan.quick` for a first look.
+
+    Attributes:
+        people: who are edited by the rig. compared: of them, who are edited by every method.
+        swept: of them, on whom the controls' reach is measured. fresh: other portraits for the Fréchet distance.
+        fitted: training portraits that baselines are fitted on.
+        strengths: of every method's edits in the comparison.
+        short: fewer steps per edit.
+    """
+
+    people: int = 500
+    compared: int = 20
+    swept: int = 16
+    fresh: int = 1000
+    fitted: int = 4000
+    strengths: tuple[float, ...] = (0.7, 1.0)
+    short: bool = False
+    seed: int = 0
+    resolution: int = 512
+    batch: int = 4
+
+    @staticmethod
+    def quick(people: int = 32, seed: int = 0, resolution: int = 512) -> Plan:
+        return Plan(people, min(6, people), min(5, people), 128, 1500, (1.0,), True, seed, resolution)
+
+
+@dataclass
+class Study:
+    """What was found.
+
+    Attributes:
+        plan: how much was measured.
+        reconstructor, rig: figures with their goals.
+        measured: all that was seen of the rig's edits.
+        other: figures of the second rig, on the same people.
+        rows: methods against each other.
+        sweeps: reach of the controls.
+        layers: influence of each slot, by control.
+        histograms: measures of training portraits.
+        grids: pictures, by title.
+        seconds: wall time of each phase.
+    """
+
+    plan: Plan
+    reconstructor: Report
+    rig: Report
+    measured: Measured
+    other: Report | None = None
+    rows: list[Row] = field(default_factory=list)
+    sweeps: list[Sweep] = field(default_factory=list)
+    layers: dict[str, Tensor] = field(default_factory=dict)
+    histograms: dict[str, Tensor] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_study(
+    engine: Engine,
+    held_out: PortraitSet,
+    training: PortraitSet,
+    judge: Judge,
+    looker: Looker,
+    plan: Plan,
+    second: FaceReconstructor | None = None,
+    other: Engine | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Measures everything.
+
+    Args:
+        engine: the rig; its reach is not asked.
+        held_out: people to edit. training: what baselines are fitted on, and fresh portraits are taken from the end.
+        judge: of rendered face models. looker: of pictures.
+        plan: how much.
+        second: an independently trained F, asked what it sees in the edited codes.
+        other: a second rig to set beside the first.
+        progress: called with the phase, the pictures done and all of them.
+    """
+    return _Work(engine, held_out, training, judge, looker, plan, second, other, progress).run()
+
+
+class _Work:
+    def __init__(
+        self,
+        engine: Engine,
+        held_out: PortraitSet,
+        training: PortraitSet,
+        judge: Judge,
+        looker: Looker,
+        plan: Plan,
+        second: FaceReconstructor | None,
+        other: Engine | None,
+        progress: Progress | None,
+    ) -> None:
+        self.engine, self.held_out, self.training = engine, held_out, training
+        self.judge, self.looker, self.plan = judge, looker, plan
+        self.second, self.other, self.progress = second, other, progress
+        self.seconds: dict[str, float] = {}
+        self.units = engine.face_model.expression_names
+        people, sources = choose_people(held_out, judge.estimator, plan.people, seed=plan.seed)
+        self.codes, self.source_codes = held_out.ws(people), held_out.ws(sources)
+        self.source_degrees = judge.estimator.fit(held_out.landmarks[sources]).degrees
+
+    def run(self) -> Study:
+        plan, engine = self.plan, self.engine
+        with self._phase("reconstructor"):
+            reconstructor = measure_reconstructor(engine.reconstructor, engine.face_model, engine.camera, self.held_out)
+        measured, figures = self._rig("rig", engine)
+        fresh = self._fresh()
+        with self._phase("realism"):
+            figures |= realism_figures(measured, fresh, plan.seed)
+        settings: dict[str, object] = {"people": plan.people, "seed": plan.seed, "resolution": plan.resolution}
+        report = Report("Rig on held-out people, judged on the picture", figures, GOALS | REALISM_GOAL, settings)
+        study = Study(plan, reconstructor, report, measured, seconds=self.seconds)
+        if self.other is not None:
+            second, beside = self._rig("second rig", self.other)
+            beside |= realism_figures(second, fresh, plan.seed)
+            study.other = Report("Second rig on the same people", beside, GOALS | REALISM_GOAL, settings)
+        with self._phase("fitting baselines"):
+            baselines, sample = fit_baselines(
+                self.training.subset(slice(0, plan.fitted)), engine.reconstructor, self.judge.estimator, plan.seed
+            )
+        study.rows = self._compare(baselines)
+        study.sweeps = self._sweep()
+        mixing = baselines["style mixing"]
+        assert isinstance(mixing, StyleMixing)
+        with self._phase("pictures"):
+            self._draw(study, sample, mixing)
+        return study
+
+    def _rig(self, phase: str, engine: Engine) -> tuple[Measured, dict]:
+        requests = standard_requests(self.units, self.plan.short)
+        witnesses = {"own": engine.params}
+        if self.second is not None:
+            witnesses["second"] = self.second
+        with self._phase(phase):
+            measured = measure_editors(
+                engine,
+                self.judge,
+                {"rig": RigEditor(engine)},
+                self.codes,
+                requests,
+                (self.source_codes, self.source_degrees),
+                self.looker,
+                witnesses,
+                self.plan.batch,
+                self.plan.resolution,
+                progress=self._count(phase, len(self.codes) * (len(requests) + 2)),
+            )["rig"]
+        return measured, rig_figures(measured)
+
+    def _fresh(self) -> Tensor:
+        """Features of portraits nobody edited, from the end of the training set."""
+        rows = torch.arange(len(self.training))[-self.plan.fresh :]
+        with self._phase("fresh portraits"):
+            codes = [self.training.ws(part) for part in rows.split(self.plan.batch)]
+            count, seen = self._count("fresh portraits", len(rows)), []
+            for done, code in enumerate(codes):
+                image = self.engine.render(code, output="torch", resolution=self.plan.resolution).cpu()
+                seen.append(self.looker.submit(image))
+                count(min(len(rows), (done + 1) * self.plan.batch))
+            return features(Observation.cat([look() for look in seen]))
+
+    def _compare(self, baselines: Mapping[str, Editor]) -> list[Row]:
+        plan, codes = self.plan, self.codes[: self.plan.compared]
+        methods: dict[str, Editor] = {"rig": RigEditor(self.engine)}
+        if self.other is not None:
+            methods["second rig"] = RigEditor(self.other, foreign=True)
+        methods |= baselines
+        editors: dict[tuple[str, float], Editor] = {}
+        for name, editor in methods.items():
+            strengths = (0.0,) if isinstance(editor, NoEdit) else plan.strengths
+            for strength in strengths:
+                editors[name, strength] = editor if strength in (0.0, 1.0) else Scaled(editor, strength)
+        requests = compared_requests(self.units, plan.short)
+        phase, keyed = "comparison", {f"{name} x{strength:g}": key for key in editors for name, strength in [key]}
+        total = len(codes) * (1 + len(editors) * len(requests))
+        with self._phase(phase):
+            found = measure_editors(
+                self.engine,
+                self.judge,
+                {name: editors[key] for name, key in keyed.items()},
+                codes,
+                requests,
+                looker=self.looker,
+                batch=plan.batch,
+                resolution=plan.resolution,
+                progress=self._count(phase, total),
+            )
+        return rows({key: found[name] for name, key in keyed.items()})
+
+    def _sweep(self) -> list[Sweep]:
+        codes, asked = self.codes[: self.plan.swept], sweep_requests(self.units, self.plan.short)
+        with self._phase("reach"):
+            measured = measure_editors(
+                self.engine,
+                self.judge,
+                {"rig": RigEditor(self.engine)},
+                codes,
+                [request for *_, request in asked],
+                looker=self.looker,
+                batch=self.plan.batch,
+                resolution=self.plan.resolution,
+                progress=self._count("reach", len(codes) * (len(asked) + 1)),
+            )["rig"]
+        return sweeps(asked, measured)
+
+    def _draw(self, study: Study, sample: Sample, mixing: StyleMixing) -> None:
+        engine, few = self.engine, 2 if self.plan.short else 4
+        study.layers = layer_influence(engine, self.codes[:64], sample)
+        study.histograms = distributions(sample)
+        grids = study.grids
+        grids["Transfer against style mixing"] = transfer_grid(
+            engine, self.codes[:few], self.source_codes[:few], mixing
+        )
+        for index in range(1 if self.plan.short else 3):
+            grids[f"One control at a time, person {index + 1}"] = strips(engine, self.codes[index : index + 1])
+        grids["Conditional generation"] = conditional(engine, self.plan.seed, 4 if self.plan.short else 8)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def _count(self, phase: str, total: int) -> Callable[[int], None]:
+        def count(done: int) -> None:
+            if self.progress is not None:
+                self.progress(phase, done, total)
+
+        return count
