@@ -5,6 +5,8 @@ MobileStyleGAN on the CPU, and StyleGAN2 on the CPU and on CUDA, run through com
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,12 @@ from stylerig_fast import ops
 from stylerig_fast.engine.backend import Setting, is_preview
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators import MobileStyleGAN
+from stylerig_fast.generators.base import PRECISIONS
+from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
+from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
+
+Network = MobileSynthesis | StyleGAN2Synthesis
 
 
 class EagerBackend:
@@ -47,23 +54,27 @@ class CompiledBackend:
 
     name = "torch"
 
-    def __init__(self, setting: Setting, network: MobileSynthesis | StyleGAN2Synthesis) -> None:
-        self.network = network
+    def __init__(self, setting: Setting, network: Network) -> None:
+        self.network = self.quick = network
+        if setting.quick_previews and setting.device.type == "cpu" and "avx512_bfloat16" in machine_kernels():
+            self.quick = compiled(replace(setting, dtype=torch.bfloat16)) or network
         self.rig = setting.rig
 
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
+        network = self.quick if is_preview(resolution, self.network.resolution) else self.network
         # Preview heads were fitted to the box means that they replace; StyleGAN2's own small pictures were not.
-        fitted = isinstance(self.network, MobileSynthesis) and resolution in self.network.previews
-        return self.network.pictures(w, resolution, preview=fitted)
+        fitted = isinstance(network, MobileSynthesis) and resolution in network.previews
+        return network.pictures(w, resolution, preview=fitted)
 
     def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
         return self.pictures(self.rig(w, request, own), resolution)
 
     def describe(self) -> dict[str, object]:
-        return {"synthesis": f"compiled, {self.network.kernels}; previews {self.previews.kernels}"}
+        quick = "" if self.quick is self.network else f"; previews in {self.quick.dtype}, {self.quick.kernels}"
+        return {"synthesis": f"compiled, {self.network.kernels}{quick}"}
 
 
-def compiled(setting: Setting) -> MobileSynthesis | StyleGAN2Synthesis | None:
+def compiled(setting: Setting) -> Network | None:
     """The packed network of a generator; None for those that have none here."""
     generator, device, dtype = setting.generator, setting.device.type, setting.dtype
     paths = ops.paths(setting.device)
@@ -71,10 +82,10 @@ def compiled(setting: Setting) -> MobileSynthesis | StyleGAN2Synthesis | None:
     def there(*names: str) -> bool:
         return all("reference" not in paths[name] for name in names)
 
-    if generator.precision != torch.float32:
+    if generator.precision != torch.float32 or dtype not in PRECISIONS:
         return None
     if isinstance(generator, MobileStyleGAN) and device == "cpu" and there("mobile_synthesis"):
-        return MobileSynthesis(generator, dtype) if dtype != torch.float16 else None
+        return None if dtype == torch.float16 else MobileSynthesis(generator, dtype)
     if isinstance(generator, StyleGAN2) and there("styled_epilogue", "upsample_filter"):
         return StyleGAN2Synthesis(generator, dtype) if len(generator.resample_filter) == 4 else None
     return None

@@ -18,6 +18,9 @@ from stylerig_fast.ops.styled_epilogue import PRECISIONS, styled_epilogue
 from stylerig_fast.ops.stylegan2_packing import StyleTables, pack
 from stylerig_fast.ops.upsample_filter import upsample_filter
 
+# Pictures at a time on CUDA: enough to fill a GPU, and memory does not grow with the batch from there on.
+_LARGEST_BATCH = 16
+
 
 class StyleGAN2Synthesis:
     """A generator's synthesis network, packed once for a device and a precision.
@@ -120,7 +123,7 @@ class StyleGAN2Synthesis:
         if len(ws) == 0:
             return
         # One after the other on the CPU: the layers of one picture are already more than the caches hold.
-        size = 1 if self.device.type == "cpu" else len(ws)
+        size = 1 if self.device.type == "cpu" else _LARGEST_BATCH
         tf32 = nullcontext() if self._allow_tf32 or self.device.type != "cuda" else without_tf32()
         with self._lock, tf32:
             for codes, pictures in zip(ws.split(size), out.split(size), strict=True):
