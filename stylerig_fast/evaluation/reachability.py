@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -158,7 +159,7 @@ def write_reach(path: Path, table: Mapping[str, object]) -> None:
     write_atomically(path, (json.dumps(table, indent=2) + "\n").encode())
 
 
-def sweep_json(found: Sequence[Sweep]) -> dict[str, object]:
+def sweep_json(found: Sequence[Sweep]) -> dict[str, Any]:
     """The sweeps as plain values."""
     return {
         sweep.control: {

@@ -119,6 +119,8 @@ def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], x_label: 
     wide = 0.8 / max(1, len(groups))
     for index, (name, row) in enumerate(groups.items()):
         for at, value in enumerate(row):
+            if not math.isfinite(value):
+                continue
             left, top = axes.place(at + 0.1 + index * wide, max(value, 0))
             right, bottom = axes.place(at + 0.1 + (index + 1) * wide, min(value, 0))
             tip = escape(f"{name}, {labels[at]}: {value:.3g}")

@@ -1,0 +1,146 @@
+"""``python -m stylerig_fast.train.ablations``: the rig with one thing taken away at a time, trained and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.engine import Engine
+from stylerig_fast.errors import StyleRigError
+from stylerig_fast.evaluation.edits import choose_people, measure_edits
+from stylerig_fast.evaluation.judge import Judge
+from stylerig_fast.evaluation.requests import Request, standard_requests
+from stylerig_fast.evaluation.rig_report import rig_figures
+from stylerig_fast.train import rig
+from stylerig_fast.train.rig import RigTraining
+from stylerig_fast.train.weights import RigWeights
+
+Change = Callable[[RigTraining], RigTraining]
+
+
+def _weights(**values: float) -> Change:
+    def changed(config: RigTraining) -> RigTraining:
+        return dataclasses.replace(config, weights=dataclasses.replace(config.weights, **values))
+
+    return changed
+
+
+# The single-control networks are measured on their own control alone.
+ABLATIONS: dict[str, Change] = {
+    "whole": lambda config: config,
+    "no-reconstruction": _weights(reconstruction=0.0),
+    "no-consistency": _weights(consistency=0.0),
+    "no-siamese": lambda config: dataclasses.replace(config, siamese=False),
+    "no-surroundings": _weights(context=0.0),
+    "no-prior": _weights(prior=0.0),
+    "no-linear-start": lambda config: dataclasses.replace(config, start="zero"),
+    "no-requests": lambda config: dataclasses.replace(config, requests=0),
+    "linear": lambda config: dataclasses.replace(config, form="linear", start="zero"),
+    "paper": lambda config: dataclasses.replace(config, preset="paper", weights=RigWeights()),
+    "pose-alone": lambda config: dataclasses.replace(config, controls=("pose",)),
+    "expression-alone": lambda config: dataclasses.replace(config, controls=("expression",)),
+    "illumination-alone": lambda config: dataclasses.replace(config, controls=("illumination",)),
+}
+CONTROL_OF = {"yaw": "pose", "pitch": "pose", "light": "illumination"}
+SHOWN = (
+    *(
+        "yaw.gain",
+        "yaw.error",
+        "pitch.gain",
+        "jaw.gain",
+        "smile.smile_width_gain",
+        "eyes.gain",
+        "brows.gain",
+        "light.gain",
+    ),
+    *("identity.yaw_15", "identity.expression", "identity.light", "drift.yaw", "drift.jaw", "drift.light"),
+    *("outside.yaw", "detected.share"),
+)
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """Train the rig with one thing taken away at a time, and measure each on held-out people."""
+
+    data: Path  # folder of portrait shards; the last one is held out
+    reconstructor: Path  # folder of the trained F
+    only: tuple[str, ...] = ()  # names of the ablations to run; all of them by default
+    runs: Path = Path("runs")  # folder of runs; each ablation is runs/ablation-<name>
+    people: int = 40  # held-out people that every rig edits
+    steps: int = 700  # optimiser steps of each training
+    calibrate: int = 16  # people on whose pictures gains are measured; 0 shows what training alone gives
+    limit: int | None = None  # use only so many portraits
+    seed: int = 0  # of every random draw
+    resolution: int = 512  # pixels of the judged pictures
+
+
+def run(config: Ablations) -> dict[str, dict[str, float]]:
+    """Trains what is not trained yet, measures everything, writes ``runs/ablations.json``; figures by ablation."""
+    unknown = [name for name in config.only if name not in ABLATIONS]
+    if unknown:
+        raise ValueError(f"unknown ablations {unknown}; there are {', '.join(ABLATIONS)}")
+    found = {}
+    for name in config.only or ABLATIONS:
+        training = RigTraining(
+            data=config.data,
+            reconstructor=config.reconstructor,
+            name=f"ablation-{name}",
+            runs=config.runs,
+            steps=config.steps,
+            calibrate=config.calibrate,
+            limit=config.limit,
+            grid=0,
+            seed=config.seed,
+        )
+        training = ABLATIONS[name](training)
+        folder = config.runs / training.name
+        if not (folder / "engine" / "reach.json").is_file():
+            rig.run(dataclasses.replace(training, resume=(folder / "config.json").is_file()))
+        found[name] = measure(folder / "engine", training.controls, config)
+        write_atomically(config.runs / "ablations.json", (json.dumps(found, indent=1) + "\n").encode())
+    return found
+
+
+def measure(folder: Path, controls: tuple[str, ...], config: Ablations) -> dict[str, float]:
+    """Figures of one rig on the held-out people, for the controls that it has."""
+    engine = Engine.from_pretrained(folder)
+    engine.reach = None
+    judge = Judge(engine.face_model, engine.camera)
+    held_out = PortraitSet.load(config.data, shards="held-out")
+    people, _ = choose_people(held_out, judge.estimator, config.people, seed=config.seed)
+    requests = answerable(standard_requests(engine.face_model.expression_names, quick=True), controls)
+    measured = measure_edits(engine, judge, held_out.ws(people), requests, resolution=config.resolution)
+    figures = rig_figures(measured)
+    return {name: figures[name].value for name in SHOWN if name in figures}
+
+
+def answerable(requests: list[Request], controls: tuple[str, ...]) -> list[Request]:
+    """The requests that a rig of these controls can answer."""
+    return [request for request in requests if CONTROL_OF.get(request.kind, "expression") in controls]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the ablations and prints their table."""
+    config = tyro.cli(Ablations, prog="python -m stylerig_fast.train.ablations", args=arguments)
+    try:
+        found = run(config)
+    except (StyleRigError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    width = max(map(len, SHOWN))
+    print(" " * width, *(f"{name:>18}" for name in found))
+    for figure in SHOWN:
+        print(figure.ljust(width), *(f"{values.get(figure, float('nan')):18.3f}" for values in found.values()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import torch
+
+from stylerig_fast.evaluation.comparison import Row
+from stylerig_fast.evaluation.page.page import write_page
+from stylerig_fast.evaluation.page.parts import number, picture_grid, table
+from stylerig_fast.evaluation.page.svg import Series, bars, histogram, plot, ticks
+from stylerig_fast.evaluation.paper_figures import Grid
+from stylerig_fast.evaluation.reachability import Step, Sweep
+from stylerig_fast.evaluation.report import Goal, Report
+from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.evaluation.study import Plan, Study
+
+
+def well_formed(svg):
+    root = ElementTree.fromstring(svg[: svg.index("</svg>") + 6])
+    coordinates = re.findall(r' (?:x|y|cx|cy|x1|y1|width|height)="([^"]+)"', svg)
+    assert all(math.isfinite(float(value)) for value in coordinates)
+    return root
+
+
+def test_plots_are_well_formed_whatever_the_data():
+    well_formed(plot([Series("a<b", [(0, 1), (math.nan, 2), (3, math.inf)])], "x & y", "z", band=(0.8, 1.2)))
+    well_formed(plot([], "x", "y"))
+    well_formed(plot([Series("one", [(1, 1)])], "x", "y"))
+    well_formed(bars({"a": [1, -2, math.nan], "b": [0, 0, 3]}, ["p", "q", "r"], "edit", "gain"))
+    well_formed(histogram([0.0] * 10, "constant"))
+    well_formed(histogram(torch.randn(500).tolist(), "normal"))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-35, 37.7), (0, 0.003), (1e5, 3e5)])
+def test_ticks_are_round_and_inside(low, high):
+    found = ticks(low, high)
+    assert 3 <= len(found) <= 9
+    assert all(low - 1e-9 <= value <= high + 1e-9 for value in found)
+
+
+def test_cells_are_escaped_and_unknown_numbers_are_dashes():
+    assert "<script>" not in table(["<script>"], [["<script>", "met"]])
+    assert number(math.nan) == "-"
+    assert number(0.12345) == "0.123"
+
+
+def report(title):
+    figures = {"yaw.gain": Figure(0.9, 0.8, 1.0, 5), "yaw.error": Figure(math.nan, math.nan, math.nan, 0)}
+    return Report(title, figures, {"yaw.gain": Goal(0.95, 1.05)})
+
+
+def test_the_page_needs_nothing_else(tmp_path):
+    some = Figure(0.5, 0.4, 0.6, 5)
+    study = Study(Plan(5), report("reconstructor"), report("rig <b>"), measured=type("M", (), {"witnesses": {}})())
+    study.rows = [Row(m, "yaw", s, some, some, some, some, some, 1.0) for m in ("rig", "no edit") for s in (0.7, 1.0)]
+    steps = tuple(Step(a, Figure(0.9, 0.8, 1.0, 5), Figure(1, 1, 1, 5), some) for a in (-10.0, 10.0))
+    study.sweeps = [Sweep("yaw", (), steps)]
+    study.layers = {"pose": torch.rand(16)}
+    study.histograms = {"yaw, degrees": torch.randn(100)}
+    study.grids = {"Strips": Grid(torch.zeros(2, 3, 16, 16, 3, dtype=torch.uint8), ("a", "b", "c"), ("<i>", "y"))}
+    study.other = report("second")
+    write_page(tmp_path / "index.html", study, {"model": "<me>", "seed": 0}, "dlib's 128-d descriptor")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!data:image/webp;base64,|#)', page)
+    assert "<me>" not in page and "&lt;me&gt;" in page
+    assert "<i>" not in page.replace('<i style="background', "")
+    for title in ("At a glance", "Beside the baselines", "Reach", "Pictures", "Layers", "All figures", "Settings"):
+        assert title in page
+    assert "missed" in page
+
+
+def test_grids_hold_every_picture():
+    grid = Grid(torch.zeros(2, 3, 16, 16, 3, dtype=torch.uint8), ("", "", ""), ("first", "second"))
+    assert picture_grid(grid).count("<img") == 6

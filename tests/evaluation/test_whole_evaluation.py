@@ -1,0 +1,42 @@
+"""The command from end to end, on two people: slow, because baselines are fitted and every method is rendered."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stylerig_fast.cli import main
+from stylerig_fast.engine.reach import Reach
+from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.evaluation.landmarks import LandmarkDetector
+
+
+@pytest.mark.slow
+def test_the_whole_evaluation(shared, tmp_path):
+    try:
+        LandmarkDetector()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    out = tmp_path / "report"
+    arguments = ["--portraits", str(shared / "data" / "portraits"), "--out", str(out), "--quick", "--people", "2"]
+    assert main(["evaluate", *arguments]) == 0
+    found = json.loads((out / "metrics.json").read_text())
+    assert 0.7 < found["rig"]["figures"]["yaw.gain"]["value"] < 1.4
+    methods = {row["method"] for row in found["methods"]}
+    assert {"rig", "no edit", "style mixing", "pattern direction", "steering", "direct optimisation"} <= methods
+    assert (out / "index.html").stat().st_size > 300_000
+    assert Reach.load(out / "reach.json").angles["yaw"][0] < 0
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--compare", "mobilestylegan-ffhq"], "--compare belongs to the whole evaluation"),
+        (["--judges", "-1"], "--judges -1: at least 0"),
+        (["--out", __file__], "is a file, not a folder"),
+    ],
+)
+def test_options_that_cannot_be(extra, message, capsys, tmp_path):
+    assert main(["evaluate", "--portraits", str(tmp_path), *extra]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from stylerig_fast.evaluation.requests import standard_requests
+from stylerig_fast.train import ablations, rig
+from stylerig_fast.train.ablations import ABLATIONS, Ablations, answerable
+from stylerig_fast.train.rig import RigTraining
+
+
+def test_each_ablation_changes_something_and_one_is_the_whole():
+    whole = RigTraining(data=Path("d"), reconstructor=Path("r"))
+    changed = {name: change(whole) for name, change in ABLATIONS.items()}
+    assert changed.pop("whole") == whole
+    assert all(config != whole for config in changed.values())
+    assert len({str(dataclasses.asdict(config)) for config in changed.values()}) == len(changed)
+
+
+def test_single_controls_are_asked_for_theirs_alone():
+    requests = standard_requests(("jawOpen",), quick=True)
+    assert {r.kind for r in answerable(requests, ("pose",))} == {"yaw", "pitch"}
+    assert {r.kind for r in answerable(requests, ("expression",))} == {"jaw"}
+    assert {r.kind for r in answerable(requests, ("illumination",))} == {"light"}
+
+
+def test_what_is_trained_is_not_trained_again(tmp_path, monkeypatch, capsys):
+    trained = []
+
+    def train(config):
+        trained.append(config.name)
+        engine = config.runs / config.name / "engine"
+        engine.mkdir(parents=True)
+        (engine / "reach.json").write_text("{}")
+
+    monkeypatch.setattr(rig, "run", train)
+    monkeypatch.setattr(ablations, "measure", lambda folder, controls, config: {"yaw.gain": 0.9})
+    arguments = ["--data", "d", "--reconstructor", "r", "--runs", str(tmp_path), "--only", "whole", "no-siamese"]
+    assert ablations.main(arguments) == 0
+    assert ablations.main(arguments) == 0
+    assert trained == ["ablation-whole", "ablation-no-siamese"]
+    assert "0.900" in capsys.readouterr().out
+    assert (tmp_path / "ablations.json").is_file()
+
+
+def test_unknown_names_are_listed(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown ablations \['x'\]; there are whole"):
+        ablations.run(Ablations(data=tmp_path, reconstructor=tmp_path, only=("x",)))
