@@ -15,7 +15,7 @@ from stylerig_fast.evaluation.baselines.sample import Sample
 from stylerig_fast.evaluation.editor import Asked
 
 # Ridge of the filter, in mean variances of a component of the code.
-RIDGE = 0.01
+RIDGE = 0.1
 
 
 class _Direction:

@@ -19,6 +19,7 @@ nav a { color: inherit; }
 .card { background: var(--wash); border-radius: 8px; padding: 10px 14px; border-left: 4px solid var(--line); }
 .card.met { border-color: var(--good); } .card.missed { border-color: var(--bad); }
 .card b { display: block; font-size: 22px; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.card b small { font-size: 13px; font-weight: 400; }
 .card span { display: block; font-size: 13px; } .card small { color: var(--soft); }
 .scroll { overflow-x: auto; margin: 8px 0 16px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }

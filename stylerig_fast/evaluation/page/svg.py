@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 420, 280
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 42
+LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 42
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b6b6b", "#8a6d00")
 
@@ -97,7 +97,8 @@ def plot(
             f'<rect class="band" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"/>'
         )
     parts.append(axes.frame(x_label, y_label))
-    for s in series:
+    # The first series is what the plot is about: drawn last, it lies on top.
+    for s in reversed(series):
         colour = COLOURS[s.colour % len(COLOURS)]
         inside = [(x, min(max(y, axes.y[0]), axes.y[1])) for x, y in s.points if math.isfinite(x) and math.isfinite(y)]
         inside = [(min(max(x, axes.x[0]), axes.x[1]), y) for x, y in inside]
