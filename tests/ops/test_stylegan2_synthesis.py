@@ -111,11 +111,11 @@ def test_smaller_pictures_and_previews(impl):
 
 
 @needs_kernels
-def test_the_batch_at_once_as_on_an_accelerator():
+def test_the_batch_at_once_as_on_an_accelerator(monkeypatch):
     """The CPU takes pictures one by one; the same network, all at once."""
     generator = small(SHAPES[1])
     ws, network = codes(generator, 5), ops.StyleGAN2Synthesis(generator)
-    network._room = lambda *_: None
+    monkeypatch.setattr(network, "_room", lambda *_: None)
     out = torch.empty(5, 64, 64, 3)
     with torch.no_grad():
         network._draw(ws, out, False)
