@@ -30,7 +30,8 @@ struct Lanes {
   static STYLERIG_HD void store_bytes(uint8_t* low, uint8_t* high, const float* in) {
     for (int i = 0; i < 16; ++i) {
       const float x = (in[i] + 1.0f) * 127.5f;
-      (i < 8 ? low : high)[i % 8] = static_cast<uint8_t>(std::lrintf(x > 0 ? (x < 255 ? x : 255.0f) : 0.0f));
+      uint8_t* out = i < 8 ? low : high;
+      out[i % 8] = static_cast<uint8_t>(std::lrintf(x > 0 ? (x < 255 ? x : 255.0f) : 0.0f));
     }
   }
 };

@@ -18,11 +18,17 @@ VARIANTS = [
     pytest.param(name, marks=[] if name in MACHINE else pytest.mark.skip(reason=f"this CPU has no {name}"))
     for name in ("portable", "avx2", "avx512", "avx512_bfloat16")
 ]
-# Whole groups of 16 channels; padded bands and odd panels; one block; strips of several columns and bands.
-SHAPES = [(64, 64, 32), (20, 12, 24, 8), (16, 48), (64, 32, 16, 16, 16, 16), (16, 16, 16, 16, 16, 16, 16)]
+SHAPES = {
+    "whole_groups": (64, 64, 32),
+    "padded_bands": (20, 12, 24, 8),  # and odd panels
+    "one_block": (16, 48),
+    "strips": (64, 32, 16, 16, 16, 16),
+    "deep": (16, 16, 16, 16, 16, 16, 16),  # several columns of strips, and blocks in one chain
+}
+each_shape = pytest.mark.parametrize("channels", SHAPES.values(), ids=SHAPES.keys())
 
 
-def small(channels=SHAPES[0], w_dim=40, seed=0):
+def small(channels=SHAPES["whole_groups"], w_dim=40, seed=0):
     """Random weights; noise maps and biases are not zero either."""
     torch.manual_seed(seed)
     generator = MobileStyleGAN(channels=channels, w_dim=w_dim, mapping_layers=1, name="small")
@@ -67,7 +73,7 @@ def assert_same(found, ws, network, kernels, resolution, head=None):
         assert error.square().mean().sqrt() < 5e-3 * scale
 
 
-@pytest.mark.parametrize("channels", SHAPES, ids=str)
+@each_shape
 def test_reference_is_the_generator(channels):
     generator = small(channels)
     ws = codes(generator)
@@ -80,7 +86,7 @@ def test_reference_is_the_generator(channels):
 
 @needs_kernels
 @pytest.mark.parametrize("kernels", VARIANTS)
-@pytest.mark.parametrize("channels", SHAPES, ids=str)
+@each_shape
 def test_kernels_follow_the_reference(channels, kernels):
     generator = small(channels)
     ws = codes(generator, 2)

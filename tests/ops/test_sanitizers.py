@@ -14,7 +14,9 @@ from stylerig_fast.ops import _recipe
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = "-g -O0 -fno-omit-frame-pointer -DSTYLERIG_NO_CLONES -fsanitize=address,undefined,float-cast-overflow"
 # What says nothing about memory, and what starts compilers of its own.
-LEFT_OUT = "gradcheck or opcheck or compiles or golden or million or single_precision or follows_reference_in_double"
+LEFT_OUT = "gradcheck or opcheck or compiles or golden or million or single_precision or follows_reference_in_double or pretrained or deep"
+
+TESTED = ("rasterize", "vertex_normals", "masked_photometric", "morphable", "styled_epilogue", "upsample_filter")
 
 
 def runtime(name):
@@ -43,7 +45,7 @@ def test_kernels_under_address_and_undefined_behaviour_sanitizers(tmp_path, monk
         "STYLERIG_KERNELS": str(library),
         "OMP_NUM_THREADS": "2",
     }
-    tests = [f"tests/ops/test_{op}.py" for op in ("rasterize", "vertex_normals", "masked_photometric", "morphable")]
+    tests = [f"tests/ops/test_{op}.py" for op in TESTED]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"not ({LEFT_OUT})", *tests]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
