@@ -14,9 +14,20 @@ from stylerig_fast.ops import _recipe
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = "-g -O0 -fno-omit-frame-pointer -DSTYLERIG_NO_CLONES -fsanitize=address,undefined,float-cast-overflow"
 # What says nothing about memory, and what starts compilers of its own.
-LEFT_OUT = "gradcheck or opcheck or compiles or golden or million or single_precision or follows_reference_in_double or pretrained or deep"
+LEFT_OUT = (
+    "gradcheck or opcheck or compiles or golden or million or single_precision or follows_reference_in_double or "
+    "pretrained or deep"
+)
 
-TESTED = ("rasterize", "vertex_normals", "masked_photometric", "morphable", "styled_epilogue", "upsample_filter")
+TESTED = (
+    "rasterize",
+    "vertex_normals",
+    "masked_photometric",
+    "morphable",
+    "mobile_synthesis",
+    "styled_epilogue",
+    "upsample_filter",
+)
 
 
 def runtime(name):
