@@ -103,6 +103,8 @@ void styled_epilogue(const Tensor& x, const Tensor& demodulation, const std::opt
   const Styled s = styled_arguments(op, batch, height, width, count, demodulation, noise, bias, style, clamp);
   const Rgb rgb = rgb_arguments(s, rgb_weight, rgb_bias, skip, taps, image);
   if (out.has_value()) check(op, "out", *out, {batch, height, width, count});
+  STD_TORCH_CHECK(count > 0, op, ": x has no channels");
+  if (batch * height * width == 0) return;
   const bool bytes = image.has_value() && image->scalar_type() == ScalarType::Byte;
   dispatch_precision(op, x, [&](auto type) {
     using T = decltype(type);

@@ -163,6 +163,7 @@ void styled_epilogue(const Tensor& x, const Tensor& demodulation, const std::opt
   const Rgb rgb = rgb_arguments(s, rgb_weight, rgb_bias, skip, taps, image);
   if (out.has_value()) check(op, "out", *out, {batch, height, width, count});
   check_sizes(op, s);
+  STD_TORCH_CHECK(count > 0, op, ": x has no channels");
   if (batch * height * width == 0) return;
   const OnDevice on(x);
   dispatch_precision(op, x, [&](auto type) {

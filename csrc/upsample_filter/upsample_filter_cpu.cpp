@@ -65,6 +65,7 @@ void upsample_filter(const Tensor& x, const Tensor& taps, const Tensor& demodula
   check(op, "out", out, {batch, height, width, count});
   check(op, "taps", taps, {4});
   const Styled s = styled_arguments(op, batch, height, width, count, demodulation, noise, bias, style, clamp);
+  if (batch * height * width * count == 0) return;
   const float* filter = taps.const_data_ptr<float>();
   dispatch_precision(op, x, [&](auto type) {
     using T = decltype(type);
