@@ -1,0 +1,1 @@
+"""The studio: an interactive rig in the browser."""
