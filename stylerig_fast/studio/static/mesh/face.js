@@ -1,0 +1,150 @@
+/** The face as three.js objects: one geometry that follows person and request, and how it is drawn. */
+
+import {
+  BufferAttribute, BufferGeometry, DynamicDrawUsage, FrontSide, DoubleSide, Group, LineSegments, Mesh, ShaderMaterial,
+  Vector3,
+} from '../vendor/three.module.min.js';
+import { MouthLining } from './mouth.js';
+import { vertexNormals } from './normals.js';
+import { illuminationOf, rotationOf } from './params.js';
+import { LINE_SHADER, SURFACE_SHADER } from './shaders.js';
+import { meshEdges, mouthLoop, outerLoop, rimOpacity } from './topology.js';
+
+// Width of the dissolving rim, decimetres.
+const RIM = 0.22;
+
+/** How the face can be drawn: as lit skin, as lit clay, as clay with the mesh's edges. */
+export const MODES = ['shaded', 'clay', 'wire'];
+
+export class Face {
+  /** @param {import('./model.js').FaceModel} model */
+  constructor(model) {
+    this.model = model;
+    const { edges, loops } = meshEdges(model.triangles, model.numVertices);
+    this.lining = new MouthLining(mouthLoop(loops, model.mean, model.landmarkVertices), model.numVertices);
+    const rows = model.numVertices + this.lining.numVertices;
+    this.vertices = new Float32Array(3 * rows);
+    this.normals = new Float32Array(3 * rows);
+    this.albedo = new Float32Array(3 * rows);
+    this.opacity = new Float32Array(rows).fill(1);
+    this.opacity.set(rimOpacity(edges, outerLoop(loops, model.mean), model.mean, RIM));
+    this.group = new Group();
+    this.group.matrixAutoUpdate = false;
+    this.addSurface(rows);
+    this.addLines(edges);
+    this.setMode('shaded');
+  }
+
+  addSurface(rows) {
+    const geometry = new BufferGeometry();
+    const add = (name, array, size) => {
+      const attribute = new BufferAttribute(array, size).setUsage(DynamicDrawUsage);
+      geometry.setAttribute(name, attribute);
+      return attribute;
+    };
+    this.attributes = {
+      position: add('position', this.vertices, 3),
+      normal: add('normal', this.normals, 3),
+      albedo: add('albedo', this.albedo, 3),
+      opacity: add('opacity', this.opacity, 1),
+    };
+    const depth = new Float32Array(rows);
+    depth.set(this.lining.depths(), this.model.numVertices);
+    add('depth', depth, 1);
+    const { solid, dissolving } = this.split();
+    geometry.setIndex(new BufferAttribute(Uint32Array.from([...solid, ...this.lining.triangles, ...dissolving]), 1));
+    const lining = this.lining.triangles.length;
+    geometry.addGroup(0, solid.length, 0);
+    geometry.addGroup(solid.length, lining, 1);
+    geometry.addGroup(solid.length + lining, dissolving.length, 2);
+    const uniforms = {
+      gamma: { value: Array.from({ length: 9 }, () => new Vector3()) },
+      clay: { value: new Vector3(0.72, 0.72, 0.72) },
+      clayShare: { value: 0 },
+    };
+    const material = (options) => new ShaderMaterial({ ...SURFACE_SHADER, uniforms, ...options });
+    this.materials = [
+      material({ side: FrontSide }),
+      material({ side: DoubleSide }),
+      material({ side: FrontSide, transparent: true, premultipliedAlpha: true, depthWrite: false }),
+    ];
+    this.uniforms = uniforms;
+    this.surface = new Mesh(geometry, this.materials);
+    this.add(this.surface);
+  }
+
+  /** Triangles that are opaque, and those that dissolve and are blended over them. */
+  split() {
+    const solid = [];
+    const dissolving = [];
+    const { triangles } = this.model;
+    for (let t = 0; t < triangles.length; t += 3) {
+      const corners = triangles.subarray(t, t + 3);
+      const opaque = corners.every((v) => this.opacity[v] >= 0.999);
+      (opaque ? solid : dissolving).push(...corners);
+    }
+    return { solid, dissolving };
+  }
+
+  addLines(edges) {
+    const geometry = new BufferGeometry();
+    geometry.setAttribute('position', this.attributes.position);
+    geometry.setAttribute('opacity', this.attributes.opacity);
+    geometry.setIndex(new BufferAttribute(edges, 1));
+    this.lineUniforms = { ink: { value: new Vector3() }, strength: { value: 0.5 } };
+    const material = new ShaderMaterial({
+      ...LINE_SHADER, uniforms: this.lineUniforms, transparent: true, premultipliedAlpha: true, depthWrite: false,
+    });
+    this.lines = new LineSegments(geometry, material);
+    this.lines.renderOrder = 1;
+    this.add(this.lines);
+  }
+
+  add(object) {
+    // Bounds are never asked for: the face is always in the picture.
+    object.frustumCulled = false;
+    this.group.add(object);
+  }
+
+  /** @param {'shaded'|'clay'|'wire'} mode */
+  setMode(mode) {
+    this.uniforms.clayShare.value = mode === 'shaded' ? 0 : 1;
+    this.lines.visible = mode === 'wire';
+  }
+
+  /** Colour of the edges, RGB in 0..1. */
+  setInk(rgb) {
+    this.lineUniforms.ink.value.fromArray(rgb);
+  }
+
+  setPerson(person) {
+    this.albedo.set(this.model.colours(person));
+    this.attributes.albedo.needsUpdate = true;
+  }
+
+  setShape(person, request) {
+    this.model.shape(person, request, this.vertices.subarray(0, 3 * this.model.numVertices));
+    this.lining.follow(this.vertices);
+    vertexNormals(this.vertices, this.model.triangles, this.normals);
+    this.attributes.position.needsUpdate = true;
+    this.attributes.normal.needsUpdate = true;
+  }
+
+  setPose(person, request) {
+    const r = rotationOf(person, request);
+    const [x, y, z] = person.params.translation;
+    this.group.matrix.set(r[0], r[1], r[2], x, r[3], r[4], r[5], y, r[6], r[7], r[8], z, 0, 0, 0, 1);
+    this.group.matrixWorldNeedsUpdate = true;
+  }
+
+  setLight(person, request) {
+    illuminationOf(person, request).forEach((row, b) => this.uniforms.gamma.value[b].fromArray(row));
+  }
+
+  dispose() {
+    this.surface.geometry.dispose();
+    this.lines.geometry.dispose();
+    this.lines.material.dispose();
+    for (const material of this.materials) material.dispose();
+  }
+}

@@ -1,0 +1,43 @@
+/** What a person and a request ask of the face model together: FaceParams.completed_by in the browser. */
+
+import { withLight } from './lighting.js';
+import { degreesFromAxisAngle, matrixFromAxisAngle, matrixFromDegrees } from './rotation.js';
+
+/**
+ * The head's angles: what the request says, the person's own elsewhere.
+ * @returns {{yaw: number, pitch: number, roll: number}} degrees
+ */
+export function poseOf(person, request) {
+  const own = person.params.pose ?? degreesFromAxisAngle(person.params.rotation);
+  const asked = request?.pose ?? {};
+  return { yaw: asked.yaw ?? own.yaw, pitch: asked.pitch ?? own.pitch, roll: asked.roll ?? own.roll };
+}
+
+/**
+ * The head's rotation; the person's own exactly where nothing else is asked for.
+ * @returns {number[]} row-major matrix
+ */
+export function rotationOf(person, request) {
+  const asked = request?.pose ?? {};
+  if (asked.yaw == null && asked.pitch == null && asked.roll == null) return matrixFromAxisAngle(person.params.rotation);
+  return matrixFromDegrees(poseOf(person, request));
+}
+
+/**
+ * The light on the face: a raw gamma, the person's light changed, or the person's own.
+ * @returns {number[][]} gamma, 9 rows of RGB
+ */
+export function illuminationOf(person, request) {
+  return request?.illumination ?? withLight(person.params.illumination, request?.light);
+}
+
+/**
+ * Expression coefficients with the named ones of the request; names that the model does not have are ignored.
+ * @param {string[]} names of the model's expression coefficients
+ * @returns {number[]}
+ */
+export function expressionOf(person, request, names) {
+  const asked = request?.expression ?? {};
+  const own = person.params.expression;
+  return names.map((name, k) => asked[name] ?? own[k] ?? 0);
+}

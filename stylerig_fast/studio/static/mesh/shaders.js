@@ -1,0 +1,76 @@
+/** GLSL of the face: spherical-harmonic shading as in stylerig_fast/render.py, per pixel and without tone mapping. */
+
+const SURFACE_VERTEX = `
+attribute vec3 albedo;
+attribute float opacity;
+attribute float depth;
+varying vec3 vNormal;
+varying vec3 vAlbedo;
+varying float vOpacity;
+varying float vDepth;
+
+void main() {
+  // The camera is the origin and turns nothing: model space becomes camera space by the head's pose.
+  vNormal = mat3(modelMatrix) * normal;
+  vAlbedo = albedo;
+  vOpacity = opacity;
+  vDepth = depth;
+  gl_Position = projectionMatrix * modelMatrix * vec4(position, 1.0);
+}
+`;
+
+const SURFACE_FRAGMENT = `
+uniform vec3 gamma[9];
+uniform vec3 clay;
+uniform float clayShare;
+varying vec3 vNormal;
+varying vec3 vAlbedo;
+varying float vOpacity;
+varying float vDepth;
+
+vec3 irradiance(vec3 n) {
+  return gamma[0] * 0.282095
+    + 0.488603 * (gamma[1] * n.y + gamma[2] * n.z + gamma[3] * n.x)
+    + 1.092548 * (gamma[4] * (n.x * n.y) + gamma[5] * (n.y * n.z) + gamma[7] * (n.x * n.z))
+    + gamma[6] * (0.315392 * (3.0 * n.z * n.z - 1.0))
+    + gamma[8] * (0.546274 * (n.x * n.x - n.y * n.y));
+}
+
+void main() {
+  vec3 colour = mix(vAlbedo, clay, clayShare) * irradiance(normalize(vNormal));
+  if (vDepth > 0.0) {
+    // The mouth's lining: little light, the less the deeper.
+    vec3 inside = mix(vec3(0.30, 0.13, 0.12), vec3(0.08, 0.03, 0.03), smoothstep(0.0, 0.8, vDepth));
+    colour = mix(inside, vec3(dot(inside, vec3(0.299, 0.587, 0.114))), clayShare) * gamma[0] * 0.282095;
+  }
+  // Premultiplied, so that the page's background shines through the dissolving rim.
+  gl_FragColor = vec4(clamp(colour, 0.0, 1.0) * vOpacity, vOpacity);
+}
+`;
+
+const LINE_VERTEX = `
+attribute float opacity;
+varying float vOpacity;
+
+void main() {
+  vOpacity = opacity;
+  vec4 place = projectionMatrix * modelMatrix * vec4(position, 1.0);
+  // A little toward the viewer, so that lines win against the surface they lie on.
+  place.z -= 1e-4 * place.w;
+  gl_Position = place;
+}
+`;
+
+const LINE_FRAGMENT = `
+uniform vec3 ink;
+uniform float strength;
+varying float vOpacity;
+
+void main() {
+  float alpha = strength * vOpacity;
+  gl_FragColor = vec4(ink * alpha, alpha);
+}
+`;
+
+export const SURFACE_SHADER = { vertexShader: SURFACE_VERTEX, fragmentShader: SURFACE_FRAGMENT };
+export const LINE_SHADER = { vertexShader: LINE_VERTEX, fragmentShader: LINE_FRAGMENT };
