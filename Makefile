@@ -64,7 +64,7 @@ $(STAMPS)/package: $(BUILD_INPUTS) $(STAMPS)/torch
 
 $(STAMPS)/dev: $(STAMPS)/package
 	@echo "installing what training, evaluation, building and testing need"
-	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,build-face,dev]"
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev]"
 	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL) $(TENSORRT_STUBS)
 	@touch $@
 

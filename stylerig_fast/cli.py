@@ -16,6 +16,7 @@ from stylerig_fast.commands.doctor import Doctor
 from stylerig_fast.commands.evaluate import Evaluate
 from stylerig_fast.commands.export import Export
 from stylerig_fast.commands.people import Edit, Generate, Mix, Sample, Transfer
+from stylerig_fast.commands.studio import Studio
 from stylerig_fast.errors import StyleRigError
 
 
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "evaluate": Evaluate,
     "convert": Convert,
     "export": Export,
+    "studio": Studio,
     "doctor": Doctor,
 }
 

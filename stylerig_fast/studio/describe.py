@@ -1,0 +1,115 @@
+"""What the page must know of the Engine before it draws its controls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stylerig_fast import __version__
+from stylerig_fast.engine.reach import ANGLES, Reach
+from stylerig_fast.params import DEFAULT_LIGHT_STRENGTH
+from stylerig_fast.studio import exports
+from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio.limits import Limits
+from stylerig_fast.studio.presets import presets_for
+
+SMALLEST = 64
+# Of a picture that is looked at while a slider moves.
+PREVIEW = 256
+GROUPS = {
+    "brow": "brows",
+    "eye": "eyes",
+    "cheek": "cheeks",
+    "jaw": "jaw",
+    "mouth": "mouth",
+    "nose": "nose",
+    "tongue": "tongue",
+}
+# To the side, not on a side: their other is not their mirror image to move along with.
+SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+RESIDUAL_RANGE = (-3.0, 3.0)
+
+
+def describe(engine: EngineLike, limits: Limits, preview: int | None = None) -> dict[str, object]:
+    """The answer to ``GET /api/studio``; ``docs/studio.md`` lists its fields.
+
+    Args:
+        engine: what draws.
+        limits: of the studio.
+        preview: size while dragging; by default 256, and the full size on a GPU.
+
+    Raises:
+        ValueError: the Engine cannot make pictures of the preview's size.
+    """
+    info, sizes = engine.info(), sizes_of(engine)
+    full = sizes[-1]
+    if preview is None:
+        preview = full if engine.device.type == "cuda" else min(PREVIEW, full)
+    if preview not in sizes:
+        raise ValueError(f"preview size is {preview}, expected one of {', '.join(map(str, sizes))}")
+    names = engine.face_model.expression_names
+    return {
+        "version": __version__,
+        "generator": engine.generator.name,
+        "num_ws": engine.generator.num_ws,
+        "w_dim": engine.generator.w_dim,
+        "resolution": engine.generator.resolution,
+        "sizes": sizes,
+        "preview_size": preview,
+        "full_size": full,
+        "backend": info.get("backend", "unknown"),
+        "device": str(engine.device),
+        "dtype": info.get("dtype", "float32"),
+        "expressions": describe_units(names, engine.reach),
+        "reach": None
+        if engine.reach is None
+        else {"angles": {name: list(engine.reach.angles[name]) for name in ANGLES}},
+        "presets": {"expressions": presets_for(names)},
+        "limits": {
+            "people": limits.people,
+            "frames": limits.frames,
+            "message_bytes": limits.message_bytes,
+            "grid": limits.grid,
+        },
+        "focal": engine.camera.focal,
+        "default_light_strength": DEFAULT_LIGHT_STRENGTH,
+        "formats": {"video": exports.formats()},
+    }
+
+
+def sizes_of(engine: EngineLike) -> list[int]:
+    """Sides of the pictures on offer, ascending: the Engine's own, its half, quarter, … down to 64."""
+    sizes = [engine.resolution]
+    while sizes[-1] % 2 == 0 and sizes[-1] // 2 >= SMALLEST:
+        sizes.append(sizes[-1] // 2)
+    return sizes[::-1]
+
+
+def describe_units(names: Sequence[str], reach: Reach | None) -> list[dict[str, object]]:
+    """Name, label, group, side, mirror and range of each expression coefficient, in the model's order."""
+    return [_describe_unit(name, names, reach) for name in names]
+
+
+def _describe_unit(name: str, names: Sequence[str], reach: Reach | None) -> dict[str, object]:
+    residual = name.startswith("residual_")
+    prefix = next((start for start in GROUPS if name.startswith(start)), "")
+    side = next((side for side in ("Left", "Right") if name.endswith(side) and name not in SIDEWAYS), "")
+    mirror = {"Left": name[:-4] + "Right", "Right": name[:-5] + "Left"}.get(side)
+    low, high = RESIDUAL_RANGE if residual else (0.0, 1.0)
+    reached = None if reach is None else reach.expression.get(name, None if residual else (0.0, 1.0))
+    return {
+        "name": name,
+        "label": _label(name[len(prefix) : len(name) - len(side)] or name),
+        "group": GROUPS.get(prefix, "other"),
+        "side": side.lower() or "both",
+        "mirror": mirror if mirror in names else None,
+        "low": low,
+        "high": high,
+        "reach": None if reached is None else list(reached),
+    }
+
+
+def _label(name: str) -> str:
+    """``LookIn`` to ``Look in``, ``residual_03`` to ``Residual 03``."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").strip().lower()
+    return words[:1].upper() + words[1:]
