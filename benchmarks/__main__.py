@@ -17,6 +17,7 @@ from .compare import Compare
 from .edit import Edit
 from .ops.__main__ import Options as Ops
 from .start_up import StartUp
+from .studio import Studio
 from .train import Train
 
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "start-up": StartUp,
     "train": Train,
     "ops": Ops,
+    "studio": Studio,
     "all": All,
     "compare": Compare,
     "page": Page,

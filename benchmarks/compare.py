@@ -64,7 +64,7 @@ def difference(before: Rounds, after: Rounds, seed: int = 0) -> Difference:
 
 def rows_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Rounds | None]]:
     """Names of all rows of a report, and their measurements; None for a row that was refused."""
-    for section in ("edit", "batch", "start-up", "train"):
+    for section in ("edit", "batch", "start-up", "train", "studio"):
         for row in report.get(section, {}).get("rows", ()):
             size = (
                 f"{row['resolution']} px" if "resolution" in row else f"batch {row['batch']}" if "batch" in row else ""

@@ -23,6 +23,7 @@ stylerig-bench batch --batches 1 8 32
 stylerig-bench start-up
 stylerig-bench train
 stylerig-bench ops
+stylerig-bench studio
 stylerig-bench compare before.json after.json
 stylerig-bench page all.json --markdown benchmarks.md
 ```
@@ -35,6 +36,7 @@ stylerig-bench page all.json --markdown benchmarks.md
 | `train` | one step of each training stage, on made-up portraits in memory |
 | `ops` | every compiled operation against its plain-torch reference and the floor of the machine |
 | `all` | all of these in one report |
+| `studio` | the browser studio: what it adds to the Engine's time, pictures/s, a slider in Chromium, its memory |
 | `compare` | two reports, row by row: ratios, and whether the difference is more than noise |
 | `page` | this page, from reports |
 
@@ -98,6 +100,7 @@ TITLES = {
     "start-up": "Start-up and memory",
     "train": "Training",
     "ops": "The operations",
+    "studio": "The studio",
 }
 
 

@@ -225,10 +225,35 @@ def ops(report: Mapping[str, Any]) -> str:
     return f"{about}\n\n{table(columns, lines)}"
 
 
+def studio(report: Mapping[str, Any]) -> str:
+    """What the studio adds, its throughput, and its memory."""
+    section, lines = report["studio"], []
+    for row in section["rows"]:
+        f = row["figures"]
+        lines.append([row["name"], interval(f), number(f["percentiles"]["p95"]), str(f["samples"])])
+    rates = [
+        [str(row["clients"]), ", ".join(f"{rate:.1f}" for rate in row["pictures/s"])] for row in section["throughput"]
+    ]
+    parts = [
+        "From an edit to its picture\n\n" + table(["", "median (95 %) ms", "p95", "n"], lines),
+        table(["clients", f"pictures/s of each, {section['size']} px, an Engine that answers at once"], rates),
+    ]
+    memory = section.get("memory", {})
+    if memory.get("growth") is not None:
+        parts.append(
+            f"Memory of the server: {memory['readings'][-1] / 1e6:.0f} MB after {memory['pictures']:,} pictures, "
+            f"{memory['growth'] / 1e6:+.1f} MB since the first tenth of them.\n"
+        )
+    if "refused" in section:
+        parts.append(f"Not measured: {section['refused']}.\n")
+    return "\n".join(parts)
+
+
 SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "edit": edit,
     "batch": batch,
     "train": train,
     "start-up": start_up,
     "ops": ops,
+    "studio": studio,
 }
