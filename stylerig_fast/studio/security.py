@@ -79,15 +79,8 @@ class Guard:
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            return await self._app(scope, receive, send)
-        headers = Headers(scope=scope)
-        answer = self._answer(scope, headers)
-        if scope["type"] == "websocket":
-            if answer is None:
-                return await self._app(scope, receive, send)
-            await receive()  # the handshake; refused before it is accepted, it ends as HTTP 403
-            return await send({"type": "websocket.close", "code": 1008})
+        served = scope["type"] in ("http", "websocket")
+        answer = self._answer(scope, Headers(scope=scope)) if served else None
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -96,7 +89,11 @@ class Guard:
                     present.setdefault(name, value)
             await send(message)
 
-        await (answer or self._app)(scope, receive, send_with_headers)
+        if answer is not None and scope["type"] == "websocket":
+            await receive()  # the handshake; refused before it is accepted, it ends as HTTP 403
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await (answer or self._app)(scope, receive, send_with_headers)
 
     def _answer(self, scope: Scope, headers: Headers) -> Response | None:
         """What to say in place of the studio; None lets the request through."""
