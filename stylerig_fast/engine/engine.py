@@ -16,11 +16,12 @@ from stylerig_fast.engine.host import HostCopies
 from stylerig_fast.engine.mesh import Mesh
 from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder
 from stylerig_fast.engine.reach import Reach
-from stylerig_fast.engine.request import as_request
+from stylerig_fast.engine.request import as_request, assemble
 from stylerig_fast.engine.seen import Seen
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model
+from stylerig_fast.face.values import all_finite
 from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.params import CONTROLS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor, check_code
@@ -163,17 +164,8 @@ class Engine:
     def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Codes, requests and F of the codes, as RigNet takes them, one batch; made on the CPU: no GPU waits."""
         code = self._code(w)
-        own, w = self.seen.params(w, code), code
-        request = params.to("cpu").completed_by(own) if not params.complete else params.to("cpu", w.dtype)
-        if len(request) != len(w):
-            batch = max(len(request), len(w))
-            w, own, request = expand_codes(w, batch), own.expand(batch), request.expand(batch)
-        vector = request.vector()
-        if not bool(torch.isfinite(vector).all()):
-            raise ValueError("params hold values that are not finite")
-        if self.reach is not None:
-            vector = self.reach.limit(request, own, clamp).vector()
-        return w, vector.to(self.device, non_blocking=True), own.vector().to(self.device, non_blocking=True)
+        code, request, own = assemble(code, self.seen.params(w, code), params, self.reach, clamp)
+        return code, request.to(self.device, non_blocking=True), own.to(self.device, non_blocking=True)
 
     @torch.no_grad()
     def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
@@ -284,7 +276,7 @@ class Engine:
     def _code(self, w: Tensor) -> Tensor:
         check_code(w, self.generator.num_ws, self.generator.w_dim)
         # On a GPU the question would wait for everything that is queued there.
-        if w.device.type == "cpu" and not bool(torch.isfinite(w).all()):
+        if w.device.type == "cpu" and not all_finite(w):
             raise ValueError("w holds values that are not finite")
         return w.to(self.device, torch.float32)
 

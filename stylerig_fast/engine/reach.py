@@ -6,16 +6,21 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.face.rotation import degrees_to_axis_angle
+from stylerig_fast.face.rotation import axis_angle_to_degrees, degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
 
 ANGLES = ("yaw", "pitch", "roll")
+# From where on an angle in degrees, and a unit of expression, is not the person's own. The angles went through
+# axis-angle in float32, for which also the range's own end is a little outside.
+MOVED = (0.5, 1e-3)
+SLACK = (0.01, 0.0)
 
 
 class ReachWarning(UserWarning):
@@ -33,6 +38,8 @@ class Reach:
 
     angles: Mapping[str, tuple[float, float]]
     expression: Mapping[str, tuple[float, float]]
+    # `_bounds` by names of units: ranges do not change, and each edit asks.
+    _tensors: dict[tuple[str, ...], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def limit(self, request: FaceParams, own: FaceParams, clamp: bool) -> FaceParams:
         """Warns of what ``request`` changes beyond the range; with ``clamp`` also moves it to the range's end.
@@ -40,40 +47,50 @@ class Reach:
         What the person already has is never called unreachable.
 
         Args:
-            request: complete parameters that are asked for.
-            own: complete parameters of the person.
+            request: complete parameters that are asked for, on the CPU.
+            own: complete parameters of the person, as many.
             clamp: whether to clamp.
         """
-        degrees, before = request.pose_degrees(), own.pose_degrees()
-        beyond = []
-        limited = degrees.clone()
-        for column, name in enumerate(ANGLES):
-            low, high = self.angles[name]
-            moved = (degrees[:, column] - before[:, column]).abs() > 0.5
-            inside = degrees[:, column].clamp(low, high)
-            # Degrees went through axis-angle in float32: the range's end itself is inside.
-            outside = moved & ((inside - degrees[:, column]).abs() > 0.01)
-            limited[:, column] = torch.where(outside, inside, degrees[:, column])
-            if bool(outside.any()):
-                worst = float(degrees[outside.nonzero()[0, 0], column])
-                beyond.append(f"{name} {worst:.1f} degrees (reachable: {low:.0f} to {high:.0f})")
-        result = request if not beyond else request.with_blocks(rotation=degrees_to_axis_angle(limited))
-        assert request.expression is not None
-        assert own.expression is not None
-        bounds = [self._unit_range(name) for name in request.expression_names]
-        lowest, highest = request.expression.new_tensor(bounds).unbind(1)
-        inside = torch.maximum(torch.minimum(request.expression, highest), lowest)
-        outside = ((request.expression - own.expression).abs() > 1e-3) & (inside != request.expression)
-        if bool(outside.any()):
-            row, column = outside.nonzero()[0].tolist()
-            value, name = float(request.expression[row, column]), request.expression_names[column]
-            beyond.append(f"{name} {value:.2f} (reachable: {bounds[column][0]:g} to {bounds[column][1]:g})")
-            result = result.with_blocks(expression=torch.where(outside, inside, request.expression))
-        if not beyond:
+        assert request.rotation is not None and request.expression is not None
+        assert own.rotation is not None and own.expression is not None
+        low, high, moved, slack = self._bounds(own.expression_names)
+        rotations = torch.stack([request.rotation, own.rotation])
+        # The same tensor is the same pose, in whatever numbers: most sliders leave it alone, and degrees take long.
+        degrees = rotations if request.rotation is own.rotation else axis_angle_to_degrees(rotations)
+        asked, before = torch.cat([degrees, torch.stack([request.expression, own.expression])], dim=-1)
+        inside = asked.clamp(low, high)
+        outside = ((asked - before).abs() > moved) & ((inside - asked).abs() > slack)
+        if not bool(outside.any()):
             return request
+        where = outside.any(0).nonzero()[:, 0].tolist()
+        angles = [column for column in where if column < len(ANGLES)]
+        beyond = []
+        # One unit stands for all: there are dozens.
+        for column in [*angles, *where[len(angles) :][:1]]:
+            value = float(asked[outside[:, column], column][0])
+            lowest, highest = float(low[column]), float(high[column])
+            if column < len(ANGLES):
+                beyond.append(f"{ANGLES[column]} {value:.1f} degrees (reachable: {lowest:.0f} to {highest:.0f})")
+            else:
+                name = own.expression_names[column - len(ANGLES)]
+                beyond.append(f"{name} {value:.2f} (reachable: {lowest:g} to {highest:g})")
         action = "clamped" if clamp else "the edit may fall short; pass clamp=True to clamp"
-        warnings.warn(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning, stacklevel=3)
-        return result if clamp else request
+        # The caller's line: limit, assemble, Engine._asked, Engine.edit or rig, and torch.no_grad lie between.
+        warnings.warn(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning, stacklevel=6)
+        if not clamp:
+            return request
+        limited = torch.where(outside, inside, asked)
+        result = request.with_blocks(expression=limited[:, len(ANGLES) :])
+        # What is not clamped does not go through degrees and back.
+        return result.with_blocks(rotation=degrees_to_axis_angle(limited[:, : len(ANGLES)])) if angles else result
+
+    def _bounds(self, names: tuple[str, ...]) -> Tensor:
+        """For the angles and the named units: lowest, highest, from where on moved, and slack; ``(4, 3 + E)``."""
+        if names not in self._tensors:
+            angles = [(*self.angles[name], MOVED[0], SLACK[0]) for name in ANGLES]
+            units = [(*self._unit_range(name), MOVED[1], SLACK[1]) for name in names]
+            self._tensors[names] = torch.tensor(angles + units).T.contiguous()
+        return self._tensors[names]
 
     def _unit_range(self, name: str) -> tuple[float, float]:
         # Residual components are no units: they have no rest and no full extent.

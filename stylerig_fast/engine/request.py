@@ -1,10 +1,15 @@
-"""A request in words, pose, expression and light, as partial FaceParams."""
+"""Requests: in words, as partial FaceParams, and as RigNet takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
+from stylerig_fast.engine.parts import expand_codes
+from stylerig_fast.engine.reach import Reach
+from stylerig_fast.face.values import all_finite
 from stylerig_fast.params import FaceParams
 
 
@@ -25,3 +30,33 @@ def as_request(
         if values:
             request = getattr(request, f"with_{kind}")(**values)
     return request
+
+
+def assemble(
+    w: Tensor, own: FaceParams, request: FaceParams, reach: Reach | None, clamp: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One batch of codes and parameter vectors, as RigNet takes them; every edit passes here.
+
+    Args:
+        w: codes ``(B, num_ws, w_dim)``, or one for a batch of requests; on any device.
+        own: F of ``w``, complete, on the CPU.
+        request: what is asked for; what it does not hold stays the person's.
+        reach: ranges to warn of.
+        clamp: move requests beyond the range to its end.
+
+    Returns:
+        Codes, and on the CPU `FaceParams.vector` of the requests and of F.
+
+    Raises:
+        ValueError: batches that do not fit each other, an unknown expression, or values that are not finite.
+    """
+    request = request.to("cpu", w.dtype) if request.complete else request.to("cpu").completed_by(own)
+    if len(request) != len(w):
+        batch = max(len(request), len(w))
+        w, own, request = expand_codes(w, batch), own.expand(batch), request.expand(batch)
+    vector = request.vector()
+    if not all_finite(vector):
+        raise ValueError("params hold values that are not finite")
+    if reach is not None and (limited := reach.limit(request, own, clamp)) is not request:
+        vector = limited.vector()
+    return w, vector, own.vector()

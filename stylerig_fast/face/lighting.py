@@ -72,11 +72,11 @@ def turn_light(illumination: Tensor, direction: Tensor, share: float) -> Tensor:
     """
     unit = direction / direction.norm(dim=-1, keepdim=True)
     # A light that is all directional has 2 / sqrt(3) as much in its linear band as in the constant one.
-    linear = 2 / 3**0.5 * share * unit[:, [1, 2, 0], None] * illumination[:, :1]
+    linear = 2 / 3**0.5 * share * unit.roll(-1, dims=1)[..., None] * illumination[:, :1]
     turned = torch.cat([illumination[:, :1], linear, illumination[:, 4:]], dim=1)
     # Means of the constant and the z function over normals that face the viewer, weighted by their size in the picture.
     front = illumination.new_tensor([SH_CONSTANTS[0], SH_CONSTANTS[2] * 2 / 3])
-    before, after = (front @ gamma[:, [0, 2]] for gamma in (illumination, turned))
+    before, after = front @ torch.stack([illumination[:, :3:2], turned[:, :3:2]])
     exposure = (before / after.clamp_min(1e-6)).clamp(0.25, 4.0)[:, None]
     return torch.cat([turned[:, :4] * exposure, turned[:, 4:]], dim=1)
 

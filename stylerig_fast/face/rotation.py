@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Below this squared angle sin(a)/a and (1-cos(a))/a^2 are taken from their series: the closed forms cancel there.
+# Below this squared angle sin(a)/a and (1-cos(a))/a^2 are taken from their series: their gradients cancel there.
 SERIES_BELOW = 1e-2
 
 
@@ -23,55 +23,56 @@ def axis_angle_to_matrix(rotation: Tensor) -> Tensor:
     Returns:
         ``(..., 3, 3)``, to be applied to column vectors.
     """
-    squared = (rotation * rotation).sum(-1)
+    squared = rotation.square().sum(-1)
+    # sin(a)/a of the angle and of its half; (1-cos(a))/a^2 is half the square of the latter.
+    whole, half = _sinc(torch.stack([squared, squared / 4], -1))[..., None, None].unbind(-3)
+    identity = torch.eye(3, dtype=rotation.dtype, device=rotation.device).expand(*rotation.shape, 3)
+    cross = torch.linalg.cross(identity, rotation[..., None, :])
+    return identity + whole * cross + half.square() / 2 * (cross @ cross)
+
+
+def _sinc(squared: Tensor) -> Tensor:
+    """``sin(x)/x`` of x², with exact values and gradients at and around zero."""
     small = squared < SERIES_BELOW
     # The branch that is not taken must stay finite, or its gradient (0 * inf) is NaN.
-    safe = torch.where(small, torch.ones_like(squared), squared)
-    angle = safe.sqrt()
-    half = torch.sin(angle / 2)
-    series_a = 1 - squared / 6 * (1 - squared / 20 * (1 - squared / 42 * (1 - squared / 72)))
-    series_b = 0.5 - squared / 24 * (1 - squared / 30 * (1 - squared / 56 * (1 - squared / 90)))
-    a = torch.where(small, series_a, torch.sin(angle) / angle)[..., None, None]
-    b = torch.where(small, series_b, 2 * half * half / safe)[..., None, None]
-    x, y, z = rotation.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    return torch.eye(3, dtype=rotation.dtype, device=rotation.device) + a * cross + b * (cross @ cross)
+    one = torch.ones_like(squared)
+    x = torch.where(small, one, squared).sqrt()
+    series = one
+    for factor in (72, 42, 20, 6):
+        series = torch.addcmul(one, squared, series, value=-1 / factor)
+    return torch.where(small, series, x.sin() / x)
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     """The axis-angle vector of a rotation by less than 180 degrees; ``(..., 3, 3)`` to ``(..., 3)``."""
-    twice_sine_axis = torch.stack(
-        [
-            matrix[..., 2, 1] - matrix[..., 1, 2],
-            matrix[..., 0, 2] - matrix[..., 2, 0],
-            matrix[..., 1, 0] - matrix[..., 0, 1],
-        ],
-        -1,
-    )
-    sine = 0.5 * (twice_sine_axis * twice_sine_axis).sum(-1).clamp_min(1e-24).sqrt()
-    cosine = 0.5 * (matrix.diagonal(dim1=-2, dim2=-1).sum(-1) - 1)
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = matrix.flatten(-2).unbind(-1)
+    twice_sine_axis = torch.stack([zy - yz, xz - zx, yx - xy], -1)
+    sine = 0.5 * twice_sine_axis.square().sum(-1).clamp_min(1e-24).sqrt()
+    cosine = 0.5 * (xx + yy + zz - 1)
     angle = torch.atan2(sine, cosine)
-    scale = torch.where(sine < 1e-6, torch.full_like(sine, 0.5), 0.5 * angle / sine)
+    scale = torch.where(sine < 1e-6, 0.5, 0.5 * angle / sine)
     return twice_sine_axis * scale[..., None]
 
 
 def degrees_to_matrix(yaw_pitch_roll: Tensor) -> Tensor:
     """``(..., 3)`` yaw, pitch, roll in degrees to ``(..., 3, 3)``."""
-    yaw, pitch, roll = torch.deg2rad(yaw_pitch_roll).unbind(-1)
-    zero = torch.zeros_like(yaw)
-    about_y = axis_angle_to_matrix(torch.stack([zero, yaw, zero], -1))
-    about_x = axis_angle_to_matrix(torch.stack([-pitch, zero, zero], -1))
-    about_z = axis_angle_to_matrix(torch.stack([zero, zero, -roll], -1))
-    return about_z @ about_y @ about_x
+    radians = torch.deg2rad(yaw_pitch_roll)
+    (sin_yaw, sin_pitch, sin_roll), (cos_yaw, cos_pitch, cos_roll) = radians.sin().unbind(-1), radians.cos().unbind(-1)
+    # About y by yaw, after about x by -pitch: its first row. Its second one is (0, cos_pitch, sin_pitch).
+    xy, xz = -sin_yaw * sin_pitch, sin_yaw * cos_pitch
+    rows = [
+        [cos_roll * cos_yaw, cos_roll * xy + sin_roll * cos_pitch, cos_roll * xz + sin_roll * sin_pitch],
+        [-sin_roll * cos_yaw, cos_roll * cos_pitch - sin_roll * xy, cos_roll * sin_pitch - sin_roll * xz],
+        [-sin_yaw, -cos_yaw * sin_pitch, cos_yaw * cos_pitch],
+    ]
+    return torch.stack([value for row in rows for value in row], -1).unflatten(-1, (3, 3))
 
 
 def matrix_to_degrees(matrix: Tensor) -> Tensor:
     """``(..., 3, 3)`` to yaw, pitch, roll in degrees ``(..., 3)``; yaw within ±90."""
-    yaw = torch.asin((-matrix[..., 2, 0]).clamp(-1, 1))
-    pitch = -torch.atan2(matrix[..., 2, 1], matrix[..., 2, 2])
-    roll = -torch.atan2(matrix[..., 1, 0], matrix[..., 0, 0])
-    return torch.rad2deg(torch.stack([yaw, pitch, roll], -1))
+    xx, _, _, yx, _, _, zx, zy, zz = matrix.flatten(-2).unbind(-1)
+    yaw = torch.asin((-zx).clamp(-1, 1))
+    return torch.rad2deg(torch.stack([yaw, -torch.atan2(zy, zz), -torch.atan2(yx, xx)], -1))
 
 
 def degrees_to_axis_angle(yaw_pitch_roll: Tensor) -> Tensor:

@@ -39,6 +39,17 @@ def test_composition_is_roll_yaw_pitch():
     torch.testing.assert_close(whole, one(roll=5) @ one(yaw=20) @ one(pitch=10))
 
 
+def test_axis_angle_is_the_exponential_of_the_cross_product():
+    draw = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(50, 3, generator=draw, dtype=torch.float64), dim=1)
+    # Both sides of where the series ends, and more than half a turn.
+    for angle in (0.0, 1e-9, 0.0999, 0.1001, 0.1999, 0.2001, 1.0, 3.0, 5.0):
+        rotation = angle * directions
+        cross = torch.linalg.cross(torch.eye(3, dtype=torch.float64).expand(50, 3, 3), rotation[:, None])
+        torch.testing.assert_close(axis_angle_to_matrix(rotation), torch.matrix_exp(cross), atol=1e-14, rtol=0)
+    assert axis_angle_to_matrix(torch.zeros(0, 3)).shape == (0, 3, 3)
+
+
 def test_gradients_are_finite_and_right_at_zero_and_away():
     for scale in (0.0, 1e-9, 1e-3, 1.0):
         rotation = (scale * torch.ones(1, 3, dtype=torch.float64)).requires_grad_()
