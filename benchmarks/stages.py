@@ -1,4 +1,4 @@
-"""Where the time of an edit goes: rig, modulation, each resolution, picture, conversion, copy.
+"""Where the time of an edit goes: request, rig, modulation, each resolution, picture, conversion, copy.
 
 Measured in plain eager torch, with marks that hooks set whenever a module begins or ends; what lies between two marks
 belongs to the innermost module that is running. On a GPU each mark is also a CUDA event, so that the time the CPU
@@ -24,7 +24,7 @@ from .contestants import to_uint8
 from .requests import Request
 from .work import Counter, without_data
 
-RIG, MODULATION, PICTURE, REST = "rig (F, RigNet)", "modulation", "to RGB", "between layers"
+REQUEST, RIG, MODULATION, PICTURE, REST = "request", "rig (F, RigNet)", "modulation", "to RGB", "between layers"
 UINT8, COPY = "uint8", "copy to NumPy"
 _PICTURE_NAMES = ("to_image", "to_rgb")
 
@@ -184,7 +184,9 @@ def measure(engine: Engine, requests: list[Request], resolution: int, warm_up: i
     marks = Marks(event=(lambda: torch.cuda.Event(enable_timing=True)) if cuda else None)
     stages = stage_names(generator)
     times: list[tuple[dict[str, float], dict[str, float]]] = []
-    with hooked(generator, stages, marks):
+    # What `Engine.rig` does around its two networks is putting the request together.
+    networks = [hooked(network, {"": RIG}, marks) for network in (engine.reconstructor, engine.rig_net)]
+    with hooked(generator, stages, marks), networks[0], networks[1]:
         for request in [*requests[-warm_up:], *requests]:
             _edit(engine, request, resolution, marks)
             if cuda:
@@ -204,7 +206,7 @@ def measure(engine: Engine, requests: list[Request], resolution: int, warm_up: i
 
 
 def _edit(engine: Engine, request: Request, resolution: int, marks: Marks) -> None:
-    with marks.during(RIG):
+    with marks.during(REQUEST):
         codes = engine.rig(request.w, request.params)
     with marks.during(REST):
         image = engine.generator.synthesis(codes, resolution)
@@ -230,9 +232,9 @@ def multiply_adds(engine: Engine, stages: dict[str, str], resolution: int) -> di
 
 
 def _in_order(stages: dict[str, float]) -> list[str]:
-    """The rig, modulation, resolutions upward, and what follows."""
+    """Request and rig, modulation, resolutions upward, and what follows."""
     sizes = sorted((name for name in stages if name.endswith(" px")), key=lambda name: int(name.split()[0]))
-    return [name for name in (RIG, MODULATION, *sizes, PICTURE, REST, UINT8, COPY) if name in stages]
+    return [name for name in (REQUEST, RIG, MODULATION, *sizes, PICTURE, REST, UINT8, COPY) if name in stages]
 
 
 def _median(values: list[float]) -> float:

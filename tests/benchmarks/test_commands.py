@@ -56,7 +56,7 @@ def test_edit(model, tmp_path, capsys):
         assert row["max error"] <= 2 and row["pictures"] == 2
         assert ("psnr to full" in row) == (row["resolution"] == 32)
     names = [stage["name"] for stage in report["edit"]["stages"]]
-    assert names[:3] == ["rig (F, RigNet)", "modulation", "4 px"]
+    assert names[:4] == ["request", "rig (F, RigNet)", "modulation", "4 px"]
     assert names[-4:] == ["to RGB", "between layers", "uint8", "copy to NumPy"]
     counted = sum(stage["multiply_adds"] for stage in report["edit"]["stages"])
     work = [report["networks"][part]["multiply_adds"] for part in ("synthesis", "rig work")]
