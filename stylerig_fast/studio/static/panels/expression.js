@@ -8,6 +8,11 @@ import { presetChips } from './presets.js';
 
 const GROUPS = ['mouth', 'jaw', 'eyes', 'brows', 'cheeks', 'nose', 'tongue', 'other'];
 const OPEN = new Set(['mouth']);
+// What is used most comes first; the rest keeps the model's order.
+const FIRST = ['mouthSmile', 'mouthFrown', 'mouthPucker', 'mouthFunnel', 'mouthStretch', 'mouthPress', 'jawOpen',
+  'eyeBlink', 'eyeWide', 'eyeSquint', 'browInnerUp', 'browOuterUp', 'browDown', 'cheekPuff'];
+// Under their group alone these say too little.
+const LABELS = { mouthLeft: 'Shift left', mouthRight: 'Shift right', jawLeft: 'Shift left', jawRight: 'Shift right' };
 const title = (text) => text[0].toUpperCase() + text.slice(1);
 
 /**
@@ -17,14 +22,16 @@ const title = (text) => text[0].toUpperCase() + text.slice(1);
 function rowsOf(expressions) {
   const byName = new Map(expressions.map((unit) => [unit.name, unit]));
   const rows = [];
-  for (const unit of expressions) {
+  const stem = (unit) => (unit.mirror ? unit.name.replace(/(Left|Right)$/, '') : unit.name);
+  const rank = (unit) => (FIRST.indexOf(stem(unit)) + FIRST.length + 1) % (FIRST.length + 1);
+  for (const unit of [...expressions].sort((a, b) => rank(a) - rank(b))) {
     const pair = unit.side === 'left' && unit.mirror ? byName.get(unit.mirror) : null;
     const paired = pair ?? (unit.side === 'right' && byName.get(unit.mirror)?.side === 'left');
     if (pair) {
       const id = unit.name.replace(/Left$/, '');
       rows.push({ group: unit.group, id, label: unit.label, units: [unit, pair], when: 'linked' });
     }
-    const label = unit.side === 'both' ? unit.label : `${unit.label}, ${unit.side}`;
+    const label = unit.side === 'both' ? (LABELS[unit.name] ?? unit.label) : `${unit.label}, ${unit.side}`;
     rows.push({ group: unit.group, id: unit.name, label, units: [unit], when: paired ? 'apart' : 'always' });
   }
   return rows;

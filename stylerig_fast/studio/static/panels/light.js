@@ -43,7 +43,7 @@ export function lightPanel(app) {
     }
   });
   const ball = h('div', { class: 'light-ball-holder' });
-  const taken = h('p', { class: 'hint', text: 'Taken from another person. Changing it starts from the own light.' });
+  const taken = h('p', { class: 'hint', text: 'Set as a whole, by a transfer or between keys. A change here starts from the own light.' });
   const reset = button({ label: 'Reset', kind: 'quiet', testid: 'reset-light',
     on: () => store.set({ request: without(store.state.request, 'light', 'illumination') }, { label: 'Reset light' }) });
 

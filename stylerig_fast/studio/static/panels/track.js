@@ -5,7 +5,7 @@ import { inWords } from '../js/request.js';
 
 const STEP = 0.05;
 const STEPS = [0.1, 0.25, 0.5, 1, 2, 5, 10];
-const MOST_TICKS = 16;
+const MOST_TICKS = 10;
 
 export const seconds = (time) => time.toFixed(2);
 const snapped = (time) => Math.round(time / STEP) * STEP;
