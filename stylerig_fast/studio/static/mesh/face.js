@@ -4,6 +4,8 @@ import {
   BufferAttribute, BufferGeometry, DynamicDrawUsage, FrontSide, DoubleSide, Group, LineSegments, Mesh, ShaderMaterial,
   Vector3,
 } from '../vendor/three.module.min.js';
+import { Cranium } from './cranium.js';
+import { greyUnder } from './lighting.js';
 import { MouthLining } from './mouth.js';
 import { vertexNormals } from './normals.js';
 import { illuminationOf, rotationOf } from './params.js';
@@ -11,7 +13,10 @@ import { LINE_SHADER, SURFACE_SHADER } from './shaders.js';
 import { meshEdges, mouthLoop, outerLoop, rimOpacity } from './topology.js';
 
 // Width of the dissolving rim, decimetres.
-const RIM = 0.22;
+const RIM = 0.36;
+// Brightness of what has no skin in the mean of the person's light.
+const CLAY = 0.58;
+const SKULL = 0.44;
 
 /** How the face can be drawn: as lit skin, as lit clay, as clay with the mesh's edges. */
 export const MODES = ['shaded', 'clay', 'wire'];
@@ -21,13 +26,17 @@ export class Face {
   constructor(model) {
     this.model = model;
     const { edges, loops } = meshEdges(model.triangles, model.numVertices);
+    const rim = outerLoop(loops, model.mean);
     this.lining = new MouthLining(mouthLoop(loops, model.mean, model.landmarkVertices), model.numVertices);
-    const rows = model.numVertices + this.lining.numVertices;
+    this.cranium = new Cranium(rim, model.mean, model.numVertices + this.lining.numVertices);
+    const rows = this.cranium.firstRow + this.cranium.numVertices;
     this.vertices = new Float32Array(3 * rows);
     this.normals = new Float32Array(3 * rows);
     this.albedo = new Float32Array(3 * rows);
     this.opacity = new Float32Array(rows).fill(1);
-    this.opacity.set(rimOpacity(edges, outerLoop(loops, model.mean), model.mean, RIM));
+    this.opacity.set(rimOpacity(edges, this.cranium.openRim(rim), model.mean, RIM));
+    this.opacity.set(this.cranium.opacities(), this.cranium.firstRow);
+    this.skin = Int32Array.from([...model.triangles, ...this.cranium.triangles]);
     this.group = new Group();
     this.group.matrixAutoUpdate = false;
     this.addSurface(rows);
@@ -56,16 +65,19 @@ export class Face {
     const lining = this.lining.triangles.length;
     geometry.addGroup(0, solid.length, 0);
     geometry.addGroup(solid.length, lining, 1);
+    // Depth alone first: of several dissolving layers only the nearest is blended.
     geometry.addGroup(solid.length + lining, dissolving.length, 2);
+    geometry.addGroup(solid.length + lining, dissolving.length, 3);
     const uniforms = {
       gamma: { value: Array.from({ length: 9 }, () => new Vector3()) },
-      clay: { value: new Vector3(0.72, 0.72, 0.72) },
+      clay: { value: new Vector3() },
       clayShare: { value: 0 },
     };
     const material = (options) => new ShaderMaterial({ ...SURFACE_SHADER, uniforms, ...options });
     this.materials = [
       material({ side: FrontSide }),
       material({ side: DoubleSide }),
+      material({ side: FrontSide, transparent: true, colorWrite: false }),
       material({ side: FrontSide, transparent: true, premultipliedAlpha: true, depthWrite: false }),
     ];
     this.uniforms = uniforms;
@@ -77,9 +89,8 @@ export class Face {
   split() {
     const solid = [];
     const dissolving = [];
-    const { triangles } = this.model;
-    for (let t = 0; t < triangles.length; t += 3) {
-      const corners = triangles.subarray(t, t + 3);
+    for (let t = 0; t < this.skin.length; t += 3) {
+      const corners = this.skin.subarray(t, t + 3);
       const opaque = corners.every((v) => this.opacity[v] >= 0.999);
       (opaque ? solid : dissolving).push(...corners);
     }
@@ -119,13 +130,17 @@ export class Face {
 
   setPerson(person) {
     this.albedo.set(this.model.colours(person));
+    const own = person.params.illumination;
+    this.uniforms.clay.value.fromArray(greyUnder(own, CLAY));
+    this.cranium.paint(this.albedo, greyUnder(own, SKULL));
     this.attributes.albedo.needsUpdate = true;
   }
 
   setShape(person, request) {
     this.model.shape(person, request, this.vertices.subarray(0, 3 * this.model.numVertices));
     this.lining.follow(this.vertices);
-    vertexNormals(this.vertices, this.model.triangles, this.normals);
+    this.cranium.follow(this.vertices);
+    vertexNormals(this.vertices, this.skin, this.normals);
     this.attributes.position.needsUpdate = true;
     this.attributes.normal.needsUpdate = true;
   }

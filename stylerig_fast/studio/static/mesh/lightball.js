@@ -2,15 +2,15 @@
 
 import { h } from '../js/dom.js';
 import { currentPerson, withPart, without } from '../js/request.js';
-import { dominantDirection, shBasis, unit } from './lighting.js';
+import { dominantDirection, greyUnder, shBasis, unit } from './lighting.js';
 import { illuminationOf } from './params.js';
 import { onThemeChange } from './theme.js';
 
 const STEP = 5;
 const BIG_STEP = 15;
 const RADIANS = Math.PI / 180;
-// How bright the ball's matter is; a face's albedo is about as much.
-const ALBEDO = 0.62;
+// How bright the ball is in the mean of the person's own light.
+const BRIGHTNESS = 0.58;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 /**
@@ -122,10 +122,10 @@ export class LightBall {
     const gamma = illuminationOf(person, request);
     const direction = request.light?.direction ?? dominantDirection(gamma);
     const key = JSON.stringify([gamma, direction]);
-    if (!force && key === this.key) return;
-    this.key = key;
+    if (!force && key === this.painted) return;
+    this.painted = key;
     this.direction = direction;
-    this.paint(gamma);
+    this.paint(gamma, greyUnder(person.params.illumination, BRIGHTNESS));
     const { x, y, behind } = placeOnBall(direction);
     this.handle.style.left = `${50 + 50 * x}%`;
     this.handle.style.top = `${50 - 50 * y}%`;
@@ -133,10 +133,10 @@ export class LightBall {
     this.ball.setAttribute('aria-label', `Light from ${inWords(direction)}. Arrow keys move it, Home resets it.`);
   }
 
-  paint(gamma) {
+  paint(gamma, albedo) {
     const { basis, picture } = this;
     const data = picture.data;
-    const g = Float32Array.from(gamma.flat(), (value) => 255 * ALBEDO * value);
+    const g = Float32Array.from(gamma.flat(), (value, i) => 255 * albedo[i % 3] * value);
     for (let pixel = 0, i = 0; i < data.length; pixel += 9, i += 4) {
       if (!data[i + 3]) continue;
       let [red, green, blue] = [0, 0, 0];

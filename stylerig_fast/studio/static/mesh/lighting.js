@@ -91,3 +91,14 @@ export function withLight(gamma, light) {
   }
   return turnLight(gamma, toward, strength ?? DEFAULT_LIGHT_STRENGTH);
 }
+
+/**
+ * Albedo of something that looks grey in the mean of this light, whatever its tint: a reconstructed light is tinted
+ * against a skin, and means little by itself.
+ * @param {Gamma} gamma the person's own light
+ * @param {number} brightness of the grey, 0..1
+ * @returns {number[]} RGB
+ */
+export function greyUnder(gamma, brightness) {
+  return gamma[0].map((value) => brightness / Math.max(value * SH_CONSTANTS[0], 0.05));
+}

@@ -40,7 +40,7 @@ void main() {
   vec3 colour = mix(vAlbedo, clay, clayShare) * irradiance(normalize(vNormal));
   if (vDepth > 0.0) {
     // The mouth's lining: little light, the less the deeper.
-    vec3 inside = mix(vec3(0.30, 0.13, 0.12), vec3(0.08, 0.03, 0.03), smoothstep(0.0, 0.8, vDepth));
+    vec3 inside = mix(vec3(0.34, 0.15, 0.14), vec3(0.12, 0.05, 0.05), smoothstep(0.0, 0.8, vDepth));
     colour = mix(inside, vec3(dot(inside, vec3(0.299, 0.587, 0.114))), clayShare) * gamma[0] * 0.282095;
   }
   // Premultiplied, so that the page's background shines through the dissolving rim.

@@ -86,7 +86,8 @@ function mean(points, vertices) {
  * @returns {Float32Array} (V,) 0 at the rim, 1 from `width` on
  */
 export function rimOpacity(edges, rim, points, width) {
-  const far = new Float32Array(points.length / 3).fill(4 * width);
+  // In double precision, or rounding would find a shorter way for ever.
+  const far = new Float64Array(points.length / 3).fill(4 * width);
   for (const vertex of rim) far[vertex] = 0;
   // Shortest ways along edges; a few sweeps settle what lies within a few widths.
   for (let changed = true; changed; ) {
@@ -99,9 +100,9 @@ export function rimOpacity(edges, rim, points, width) {
     }
   }
   smooth(far, edges, 6);
-  const onRim = new Set(rim);
-  return far.map((value, vertex) => {
-    const t = onRim.has(vertex) ? 0 : Math.min(1, Math.max(0, value / width));
+  // What is left of the jags lies within the first quarter, which is not seen at all.
+  return Float32Array.from(far, (value) => {
+    const t = Math.min(1, Math.max(0, (value / width - 0.25) / 0.75));
     return t * t * (3 - 2 * t);
   });
 }

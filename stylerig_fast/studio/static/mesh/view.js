@@ -5,10 +5,8 @@ import { FFHQ_FOCAL, projectionMatrix } from './camera.js';
 import { Face } from './face.js';
 import { HeadControl } from './headcontrol.js';
 import { Overlay } from './overlay.js';
+import { Sharpness, isSoftware } from './sharpness.js';
 import { onThemeChange, themeColour } from './theme.js';
-
-// More pixels than this are not seen on a mesh, but cost where WebGL runs in software.
-const MAX_SIDE = 1024;
 
 export class MeshView {
   /**
@@ -31,16 +29,17 @@ export class MeshView {
     this.camera = new PerspectiveCamera();
     this.undo = [];
     if (!this.start()) return;
-    this.resized = new ResizeObserver(() => this.resize());
+    this.resized = new ResizeObserver(() => this.request(true));
     this.resized.observe(element);
     this.undo.push(() => this.resized.disconnect(), store.subscribe(() => this.request()));
     this.undo.push(onThemeChange(() => this.readTheme()));
-    this.resize();
   }
 
   start() {
+    const software = isSoftware();
+    this.sharpness = new Sharpness(software, () => this.request(true));
     try {
-      this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: true, alpha: true });
+      this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: !software, alpha: true });
     } catch (error) {
       console.warn('mesh view:', error);
       this.overlay.say('This browser offers no WebGL: the 3D face cannot be shown. Sliders and portrait work without it.');
@@ -80,6 +79,7 @@ export class MeshView {
   dispose() {
     cancelAnimationFrame(this.frame);
     for (const undo of this.undo) undo();
+    this.sharpness.dispose();
     this.control.dispose();
     this.overlay.dispose();
     this.face?.dispose();
@@ -89,15 +89,6 @@ export class MeshView {
 
   readTheme() {
     this.face?.setInk(themeColour(this.element, '--mesh-line', [0.2, 0.5, 0.9]));
-    this.request(true);
-  }
-
-  resize() {
-    const { clientWidth: width, clientHeight: height } = this.element;
-    if (!width || !height) return;
-    const ratio = Math.min(window.devicePixelRatio || 1, 2, MAX_SIDE / Math.max(width, height));
-    this.renderer.setPixelRatio(ratio);
-    this.renderer.setSize(width, height, false);
     this.request(true);
   }
 
@@ -131,9 +122,12 @@ export class MeshView {
       for (const [needed, step] of steps) if (needed) [dirty] = [true, step()];
     }
     Object.assign(shown, { person, focal });
-    if (!dirty) return;
-    const { clientWidth, clientHeight } = this.element;
-    this.camera.projectionMatrix.set(...projectionMatrix(focal, clientWidth || 1, clientHeight || 1));
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (!dirty || !width || !height) return;
+    const ratio = this.sharpness.ratio(Math.max(width, height), Boolean(shown.drawn));
+    const pixels = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (pixels[0] !== this.canvas.width || pixels[1] !== this.canvas.height) this.renderer.setSize(...pixels, false);
+    this.camera.projectionMatrix.set(...projectionMatrix(focal, width, height));
     this.camera.projectionMatrixInverse.copy(this.camera.projectionMatrix).invert();
     this.renderer.render(this.scene, this.camera);
     shown.drawn = true;
