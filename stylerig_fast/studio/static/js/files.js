@@ -7,7 +7,9 @@ import { InvalidFile, savedPortrait } from './validate.js';
 // A code of 18 slots is 50 kB; 200 keys with every unit are about a megabyte.
 const LARGEST = 4 << 20;
 
-const fileName = (person, ending) => `${person.label.replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '') || 'portrait'}.${ending}`;
+/** A name that every file system takes. */
+export const fileName = (person, ending) =>
+  `${person.label.toLowerCase().replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '') || 'portrait'}.${ending}`;
 
 /** The portrait at its full size, without loss. */
 export async function savePicture(app) {
@@ -16,7 +18,7 @@ export async function savePicture(app) {
   try {
     const request = rounded(app.store.state.request);
     const blob = await app.api.picture(person.remote, { request, size: app.studio.full_size, format: 'png' });
-    download(blob, `person-${fileName(person, 'png')}`);
+    download(blob, fileName(person, 'png'));
     app.notify('Picture saved');
   } catch (error) {
     app.notify(`The picture was not saved: ${error.message}`, 'error');
@@ -43,7 +45,7 @@ export async function savePortrait(app) {
       timeline: { duration, easing, loop, keys: keys.map(({ time, request }) => ({ time, request: rounded(request) })) },
     };
     const blob = new Blob([JSON.stringify(content)], { type: 'application/json' });
-    download(blob, `person-${fileName(person, 'json')}`);
+    download(blob, fileName(person, 'json'));
     app.notify('Portrait saved');
   } catch (error) {
     app.notify(`The portrait was not saved: ${error.message}`, 'error');

@@ -7,6 +7,12 @@ import { currentPerson } from './request.js';
 
 const DEFAULT_PSI = 0.7;
 
+/** A name for the mix of two people, short enough for the server. */
+function mixedLabel(...parents) {
+  const [a, b] = parents.map((person) => person.label.replace(/^(Person|Mix of) /, '').slice(0, 24));
+  return `Mix of ${a} and ${b}`;
+}
+
 export class People {
   #next = 1;
   #remaking = null;
@@ -30,7 +36,7 @@ export class People {
    * @param {{seed?: number, psi?: number, select?: boolean, request?: object}} options
    */
   async add({ seed = this.freshSeed(), psi = DEFAULT_PSI, select = true, request } = {}) {
-    return this.#make({ seed, psi }, { label: `${seed}`, detail: `Seed ${seed}, truncation ${psi}`, select, request });
+    return this.#make({ seed, psi }, { label: `Person ${seed}`, detail: `Seed ${seed}, truncation ${psi}`, select, request });
   }
 
   /** `person` with the codes of `slots` taken from `source` (both ids of the page). */
@@ -39,7 +45,7 @@ export class People {
     const recipe = { mix: { person: a.remote, source: b.remote, slots } };
     const request = this.app.store.state.requests[person] ?? {};
     const detail = `${a.label} with slots ${slots.join(', ')} of ${b.label}`;
-    const made = await this.#make(recipe, { label: `${a.label} + ${b.label}`, detail, select: true, request });
+    const made = await this.#make(recipe, { label: mixedLabel(a, b), detail, select: true, request });
     // The parents may be gone when the server comes back: the code itself is what makes this person again.
     if (made) await this.#keepLatent(made);
     return made;

@@ -96,7 +96,10 @@ export function inWords(request, studio, most = 4) {
   else {
     for (const [name, value] of units) {
       const unit = studio.expressions.find((item) => item.name === name);
-      words.push(`${(unit?.label ?? name).toLowerCase()} ${value.toFixed(2)}`);
+      const both = unit?.mirror && request.expression[unit.mirror] === value;
+      if (both && unit.side === 'right') continue;
+      const side = both || !unit || unit.side === 'both' ? '' : `${unit.side} `;
+      words.push(`${side}${(unit?.label ?? name).toLowerCase()} ${value.toFixed(2)}`);
     }
   }
   if (!words.length) return 'each person as they are';

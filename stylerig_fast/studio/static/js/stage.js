@@ -3,6 +3,23 @@
 import { h, icon, setText } from './dom.js';
 import { segmented } from './section.js';
 
+const PIECE = /(\w+) (-?[\d.]+)( degrees)? \(reachable: (-?[\d.]+) to (-?[\d.]+)\)/g;
+// A transferred expression is often a little below rest: nobody sees that.
+const SLIGHT = 0.1;
+
+/** The engine's warning for the caption; empty when nothing in it can be seen. */
+function beyondReach(text) {
+  const pieces = [...text.matchAll(PIECE)];
+  if (!pieces.length) return text;
+  const said = pieces
+    .filter(([, , value, degrees, low, high]) => degrees || Math.max(low - value, value - high) > SLIGHT)
+    .map(([, name, value, degrees, low, high]) => {
+      const unit = degrees ? '°' : '';
+      return `${name} ${Number(value)}${unit} (seen: ${low}${unit} to ${high}${unit})`;
+    });
+  return said.length ? `Beyond the rig’s reach: ${said.join(', ')}` : '';
+}
+
 /** @param {object} app store, notify. */
 export function stageOf({ store, notify }) {
   const canvas = h('canvas', { width: 256, height: 256, class: 'portrait-canvas', testid: 'portrait', role: 'img', 'aria-label': 'Portrait' });
@@ -27,8 +44,9 @@ export function stageOf({ store, notify }) {
     canvas,
     original,
     warnings(list) {
-      caption.hidden = !list.length;
-      setText(warning, list.join('; '));
+      const text = list.map(beyondReach).filter(Boolean).join('; ');
+      caption.hidden = !text;
+      setText(warning, text);
     },
     update(state, previous) {
       if (previous && state.view === previous.view) return;

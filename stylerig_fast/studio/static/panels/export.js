@@ -1,6 +1,7 @@
 /** The export dialog: a timeline as GIF or MP4, with progress. */
 
 import { button, download, h, setText } from '../js/dom.js';
+import { fileName } from '../js/files.js';
 import { currentPerson, rounded } from '../js/request.js';
 import { field } from '../js/section.js';
 
@@ -48,7 +49,7 @@ export function exportDialog(app) {
     if (!person || job) return;
     const rate = Number(fps.value);
     const frames = playback.frames(rate).map((request) => ({ person: person.remote, request: rounded(request) }));
-    job = { id: null, format, name: `person-${person.label.replace(/[^\w-]+/g, '-')}.${format}`, cancelled: false };
+    job = { id: null, format, name: fileName(person, format), cancelled: false };
     const mine = job;
     link.hidden = true;
     cancel.hidden = false;

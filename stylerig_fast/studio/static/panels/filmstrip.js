@@ -51,7 +51,7 @@ export function filmstrip(app) {
       entry.item.setAttribute('aria-selected', String(current));
       entry.item.tabIndex = current ? 0 : -1;
       entry.item.classList.toggle('edited', edited);
-      const name = `Person ${person.label}${edited ? ', edited' : ''}`;
+      const name = `${person.label}${edited ? ', edited' : ''}`;
       entry.item.setAttribute('aria-label', name);
       entry.item.title = `${person.detail ?? name}${edited ? ' (edited)' : ''}`;
     }

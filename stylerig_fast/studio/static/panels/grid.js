@@ -58,7 +58,7 @@ export function gridPanel(app, stage) {
     document.body.classList.add('with-sheet');
     const cells = Array.from({ length: total }, (_, i) => cell(i, first + i, request));
     items.replaceChildren(...cells);
-    items.style.setProperty('--columns', Math.ceil(Math.sqrt(total)));
+    arrange(total);
     sheet.focus({ preventScroll: true });
     let next = 0;
     const worker = async () => {
@@ -79,6 +79,15 @@ export function gridPanel(app, stage) {
     progress.hidden = true;
     cancel.hidden = true;
     items.querySelectorAll('.waiting').forEach((item) => item.remove());
+  }
+
+  /** As many columns as make the pictures largest. */
+  function arrange(total) {
+    const { clientWidth: width, clientHeight: height } = stage;
+    const side = (columns) => Math.min(width / columns, (height - 60) / Math.ceil(total / columns));
+    const columns = Array.from({ length: total }, (_, i) => i + 1).reduce((a, b) => (side(b) > side(a) ? b : a));
+    items.style.setProperty('--columns', columns);
+    items.style.setProperty('--rows', Math.ceil(total / columns));
   }
 
   function cell(index, number, request) {

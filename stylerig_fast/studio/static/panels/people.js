@@ -59,7 +59,7 @@ export function peoplePanel(app) {
     const person = currentPerson(state);
     remove.disabled = state.people.length < 2;
     if (!person) return;
-    setText(name, person.recipe.seed === undefined ? person.label : `Person ${person.label}`);
+    setText(name, person.label);
     setText(detail, person.detail ?? '');
     const { pose, light } = person.params;
     const degrees = (value) => `${value.toFixed(1)}°`;

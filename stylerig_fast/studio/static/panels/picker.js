@@ -30,7 +30,7 @@ export function sourcePicker(app) {
     const hadFocus = element.contains(document.activeElement);
     element.replaceChildren(...others.map((person) => h('button', {
       type: 'button', class: 'thumb small', role: 'radio', 'aria-checked': String(person.id === chosen),
-      tabindex: person.id === chosen ? 0 : -1, 'aria-label': `Person ${person.label}`, title: person.detail,
+      tabindex: person.id === chosen ? 0 : -1, 'aria-label': person.label, title: person.detail,
       testid: `source-${person.id}`, on: { click: () => choose(person.id) },
     }, person.remote && state.session
       ? h('img', { src: api.pictureAddress(person.remote, thumbnailSize(studio, 96)), alt: '', width: 48, height: 48,
