@@ -17,6 +17,7 @@ from stylerig_fast.studio import exports
 from stylerig_fast.studio.engine_like import EngineLike
 from stylerig_fast.studio.people import Person, Rendered, draw
 from stylerig_fast.studio.protocol import Request, VideoFormat
+from stylerig_fast.studio.scheduler import Closed
 
 State = Literal["running", "ready", "failed"]
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Export:
         try:
             exports.write(self._pictures(), self.path, self.format, self._fps)
             self.state = "ready"
-        except (CancelledError, _Cancelled):
+        except (CancelledError, Closed, _Cancelled):
             self._fail("cancelled")
         except (StyleRigError, ValueError, OSError) as error:
             self._fail(str(error) if not isinstance(error, OSError) else f"cannot write the file: {error.strerror}")

@@ -11,7 +11,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "stylerig_studio"
@@ -36,6 +36,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_ONWARD = '<!doctype html><meta http-equiv="refresh" content="0; url=/"><title>Studio</title><a href="/">Studio</a>'
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -103,7 +104,7 @@ class Guard:
         if self._access.token is not None:
             asked = _token_asked(scope)
             if asked is not None:
-                return self._enter(asked)
+                return self._enter(asked, headers)
             if not self._is_shown(headers):
                 return _refuse(scope, 401, "this studio asks for its token; open the address that it printed")
         if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
@@ -139,10 +140,13 @@ class Guard:
         assert self._access.token is not None
         return hmac.compare_digest(shown.encode("utf-8", "replace"), self._access.token.encode())
 
-    def _enter(self, token: str) -> Response:
+    def _enter(self, token: str, headers: Headers) -> Response:
         if not self._is_token(token):
             return PlainTextResponse("wrong token; open the address that the studio printed", 401)
-        response = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
+        response: Response = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
+        if headers.get("sec-fetch-site") == "cross-site":
+            # A strict cookie does not follow a redirect that another site's link began; from a page of ours it does.
+            response = HTMLResponse(_ONWARD, headers={"Cache-Control": "no-store"})
         response.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
         return response
 

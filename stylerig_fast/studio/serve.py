@@ -24,6 +24,8 @@ from stylerig_fast.studio.studio import Studio
 SHORTEST_TOKEN = 16
 # Seconds that open connections have to end after Ctrl-C.
 GRACE = 3
+# Of all kinds at a time; a browser keeps up to seven.
+CONNECTIONS = 256
 log = logging.getLogger(__name__)
 
 
@@ -117,6 +119,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         server_header=False,
         ws_max_size=app.state.studio.limits.message_bytes,
         ws_per_message_deflate=False,  # pictures are compressed already; deflating them again costs 2 ms
+        limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=GRACE,
     )
 

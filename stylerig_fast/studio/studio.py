@@ -129,6 +129,6 @@ class Studio:
         self._files.cleanup()
 
     def _ended(self, session: Session) -> None:
-        self.scheduler.forget(session.secret)
         if session.export is not None:
             session.export.cancel()
+        self.scheduler.forget(session.secret)
