@@ -119,6 +119,8 @@ export class Live {
       this.#attempts = 0;
       this.#session = message.session;
       this.#sent.clear();
+      // What waits names a person that a new session does not know.
+      if (!message.resumed) this.#waiting = null;
       this.handlers.state('connected', 0, '');
       this.handlers.hello(message);
       this.#schedule();

@@ -51,7 +51,7 @@ function start(studio) {
   const work = recall(studio);
   const store = new Store(initialState(studio, work));
   const api = new Api();
-  const notify = notices(document.body);
+  const { element: toasts, notify } = notices();
   const app = { studio, store, api, notify };
   const status = statusBar(studio);
   const figures = new Figures((now) => status.figures(now));
@@ -109,7 +109,8 @@ function start(studio) {
   const strip = filmstrip(app);
   const inspector = inspectorOf(app, stage.element);
   const timeline = timelinePanel(app, exportDialog(app));
-  root.replaceChildren(header.element, stage.views, stage.element, strip.element, inspector.element, timeline.element, status.element);
+  root.replaceChildren(header.element, stage.views, stage.element, strip.element, inspector.element, timeline.element,
+    status.element, toasts);
   const parts = [header, stage, strip, inspector, timeline];
   parts.forEach((part) => part.update(store.state, null));
   store.subscribe((state, previous) => {

@@ -5,11 +5,10 @@ import { button, h, icon, setText } from './dom.js';
 const STAYS = 4000;
 const ERROR_STAYS = 9000;
 
-/** @returns {(text: string, kind?: 'info'|'error') => void} shows a notice. */
-export function notices(parent) {
+/** @returns {{element: HTMLElement, notify: (text: string, kind?: 'info'|'error') => void}} */
+export function notices() {
   const list = h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' });
-  parent.append(list);
-  return (text, kind = 'info') => {
+  const notify = (text, kind = 'info') => {
     const same = [...list.children].find((item) => item.dataset.text === text);
     same?.remove();
     const close = () => toast.remove();
@@ -20,6 +19,7 @@ export function notices(parent) {
     while (list.children.length > 3) list.firstChild.remove();
     setTimeout(close, kind === 'error' ? ERROR_STAYS : STAYS);
   };
+  return { element: list, notify };
 }
 
 /**

@@ -69,8 +69,10 @@ export function slider({ id, label, low, high, step, digits = 2, unit = '', hint
     if (value !== shown.value) {
       shown.value = value;
       range.value = String(value);
-      if (document.activeElement !== field) field.value = value.toFixed(digits);
-      range.setAttribute('aria-valuetext', `${value.toFixed(digits)}${unit}`);
+      // No minus before a zero.
+      const text = (Number(value.toFixed(digits)) || 0).toFixed(digits);
+      if (document.activeElement !== field) field.value = text;
+      range.setAttribute('aria-valuetext', `${text}${unit}`);
     }
     if (own !== shown.own || value !== shown.drawn) {
       shown.own = own;
