@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response, WebSocket
@@ -109,7 +109,7 @@ async def _sweep(studio: Studio) -> None:
         studio.sessions.sweep()
 
 
-def _says(status: int):
+def _says(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handler(_: Request, error: Exception) -> Response:
         return JSONResponse({"message": str(error)}, status)
 

@@ -21,14 +21,16 @@ def serve(engine):
     from stylerig_fast.studio.app import create_app
     from stylerig_fast.studio.serve import running
 
-    with ExitStack() as stack:
+    class Serve:
+        studio = None
 
-        def start(engine=engine, **options):
+        def __call__(self, engine=engine, **options):
             app = create_app(engine, **options)
-            start.studio = app.state.studio
+            self.studio = app.state.studio
             return stack.enter_context(running(app))
 
-        yield start
+    with ExitStack() as stack:
+        yield Serve()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import math
 import struct
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pydantic", reason="needs the extra `studio`")
@@ -52,10 +53,13 @@ def test_what_is_absent_stays():
 
 
 def test_a_request_becomes_parameters():
-    params = as_params(parse(LIVE, asking(pose={"yaw": 10}, expression={"jawOpen": 0.5}, illumination=GAMMA)).request)
+    asked = parse(LIVE, asking(pose={"yaw": 10}, expression={"jawOpen": 0.5}, illumination=GAMMA))
+    assert isinstance(asked, Edit)
+    params = as_params(asked.request)
     assert params.requests == {"pose": {"yaw": 10.0}, "expression": {"jawOpen": 0.5}}
+    assert params.illumination is not None
     assert params.illumination.shape == (1, 9, 3)
-    assert params.illumination[0, 0].tolist() == [2.5] * 3
+    np.testing.assert_array_equal(params.illumination[0, 0], [2.5] * 3)
     light = as_params(Request(light={"direction": (1.0, 0.0, 1.0), "strength": 0.3}))
     assert light.requests == {"light": {"direction": (1.0, 0.0, 1.0), "strength": 0.3}}
 
@@ -139,7 +143,8 @@ def test_anything_is_read_or_refused(message):
         try:
             parse(LIVE, text)
         except Malformed:
-            assert protocol.id_of(text) is None or protocol.id_of(text) >= 0
+            id = protocol.id_of(text)
+            assert id is None or id >= 0
 
 
 @settings(deadline=None, max_examples=200)
@@ -159,10 +164,10 @@ def test_the_id_of_a_wrong_message_is_found():
 
 
 def test_a_frame_says_what_it_holds():
-    frame = protocol.pack_frame({"id": 3, "warnings": ["α"]}, b"picture")
+    frame = protocol.pack_frame({"id": 3, "warnings": ["25°"]}, b"picture")
     assert frame[:4] == b"SRF1"
     (length,) = struct.unpack("<I", frame[4:8])
-    assert json.loads(frame[8 : 8 + length]) == {"id": 3, "warnings": ["α"]}
+    assert json.loads(frame[8 : 8 + length]) == {"id": 3, "warnings": ["25°"]}
     assert frame[8 + length :] == b"picture"
 
 

@@ -18,9 +18,7 @@ TOKEN = "correct-horse-battery-staple"
 
 
 def status(address, path="/api/studio", method="GET", **headers):
-    return call(
-        address, method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
-    ).status
+    return call(address, method, path, headers=headers).status
 
 
 def connects(address, **headers):
@@ -28,8 +26,7 @@ def connects(address, **headers):
         with Client(address, additional_headers=headers) as client:
             return client.hello["type"] == "hello"
     except InvalidStatus as refused:
-        assert refused.response.status_code == 403
-        return False
+        return {403: False}[refused.response.status_code]
 
 
 # ---- names ----------------------------------------------------------------------------------------

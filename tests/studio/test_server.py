@@ -88,11 +88,8 @@ def test_the_page_is_served_with_its_types(serve, tmp_path):
     page = call(address, "GET", "/")
     assert (page.status, page.body) == (200, b"index.html")
     assert page.headers["Cache-Control"] == "no-cache"
-    for name, kind in (
-        ("js/main.js", "text/javascript"),
-        ("style/main.css", "text/css"),
-        ("icon.svg", "image/svg+xml"),
-    ):
+    types = {"js/main.js": "text/javascript", "style/main.css": "text/css", "icon.svg": "image/svg+xml"}
+    for name, kind in types.items():
         found = call(address, "GET", f"/{name}")
         assert found.headers.get_content_type() == kind
         assert call(address, "GET", f"/{name}", headers={"If-None-Match": found.headers["ETag"]}).status == 304
@@ -203,8 +200,8 @@ def test_thumbnails_are_the_people(client, engine):
         assert found.headers["Cache-Control"].startswith("private")
         expected = engine.render(engine.sample(5), resolution=size)[0]
         assert np.abs(pixels(found.body).astype(int) - expected).mean() < 3
-    for size in ("100", "-1", "x", "1e3", "%EF%BC%94"):
-        assert client.call("GET", f"people/p1/picture?size={size}").status == 400
+    for wrong in ("100", "-1", "x", "1e3", "%EF%BC%94"):
+        assert client.call("GET", f"people/p1/picture?size={wrong}").status == 400
 
 
 def test_a_picture_as_png_is_exact(client, engine):
