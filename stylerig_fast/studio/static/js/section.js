@@ -33,7 +33,7 @@ export function field(label, control, { id } = {}) {
 export function segmented(label, choices, choose) {
   const buttons = choices.map((choice) =>
     h('button', { type: 'button', testid: choice.testid, title: choice.title ?? null, on: { click: () => choose(choice.value) } },
-      choice.label));
+      choice.icon ?? null, h('span', { text: choice.label })));
   const element = h('div', { class: 'segmented', role: 'group', 'aria-label': label }, ...buttons);
   const update = (value) =>
     choices.forEach((choice, i) => buttons[i].setAttribute('aria-pressed', String(choice.value === value)));

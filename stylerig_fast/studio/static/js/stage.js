@@ -30,9 +30,9 @@ export function stageOf({ store, notify }) {
   const portrait = h('figure', { class: 'view portrait' }, canvas, original, tag, caption);
   const mesh = h('figure', { class: 'view mesh', testid: 'mesh' });
   const views = segmented('View', [
-    { value: 'both', label: 'Both', testid: 'view-both' },
-    { value: 'portrait', label: 'Portrait', testid: 'view-portrait' },
-    { value: 'mesh', label: 'Mesh', testid: 'view-mesh' },
+    { value: 'both', label: 'Both', testid: 'view-both', icon: icon('both') },
+    { value: 'portrait', label: 'Portrait', testid: 'view-portrait', icon: icon('person') },
+    { value: 'mesh', label: 'Mesh', testid: 'view-mesh', icon: icon('mesh') },
   ], (view) => store.set({ view }));
   views.element.classList.add('view-switch');
   const pair = h('div', { class: 'pair' }, portrait, mesh);
