@@ -55,7 +55,10 @@ export class Cranium {
 
   /** @returns {number[]} opacity of its rows */
   opacities() {
-    const rings = RINGS.flatMap((t) => this.rimOpacity.map((value) => value * (1 - (1 - GHOST) * smoothstep(0, FADE, t))));
+    const rings = RINGS.flatMap((t) => {
+      const ghost = 1 - (1 - GHOST) * smoothstep(0, FADE, t);
+      return this.rimOpacity.map((value) => value * ghost);
+    });
     return this.rim.length ? [...rings, GHOST] : [];
   }
 

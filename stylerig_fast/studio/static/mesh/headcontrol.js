@@ -35,7 +35,7 @@ export class HeadControl {
     element.setAttribute('aria-roledescription', '3D face');
     element.setAttribute(
       'aria-label',
-      'Turn the head: drag, or use the arrow keys. Shift with left and right tips it to the side, Home resets the pose.',
+      'Turn the head: drag, or use the arrow keys. Shift with left and right tips it, Home resets the pose.',
     );
     const listeners = {
       pointerdown: (event) => this.down(event),

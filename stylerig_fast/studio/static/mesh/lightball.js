@@ -53,7 +53,8 @@ export class LightBall {
     this.ball = h(
       'div',
       {
-        class: 'light-ball', tabindex: 0, role: 'application', testid: 'light-ball', 'aria-roledescription': 'light direction',
+        class: 'light-ball', tabindex: 0, role: 'application', testid: 'light-ball',
+        'aria-roledescription': 'light direction', 'aria-label': 'Light direction',
         title: 'Drag to move the light; double-click to reset',
       },
       this.canvas, this.handle,

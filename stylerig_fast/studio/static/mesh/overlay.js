@@ -7,15 +7,13 @@ import { poseOf } from './params.js';
 const SVG = 'http://www.w3.org/2000/svg';
 
 // Strokes on a 16 x 16 grid; the last one of `shaded` is filled.
+const BALL = 'M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2z';
 const MODES = {
-  shaded: { title: 'Skin', paths: ['M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2z'], fill: 'M8 2.2a5.8 5.8 0 0 1 0 11.6z' },
-  clay: { title: 'Clay', paths: ['M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2z', 'M5.2 6.6a3.2 3.2 0 0 1 1.7-1.7'] },
+  shaded: { title: 'Skin', paths: [BALL], fill: 'M8 2.2a5.8 5.8 0 0 1 0 11.6z' },
+  clay: { title: 'Clay', paths: [BALL, 'M5.2 6.6a3.2 3.2 0 0 1 1.7-1.7'] },
   wire: {
     title: 'Wireframe',
-    paths: [
-      'M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2z', 'M2.2 8h11.6', 'M8 2.2c-3.4 3.4-3.4 8.2 0 11.6',
-      'M8 2.2c3.4 3.4 3.4 8.2 0 11.6',
-    ],
+    paths: [BALL, 'M2.2 8h11.6', 'M8 2.2c-3.4 3.4-3.4 8.2 0 11.6', 'M8 2.2c3.4 3.4 3.4 8.2 0 11.6'],
   },
 };
 
@@ -58,7 +56,8 @@ export class Overlay {
       return;
     }
     const pose = poseOf(person, state.compare ? {} : state.request);
-    const words = Object.entries(pose).map(([name, degrees]) => [name, `${Math.round(degrees) || 0}°`.replace('-', '−')]);
+    const inDegrees = (value) => `${Math.round(value) || 0}°`.replace('-', '−');
+    const words = Object.entries(pose).map(([name, value]) => [name, inDegrees(value)]);
     const key = JSON.stringify([words, Object.keys(state.request.pose ?? {})]);
     if (key === this.key) return;
     this.key = key;
@@ -67,8 +66,7 @@ export class Overlay {
       ...words.map(([name, text]) => {
         const beyond = state.request.pose?.[name] != null && reach?.[name] && !within(pose[name], reach[name]);
         const label = name[0].toUpperCase() + name.slice(1);
-        return h('span', { class: beyond ? 'beyond' : null, title: beyond ? 'Beyond what the rig was seen to reach' : null },
-          h('span', { class: 'name', text: label }), ` ${text}`);
+        return h('span', { class: beyond && 'beyond' }, h('span', { class: 'name', text: label }), ` ${text}`);
       }),
     );
   }

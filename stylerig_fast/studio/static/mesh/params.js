@@ -18,8 +18,8 @@ export function poseOf(person, request) {
  * @returns {number[]} row-major matrix
  */
 export function rotationOf(person, request) {
-  const asked = request?.pose ?? {};
-  if (asked.yaw == null && asked.pitch == null && asked.roll == null) return matrixFromAxisAngle(person.params.rotation);
+  const { yaw, pitch, roll } = request?.pose ?? {};
+  if (yaw == null && pitch == null && roll == null) return matrixFromAxisAngle(person.params.rotation);
   return matrixFromDegrees(poseOf(person, request));
 }
 

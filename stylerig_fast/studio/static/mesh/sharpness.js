@@ -37,7 +37,7 @@ export class Sharpness {
     const screen = Math.min(window.devicePixelRatio || 1, 2);
     if (!this.software) return Math.min(screen, MAX_SIDE / side);
     // Without multisampling, which costs as much as everything else there: smooth edges come from more pixels.
-    if (!moving) return Math.min(Math.max(screen, 2), MAX_SIDE / side);
+    if (!moving) return Math.min(2 * screen, MAX_SIDE / side);
     this.timer = setTimeout(this.redraw, REST_AFTER);
     return Math.min(screen, MOVING_SIDE / side);
   }

@@ -43,8 +43,10 @@ function walk(next) {
   return loops;
 }
 
-const distance = (points, a, b) =>
-  Math.hypot(points[3 * a] - points[3 * b], points[3 * a + 1] - points[3 * b + 1], points[3 * a + 2] - points[3 * b + 2]);
+function distance(points, a, b) {
+  const along = (k) => points[3 * a + k] - points[3 * b + k];
+  return Math.hypot(along(0), along(1), along(2));
+}
 
 /**
  * The outer rim (forehead, neck): the longest loop.

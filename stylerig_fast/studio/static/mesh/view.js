@@ -21,6 +21,7 @@ export class MeshView {
     this.frame = 0;
     this.canvas = document.createElement('canvas');
     this.canvas.className = 'mesh-canvas';
+    this.canvas.dataset.testid = 'mesh-canvas';
     element.classList.add('mesh-view');
     element.append(this.canvas);
     this.overlay = new Overlay(element, store, (mode) => this.setMode(mode));
@@ -42,7 +43,7 @@ export class MeshView {
       this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: !software, alpha: true });
     } catch (error) {
       console.warn('mesh view:', error);
-      this.overlay.say('This browser offers no WebGL: the 3D face cannot be shown. Sliders and portrait work without it.');
+      this.overlay.say('This browser offers no WebGL, which the 3D face needs. Sliders and portrait work without it.');
       return false;
     }
     this.renderer.setClearColor(0x000000, 0);
