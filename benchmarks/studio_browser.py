@@ -97,7 +97,7 @@ def move_slider(origin: str, moves: int, chromium: Path | None = None) -> dict[s
             page.set_default_timeout(LIMIT)
             page.add_init_script(WATCH)
             page.goto(origin)
-            page.wait_for_function("window.__bench.shown.length > 0")
+            page.locator("body[data-ready=true]").wait_for()
             slider = page.get_by_role("slider", name="Yaw").first.element_handle()
             found = []
             for move in range(moves + 3):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.studio.browser.hands import WATCH
+
 ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--force-color-profile=srgb"]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDE = {"width": 1280, "height": 800}
@@ -76,7 +78,8 @@ class Tab:
         self.page.on("requestfailed", self._failed)
 
     def _said(self, message):
-        if message.type in ("error", "warning"):
+        # Reading a picture of the screen back makes the software GPU wait, and say so.
+        if message.type in ("error", "warning") and "GL Driver Message" not in message.text:
             self.problems.append(f"{message.type}: {message.text} ({message.location.get('url', '')})")
 
     def _failed(self, request):
@@ -87,7 +90,7 @@ class Tab:
     def open(self, path=""):
         """Loads the page and waits for its first picture and its mesh."""
         self.page.goto(self.origin + path)
-        self.page.wait_for_function("document.body.dataset.ready === 'true'")
+        self.page.locator("body[data-ready=true][data-mesh=ready]").wait_for()
         return self.page
 
 
@@ -97,29 +100,39 @@ def tabs(chromium):
     made = []
 
     def make(server, viewport=WIDE, init="", **options):
-        context = chromium.new_context(viewport=viewport, accept_downloads=True, **options)
-        if init:
-            context.add_init_script(init)
+        context = chromium.new_context(viewport=viewport, **options)
+        context.add_init_script(WATCH + init)
         tab = Tab(context, server.origin)
         made.append((context, tab))
         return tab
 
     yield make
-    problems = [problem for _, tab in made for problem in tab.problems]
     for context, _ in made:
         context.close()
-    assert not problems, "the page complained:\n" + "\n".join(problems)
+    complaints([tab for _, tab in made])
+
+
+@pytest.fixture(scope="session")
+def profile(chromium):
+    """One browser profile for all tests that need no other: its caches are warm."""
+    context = chromium.new_context(viewport=WIDE)
+    context.add_init_script(WATCH)
+    yield context
+    context.close()
 
 
 @pytest.fixture
-def tab(tabs, server):
-    return tabs(server)
-
-
-@pytest.fixture
-def page(tab):
+def page(profile, server):
     """The page, with a person and its first picture."""
-    return tab.open()
+    tab = Tab(profile, server.origin)
+    yield tab.open()
+    tab.page.close()
+    complaints([tab])
+
+
+def complaints(tabs) -> None:
+    problems = [problem for tab in tabs for problem in tab.problems]
+    assert not problems, "the page complained:\n" + "\n".join(problems)
 
 
 @pytest.fixture(scope="session")
