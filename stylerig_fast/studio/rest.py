@@ -42,6 +42,11 @@ def routes(studio: Studio) -> APIRouter:
             return Response(status_code=304, headers=headers)
         return Response(studio.face.content, media_type="application/octet-stream", headers=headers)
 
+    @router.get("/sessions/{secret}/people")
+    async def people(secret: str) -> Response:
+        found = [person.describe() for person in studio.sessions.find(secret).people]
+        return JSONResponse({"people": found}, headers=NEVER)
+
     @router.post("/sessions/{secret}/people")
     async def make_person(secret: str, request: Request) -> Response:
         session = studio.sessions.find(secret)

@@ -52,6 +52,11 @@ class Session:
         if len(self._people) >= self._limits.people:
             raise Refused(409, f"this session has {len(self._people)} people, the most it may have; remove some")
 
+    @property
+    def people(self) -> list[Person]:
+        """Oldest first."""
+        return list(self._people.values())
+
     def person(self, id: str) -> Person:
         person = self._people.get(id)
         if person is None:

@@ -167,3 +167,25 @@ def test_the_server_ends_while_clients_drag(engine):
     assert time.monotonic() - start < 6
     assert closing_code(client) in (1001, 1006, 1012)
     assert not [thread for thread in threading.enumerate() if thread.name == "stylerig-engine"]
+
+
+def test_a_client_that_confirms_without_reading_is_not_drawn_for(serve):
+    """Confirmations do not replace reading: once the socket is full, no more is drawn."""
+    engine = StandIn()
+    noise = np.random.default_rng(0).integers(0, 256, (1, 512, 512, 3)).astype(np.uint8)
+    drawn = []
+    engine.edit = lambda w, params, *, resolution=None: drawn.append(1) or noise
+    with Client(serve(engine), max_queue=1) as client:
+        client.make()
+        edit = {"type": "edit", "person": "p1", "size": 512, "request": {}, "format": "png"}
+        counts = []
+        for number in range(1, 300):
+            client.send(**edit, id=number)
+            client.send(type="shown", id=10**9)
+            time.sleep(0.005)
+            counts.append(len(drawn))
+        # Pictures of 0.8 MB: the kernel holds a few of them.
+        assert counts[-1] == counts[-50] < 30
+        client.send(type="ping", time=1)
+        messages = iter(client.receive, {"type": "pong", "time": 1})
+        assert len(list(messages)) <= counts[-1]

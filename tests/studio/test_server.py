@@ -138,6 +138,11 @@ def test_a_person_survives_saving(client):
     assert again["params"] == client.make(seed=4)["params"]
 
 
+def test_people_are_listed(client):
+    made = [client.make(seed=seed) for seed in (3, 1)]
+    assert client.call("GET", "people").body == {"people": made}
+
+
 def test_a_person_can_be_removed(client):
     client.make()
     assert client.call("DELETE", "people/p1").status == 204
