@@ -16,6 +16,7 @@ from stylerig_fast.generators import Generator
 from stylerig_fast.rignet import RigNet
 
 BackendName = Literal["auto", "torch", "cuda_graph", "onnxruntime", "tensorrt"]
+Previews = Literal["mean", "early"]
 # Where each lives.
 BACKENDS = {
     "torch": "stylerig_fast.engine.torch_backend",
@@ -39,6 +40,8 @@ class Setting:
         graphs: folder that `stylerig export` wrote, for the backends that run exported graphs.
         allow_mismatch: take graphs that were made of another generator or rig of the same sizes.
         quick_previews: small pictures (`is_preview`) may be made in less precision than ``dtype``.
+        previews: what those are: box means of the whole picture, or "early", what the network itself draws at that size
+            on the way to the whole one.
     """
 
     generator: Generator
@@ -48,6 +51,15 @@ class Setting:
     graphs: Path | None = None
     allow_mismatch: bool = False
     quick_previews: bool = False
+    previews: Previews = "mean"
+
+    def refuse_early(self, name: str) -> None:
+        """Raises BackendUnavailable if early previews are asked for, of a backend or a generator without them."""
+        if self.previews == "early":
+            raise BackendUnavailable(
+                f"the {name} backend: previews='early' are the pictures that a compiled StyleGAN2 draws at every size, "
+                f"which this {type(self.generator).__name__} has not got here; use previews='mean'"
+            )
 
 
 def is_preview(resolution: int, whole: int) -> bool:
@@ -84,10 +96,19 @@ class Choice:
     Attributes:
         backend: the one that runs.
         skipped: name to reason.
+        graphs: exported graphs that were offered.
     """
 
     backend: Backend
     skipped: dict[str, str] = field(default_factory=dict)
+    graphs: Path | None = None
+
+    def describe(self) -> dict[str, object]:
+        """What runs, and why not something else; for `Engine.info`."""
+        # A backend that runs the graphs says so itself.
+        unused = f"{self.graphs}: not used; backend='onnxruntime' or 'tensorrt', asked for by name, runs them"
+        offered = {} if self.graphs is None else {"graphs": unused}
+        return {"backend": self.backend.name, **offered, **self.backend.describe(), "slower than": self.skipped}
 
 
 def choose(name: BackendName, setting: Setting) -> Choice:
@@ -96,18 +117,21 @@ def choose(name: BackendName, setting: Setting) -> Choice:
     Raises:
         BackendUnavailable: no such backend, or the one that was asked for by name cannot run here. "auto" goes on to
             the next instead and remembers why, for `Engine.info`.
+        ValueError: unknown ``previews``.
     """
+    if setting.previews not in ("mean", "early"):
+        raise ValueError(f"previews is {setting.previews!r}, expected 'mean' or 'early'")
     if name == "auto":
         skipped: dict[str, str] = {}
         for candidate in AUTO:
             try:
-                return Choice(_make(candidate, setting), skipped)
+                return Choice(_make(candidate, setting), skipped, setting.graphs)
             except BackendUnavailable as error:
                 skipped[candidate] = str(error)
         raise BackendUnavailable(f"no backend can run on {setting.device}: {skipped}")
     if name not in BACKENDS:
         raise BackendUnavailable(f"no backend {name!r}; there are auto, {', '.join(BACKENDS)}")
-    return Choice(_make(name, setting))
+    return Choice(_make(name, setting), graphs=setting.graphs)
 
 
 def _make(name: str, setting: Setting) -> Backend:

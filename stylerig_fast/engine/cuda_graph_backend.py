@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylerig_fast.engine.backend import Setting
+from stylerig_fast.engine.backend import Setting, is_preview
 from stylerig_fast.engine.torch_backend import compiled
 from stylerig_fast.errors import BackendUnavailable
 
@@ -48,6 +48,9 @@ class CudaGraphBackend:
         if setting.device.type != "cuda":
             raise BackendUnavailable(f"the cuda_graph backend needs a CUDA device, not {setting.device}")
         self.network = compiled(setting)
+        self.early = setting.previews == "early"
+        if self.network is None or not self.network.previews:
+            setting.refuse_early(self.name)
         try:
             self.generator = setting.generator if self.network else setting.generator.set_precision(setting.dtype)
         except ValueError as error:
@@ -72,7 +75,8 @@ class CudaGraphBackend:
 
     def _draw(self, w: Tensor, resolution: int) -> Tensor:
         if self.network is not None:
-            return self.network.pictures(w, resolution)
+            early = self.early and is_preview(resolution, self.network.resolution)
+            return self.network.pictures(w, resolution, preview=early)
         image = self.generator.synthesis(w, resolution)
         return image.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 

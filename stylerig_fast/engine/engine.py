@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
-from stylerig_fast.engine.backend import BackendName, Setting, choose
+from stylerig_fast.engine.backend import BackendName, Previews, Setting, choose
 from stylerig_fast.engine.host import HostCopies
 from stylerig_fast.engine.mesh import Mesh
 from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder
@@ -50,6 +50,7 @@ class Engine:
         dtype: torch.dtype | None = None,
         resolution: int | None = None,
         graphs: str | Path | None = None,
+        previews: Previews = "mean",
     ) -> None:
         """Puts the parts together.
 
@@ -67,9 +68,11 @@ class Engine:
                 default float32, and bfloat16 for pictures of a quarter of the width or less if the CPU is fast in it.
             resolution: size of the pictures; the generator's own by default.
             graphs: folder that `stylerig export` wrote, for the backends "onnxruntime" and "tensorrt".
+            previews: what pictures of a quarter of the width or less are: the box mean of the whole picture, or with
+                "early" what a StyleGAN2 itself draws at that size, at a fraction of the cost: finer layers are missing.
 
         Raises:
-            BackendUnavailable: unknown backend, one that cannot run here, or the device is not there.
+            BackendUnavailable: unknown backend, one that cannot run here or has no early previews, or no such device.
             CheckpointError: the parts do not belong together.
         """
         self.device = torch.device(device)
@@ -87,7 +90,7 @@ class Engine:
         self.dtype = dtype or torch.float32
         exported = None if graphs is None else Path(graphs)
         parts = self.generator, self.rig_net, self.device
-        self.choice = choose(backend, Setting(*parts, self.dtype, exported, allow_mismatch, dtype is None))
+        self.choice = choose(backend, Setting(*parts, self.dtype, exported, allow_mismatch, dtype is None, previews))
         self.backend = self.choice.backend
         self.resolution = self._checked_resolution(resolution or generator.resolution)
 
@@ -109,7 +112,7 @@ class Engine:
             generator: used in place of the stored one.
             rig: used in place of the stored one.
             face_model: used in place of the stored one.
-            options: of `Engine`: ``allow_mismatch``, ``backend``, ``device``, ``dtype``, ``resolution``,
+            options: of `Engine`: ``allow_mismatch``, ``backend``, ``device``, ``dtype``, ``resolution``, ``previews``,
                 ``graphs`` (by default the folder's own ``onnx/``).
 
         Raises:
@@ -256,11 +259,9 @@ class Engine:
     def info(self) -> dict[str, object]:
         """What runs where, and why."""
         return {
-            "backend": self.backend.name,
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
-            **self.backend.describe(),
-            "slower than": self.choice.skipped,
+            **self.choice.describe(),
             "threads": torch.get_num_threads(),
             "resolution": self.resolution,
             "generator": type(self.generator).__name__,

@@ -16,6 +16,9 @@ from stylerig_fast.errors import BackendUnavailable
 class GraphBackend:
     """Codes to pictures with the graphs of an export folder.
 
+    Smaller pictures than the graphs' are box means of their bytes, which were cut off at black and white before; other
+    backends take the mean first. Where much of a box is cut off, at glints and in black hair, they differ.
+
     Attributes:
         name: as in `backend.BACKENDS`.
         graphs: the folder.
@@ -32,6 +35,7 @@ class GraphBackend:
             BackendUnavailable: there is no folder, or it was exported in another precision than the Engine's.
             CheckpointError: the folder is damaged, or its graphs were made of other parts.
         """
+        setting.refuse_early(self.name)
         if setting.graphs is None:
             raise BackendUnavailable(
                 f"the {self.name} backend runs exported graphs; write them with `stylerig export onnx --out FOLDER` "

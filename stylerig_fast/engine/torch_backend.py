@@ -28,6 +28,7 @@ class EagerBackend:
     name = "torch"
 
     def __init__(self, setting: Setting) -> None:
+        setting.refuse_early(self.name)
         try:
             self.generator = setting.generator.set_precision(setting.dtype)
         except ValueError as error:
@@ -56,22 +57,24 @@ class CompiledBackend:
 
     def __init__(self, setting: Setting, network: Network) -> None:
         self.network = self.quick = network
+        self.early = setting.previews == "early"
+        if not network.previews:
+            setting.refuse_early(self.name)
         if setting.quick_previews and setting.device.type == "cpu" and "avx512_bfloat16" in machine_kernels():
             self.quick = compiled(replace(setting, dtype=torch.bfloat16)) or network
         self.rig = setting.rig
 
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
-        network = self.quick if is_preview(resolution, self.network.resolution) else self.network
-        # Preview heads were fitted to the box means that they replace; StyleGAN2's own small pictures were not.
-        fitted = isinstance(network, MobileSynthesis) and resolution in network.previews
-        return network.pictures(w, resolution, preview=fitted)
+        preview = is_preview(resolution, self.network.resolution)
+        return (self.quick if preview else self.network).pictures(w, resolution, preview=preview and self.early)
 
     def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
         return self.pictures(self.rig(w, request, own), resolution)
 
     def describe(self) -> dict[str, object]:
         quick = "" if self.quick is self.network else f"; previews in {self.quick.dtype}, {self.quick.kernels}"
-        return {"synthesis": f"compiled, {self.network.kernels}{quick}"}
+        early = "; previews are the network's own small pictures" if self.early else ""
+        return {"synthesis": f"compiled, {self.network.kernels}{quick}{early}"}
 
 
 def compiled(setting: Setting) -> Network | None:
