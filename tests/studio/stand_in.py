@@ -96,6 +96,18 @@ class StandIn:
         return picture[None]
 
 
+class Still(StandIn):
+    """Always the same picture ``(1, H, W, 3)``, whatever is asked."""
+
+    def __init__(self, picture):
+        super().__init__(resolution=picture.shape[1])
+        self.picture = picture
+
+    def edit(self, w, params, *, resolution=None):
+        self.drawn += 1
+        return self.picture.copy()
+
+
 @lru_cache(64)
 def ramp(size, x, y):
     """A wall that is brighter on the side that the light comes from, with a texture that costs an encoder time."""

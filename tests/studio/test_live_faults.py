@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from stylerig_fast.studio.limits import Limits
 from tests.studio.client import Client
-from tests.studio.stand_in import StandIn
+from tests.studio.stand_in import StandIn, Still
 
 
 def closing_code(client):
@@ -171,10 +171,8 @@ def test_the_server_ends_while_clients_drag(engine):
 
 def test_a_client_that_confirms_without_reading_is_not_drawn_for(serve):
     """Confirmations do not replace reading: once the socket is full, no more is drawn."""
-    engine = StandIn()
     noise = np.random.default_rng(0).integers(0, 256, (1, 512, 512, 3)).astype(np.uint8)
-    drawn = []
-    engine.edit = lambda w, params, *, resolution=None: drawn.append(1) or noise
+    engine = Still(noise)
     with Client(serve(engine), max_queue=1) as client:
         client.make()
         edit = {"type": "edit", "person": "p1", "size": 512, "request": {}, "format": "png"}
@@ -183,7 +181,7 @@ def test_a_client_that_confirms_without_reading_is_not_drawn_for(serve):
             client.send(**edit, id=number)
             client.send(type="shown", id=10**9)
             time.sleep(0.005)
-            counts.append(len(drawn))
+            counts.append(engine.drawn)
         # Pictures of 0.8 MB: the kernel holds a few of them.
         assert counts[-1] == counts[-50] < 30
         client.send(type="ping", time=1)
