@@ -7,7 +7,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 /**
  * An element.
  * @param {string} tag
- * @param {object} [properties] attributes; `class`, `testid`, `on: {event: listener}`, `text`; false and null are left out.
+ * @param {object} [properties] attributes, and `testid`, `on: {event: listener}`, `text`; false and null are left out.
  * @param {...(Node|string|null)} children
  */
 export function h(tag, properties = {}, ...children) {
@@ -27,9 +27,18 @@ export function h(tag, properties = {}, ...children) {
 export function icon(name) {
   const svg = document.createElementNS(SVG, 'svg');
   for (const [key, value] of Object.entries({
-    viewBox: '0 0 16 16', width: 16, height: 16, fill: 'none', stroke: 'currentColor', 'stroke-width': 1.5,
-    'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true', class: 'icon',
-  })) svg.setAttribute(key, value);
+    viewBox: '0 0 16 16',
+    width: 16,
+    height: 16,
+    fill: 'none',
+    stroke: 'currentColor',
+    'stroke-width': 1.5,
+    'stroke-linecap': 'round',
+    'stroke-linejoin': 'round',
+    'aria-hidden': 'true',
+    class: 'icon',
+  }))
+    svg.setAttribute(key, value);
   for (const d of ICONS[name]) {
     const path = document.createElementNS(SVG, 'path');
     path.setAttribute('d', d);
@@ -50,9 +59,13 @@ export function button({ label, icon: name, bare = false, title, testid, kind = 
   return h(
     'button',
     {
-      type: 'button', testid, class: ['button', kind, bare ? 'bare' : ''].filter(Boolean).join(' '),
-      title: title ?? (bare ? label : null), 'aria-label': bare ? label : null,
-      on: typeof on === 'function' ? { click: on } : on, ...rest,
+      type: 'button',
+      testid,
+      class: ['button', kind, bare ? 'bare' : ''].filter(Boolean).join(' '),
+      title: title ?? (bare ? label : null),
+      'aria-label': bare ? label : null,
+      on: typeof on === 'function' ? { click: on } : on,
+      ...rest,
     },
     name ? icon(name) : null,
     bare ? null : h('span', { text: label }),

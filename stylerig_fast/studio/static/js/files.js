@@ -9,7 +9,12 @@ const LARGEST = 4 << 20;
 
 /** A name that every file system takes. */
 export const fileName = (person, ending) =>
-  `${person.label.toLowerCase().replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '') || 'portrait'}.${ending}`;
+  `${
+    person.label
+      .toLowerCase()
+      .replace(/[^\w-]+/g, '-')
+      .replace(/^-+|-+$/g, '') || 'portrait'
+  }.${ending}`;
 
 /** The portrait at its full size, without loss. */
 export async function savePicture(app) {
@@ -42,7 +47,12 @@ export async function savePortrait(app) {
       latent: await api.latent(person.remote),
       params: person.params,
       request: rounded(store.state.request),
-      timeline: { duration, easing, loop, keys: keys.map(({ time, request }) => ({ time, request: rounded(request) })) },
+      timeline: {
+        duration,
+        easing,
+        loop,
+        keys: keys.map(({ time, request }) => ({ time, request: rounded(request) })),
+      },
     };
     const blob = new Blob([JSON.stringify(content)], { type: 'application/json' });
     download(blob, fileName(person, 'json'));
@@ -55,7 +65,8 @@ export async function savePortrait(app) {
 /** Loads what `savePortrait` wrote, as a new person. */
 export async function loadPortrait(app, file) {
   try {
-    if (file.size > LARGEST) throw new InvalidFile(`it has ${Math.round(file.size / 1e6)} MB, a saved portrait has less than 4`);
+    if (file.size > LARGEST)
+      throw new InvalidFile(`it has ${Math.round(file.size / 1e6)} MB, a saved portrait has less than 4`);
     const saved = savedPortrait(await file.text(), app.studio);
     const person = await app.people.load(saved);
     if (!person) return;

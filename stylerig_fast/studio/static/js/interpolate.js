@@ -4,7 +4,8 @@ import { SH_CONSTANTS, unit, withLight } from '../mesh/lighting.js';
 import { ANGLES, angleOf, ownUnit, pruned } from './request.js';
 
 const mix = (a, b, t) => a + (b - a) * t;
-const mixRows = (a, b, t) => a.map((value, i) => (Array.isArray(value) ? mixRows(value, b[i], t) : mix(value, b[i], t)));
+const mixRows = (a, b, t) =>
+  a.map((value, i) => (Array.isArray(value) ? mixRows(value, b[i], t) : mix(value, b[i], t)));
 
 /** Fraction of the way, with a slow start and end for 'smooth'. */
 export const eased = (t, easing) => (easing === 'smooth' ? t * t * (3 - 2 * t) : t);
@@ -48,7 +49,10 @@ export function between(a, b, t, person, studio) {
 function lightBetween(a, b, t, person) {
   const gamma = (request) => request.illumination ?? withLight(person.params.illumination, request.light);
   if (!a.light && !b.light && !a.illumination && !b.illumination) return {};
-  const keysOf = (request) => Object.keys(request.light ?? {}).sort().join();
+  const keysOf = (request) =>
+    Object.keys(request.light ?? {})
+      .sort()
+      .join();
   // Two lights of the same kind move as such, so that the direction swings round; anything else fades.
   if (a.light?.direction && keysOf(a) === keysOf(b)) {
     const light = Object.fromEntries(
@@ -65,7 +69,13 @@ function lightBetween(a, b, t, person) {
 
 /** From one direction to another along the great circle. */
 function swing(from, to, t) {
-  const cosine = Math.min(1, Math.max(-1, from.reduce((sum, value, i) => sum + value * to[i], 0)));
+  const cosine = Math.min(
+    1,
+    Math.max(
+      -1,
+      from.reduce((sum, value, i) => sum + value * to[i], 0),
+    ),
+  );
   const angle = Math.acos(cosine);
   const sine = Math.sin(angle);
   if (sine < 1e-4) {

@@ -2,7 +2,7 @@
 
 const TYPING = 'input:not([type=range]):not([type=checkbox]):not([type=color]), textarea, select, [contenteditable]';
 // These use the arrows themselves.
-const ARROWS = `${TYPING}, input[type=range], [role=slider], [role=application], [role=tab], [role=radio], .timeline-key`;
+const ARROWS = `${TYPING}, [type=range], [role=slider], [role=application], [role=tab], [role=radio], .timeline-key`;
 const PRESSABLE = 'button, summary, a, [role=slider], [role=application], input';
 
 /** @param {object} app store, people, playback, undo(), redo(), compare(on), help(). */

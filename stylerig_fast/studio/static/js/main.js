@@ -25,7 +25,16 @@ const SAVE_AFTER = 400;
 
 /** What the state is before anything happened, or what this tab remembers. */
 function initialState(studio, work) {
-  const timeline = { keys: [], duration: 4, easing: 'smooth', loop: true, ...work?.timeline, time: 0, playing: false, open: false };
+  const timeline = {
+    keys: [],
+    duration: 4,
+    easing: 'smooth',
+    loop: true,
+    ...work?.timeline,
+    time: 0,
+    playing: false,
+    open: false,
+  };
   const person = work?.person ?? null;
   const requests = work?.requests ?? {};
   return {
@@ -62,22 +71,26 @@ function start(studio) {
   app.undo = () => store.undo();
   app.redo = () => store.redo();
   app.compare = (on) => {
-    if (store.state.compare !== on && (!on || isEdited(store.state.request))) store.set({ compare: on }, { silent: true });
+    if (store.state.compare !== on && (!on || isEdited(store.state.request)))
+      store.set({ compare: on }, { silent: true });
   };
   if (work) app.people.restore(work.people);
 
   const banner = connectionBanner(stage.element, () => app.live.connect());
   let portrait = null;
-  app.live = new Live({
-    hello: (hello) => welcome(hello),
-    frame: (frame) => portrait.frame(frame),
-    error: (error) => notify(error.message, 'error'),
-    state: (state, retryAt, reason) => {
-      status.connection(state);
-      banner(state, retryAt, reason);
-      document.body.dataset.connection = state;
+  app.live = new Live(
+    {
+      hello: (hello) => welcome(hello),
+      frame: (frame) => portrait.frame(frame),
+      error: (error) => notify(error.message, 'error'),
+      state: (state, retryAt, reason) => {
+        status.connection(state);
+        banner(state, retryAt, reason);
+        document.body.dataset.connection = state;
+      },
     },
-  }, work?.session);
+    work?.session,
+  );
   portrait = new Portrait(stage.canvas, stage.original, app, figures);
 
   /** The connection stands: go on where we were, make everybody again, or begin. */
@@ -109,8 +122,16 @@ function start(studio) {
   const strip = filmstrip(app);
   const inspector = inspectorOf(app, stage.element);
   const timeline = timelinePanel(app, exportDialog(app));
-  root.replaceChildren(header.element, stage.views, stage.element, strip.element, inspector.element, timeline.element,
-    status.element, toasts);
+  root.replaceChildren(
+    header.element,
+    stage.views,
+    stage.element,
+    strip.element,
+    inspector.element,
+    timeline.element,
+    status.element,
+    toasts,
+  );
   const parts = [header, stage, strip, inspector, timeline];
   parts.forEach((part) => part.update(store.state, null));
   store.subscribe((state, previous) => {
@@ -136,11 +157,16 @@ async function boot() {
     } catch (error) {
       if (error.status === undefined) throw error;
       const denied = error.status === 401 || error.status === 403;
-      setText(message, denied
-        ? 'This studio asks for its token: open the address that the server printed, with ?token=… at its end.'
-        : `${error.message}. Trying again …`);
+      setText(
+        message,
+        denied
+          ? 'This studio asks for its token: open the address that the server printed, with ?token=… at its end.'
+          : `${error.message}. Trying again …`,
+      );
       if (denied) return;
-      await new Promise((resolve) => { setTimeout(resolve, wait); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, wait);
+      });
     }
   }
 }

@@ -8,8 +8,16 @@ const KEY = 'stylerig-studio';
 export function remember(state, session, studio) {
   const { people, person, requests, linked, hold } = state;
   const { duration, easing, loop, keys } = state.timeline;
-  const work = { session, generator: studio.generator, people, person, requests, linked, hold,
-    timeline: { duration, easing, loop, keys } };
+  const work = {
+    session,
+    generator: studio.generator,
+    people,
+    person,
+    requests,
+    linked,
+    hold,
+    timeline: { duration, easing, loop, keys },
+  };
   try {
     sessionStorage.setItem(KEY, JSON.stringify(work));
   } catch {

@@ -12,9 +12,13 @@ export function notices() {
     const same = [...list.children].find((item) => item.dataset.text === text);
     same?.remove();
     const close = () => toast.remove();
-    const toast = h('div', { class: `toast ${kind}`, testid: 'toast', 'data-text': text },
-      kind === 'error' ? icon('warning') : null, h('span', { text }),
-      button({ label: 'Dismiss', icon: 'close', bare: true, kind: 'small', on: close }));
+    const toast = h(
+      'div',
+      { class: `toast ${kind}`, testid: 'toast', 'data-text': text },
+      kind === 'error' ? icon('warning') : null,
+      h('span', { text }),
+      button({ label: 'Dismiss', icon: 'close', bare: true, kind: 'small', on: close }),
+    );
     list.append(toast);
     while (list.children.length > 3) list.firstChild.remove();
     setTimeout(close, kind === 'error' ? ERROR_STAYS : STAYS);
@@ -29,8 +33,13 @@ export function notices() {
  */
 export function connectionBanner(parent, retry) {
   const text = h('span', { class: 'banner-text' });
-  const banner = h('div', { class: 'banner', role: 'alert', hidden: true, testid: 'connection-banner' },
-    icon('offline'), text, button({ label: 'Try now', testid: 'connection-retry', kind: 'small', on: retry }));
+  const banner = h(
+    'div',
+    { class: 'banner', role: 'alert', hidden: true, testid: 'connection-banner' },
+    icon('offline'),
+    text,
+    button({ label: 'Try now', testid: 'connection-retry', kind: 'small', on: retry }),
+  );
   parent.append(banner);
   let timer = 0;
   let lost = false;

@@ -1,6 +1,6 @@
 /**
- * The people of the page. They have ids of the page (a1, a2, …) and the server's id beside it (`remote`): a server that
- * came back knows nobody, and its new ids must not disturb what refers to a person here.
+ * The people of the page. They have ids of the page (a1, a2, …) and the server's id beside it (`remote`): a server
+ * that came back knows nobody, and its new ids must not disturb what refers to a person here.
  */
 
 import { currentPerson } from './request.js';
@@ -36,7 +36,10 @@ export class People {
    * @param {{seed?: number, psi?: number, select?: boolean, request?: object}} options
    */
   async add({ seed = this.freshSeed(), psi = DEFAULT_PSI, select = true, request } = {}) {
-    return this.#make({ seed, psi }, { label: `Person ${seed}`, detail: `Seed ${seed}, truncation ${psi}`, select, request });
+    return this.#make(
+      { seed, psi },
+      { label: `Person ${seed}`, detail: `Seed ${seed}, truncation ${psi}`, select, request },
+    );
   }
 
   /** `person` with the codes of `slots` taken from `source` (both ids of the page). */

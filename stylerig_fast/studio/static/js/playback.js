@@ -93,7 +93,10 @@ export class Playback {
 
   deleteKey(index = this.keyHere()) {
     if (index < 0) return;
-    this.#setKeys(this.timeline.keys.filter((_, i) => i !== index), 'Delete key');
+    this.#setKeys(
+      this.timeline.keys.filter((_, i) => i !== index),
+      'Delete key',
+    );
   }
 
   /**
@@ -102,7 +105,11 @@ export class Playback {
    */
   moveKey(index, time, drag) {
     const moved = { ...this.timeline.keys[index], time: Math.min(this.timeline.duration, Math.max(0, time)) };
-    this.#setKeys(this.timeline.keys.map((key, i) => (i === index ? moved : key)), 'Move key', drag);
+    this.#setKeys(
+      this.timeline.keys.map((key, i) => (i === index ? moved : key)),
+      'Move key',
+      drag,
+    );
     return this.timeline.keys.findIndex((key) => key.time === moved.time && key.request === moved.request);
   }
 

@@ -99,7 +99,8 @@ export function inWords(request, studio, most = 4) {
       const both = unit?.mirror && request.expression[unit.mirror] === value;
       if (both && unit.side === 'right') continue;
       const side = both || !unit || unit.side === 'both' ? '' : `${unit.side} `;
-      const part = { brows: 'brow ', eyes: 'eye ', cheeks: 'cheek ', mouth: '' }[unit?.group] ?? `${unit?.group ?? ''} `;
+      const part =
+        { brows: 'brow ', eyes: 'eye ', cheeks: 'cheek ', mouth: '' }[unit?.group] ?? `${unit?.group ?? ''} `;
       words.push(`${side}${part}${(unit?.label ?? name).toLowerCase()} ${value.toFixed(2)}`);
     }
   }

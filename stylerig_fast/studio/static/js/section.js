@@ -11,10 +11,18 @@ import { h } from './dom.js';
  * @param {...Node} children
  */
 export function section(title, { actions = [], hint = '', testid } = {}, ...children) {
-  return h('section', { class: 'section', testid, 'aria-label': title },
-    h('header', { class: 'section-head' }, h('h3', { text: title }), h('div', { class: 'section-actions' }, ...actions)),
+  return h(
+    'section',
+    { class: 'section', testid, 'aria-label': title },
+    h(
+      'header',
+      { class: 'section-head' },
+      h('h3', { text: title }),
+      h('div', { class: 'section-actions' }, ...actions),
+    ),
     hint ? h('p', { class: 'hint', text: hint }) : null,
-    ...children);
+    ...children,
+  );
 }
 
 /** A labelled row for a control that is no slider. */
@@ -32,8 +40,13 @@ export function field(label, control, { id } = {}) {
  */
 export function segmented(label, choices, choose) {
   const buttons = choices.map((choice) =>
-    h('button', { type: 'button', testid: choice.testid, title: choice.title ?? null, on: { click: () => choose(choice.value) } },
-      choice.icon ?? null, h('span', { text: choice.label })));
+    h(
+      'button',
+      { type: 'button', testid: choice.testid, title: choice.title ?? null, on: { click: () => choose(choice.value) } },
+      choice.icon ?? null,
+      h('span', { text: choice.label }),
+    ),
+  );
   const element = h('div', { class: 'segmented', role: 'group', 'aria-label': label }, ...buttons);
   const update = (value) =>
     choices.forEach((choice, i) => buttons[i].setAttribute('aria-pressed', String(choice.value === value)));

@@ -23,12 +23,27 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 export function slider({ id, label, low, high, step, digits = 2, unit = '', hint, change, commit, reset }) {
   const fraction = (value) => clamp((value - low) / (high - low), 0, 1);
   const name = h('label', {
-    class: 'slider-label', for: `range-${id}`, text: label, testid: `label-${id}`,
+    class: 'slider-label',
+    for: `range-${id}`,
+    text: label,
+    testid: `label-${id}`,
     title: hint ?? (reset ? `${label}: double click for the person's own value` : label),
-    on: reset ? { dblclick: (event) => { event.preventDefault(); reset(); } } : {},
+    on: reset
+      ? {
+          dblclick: (event) => {
+            event.preventDefault();
+            reset();
+          },
+        }
+      : {},
   });
   const range = h('input', {
-    type: 'range', id: `range-${id}`, min: low, max: high, step, testid: `slider-${id}`,
+    type: 'range',
+    id: `range-${id}`,
+    min: low,
+    max: high,
+    step,
+    testid: `slider-${id}`,
     on: {
       input: () => change(Number(range.value), true),
       change: commit,
@@ -36,8 +51,14 @@ export function slider({ id, label, low, high, step, digits = 2, unit = '', hint
     },
   });
   const field = h('input', {
-    type: 'number', class: 'slider-value', min: low, max: high, step, testid: `value-${id}`,
-    'aria-label': `${label}, value`, inputmode: 'decimal',
+    type: 'number',
+    class: 'slider-value',
+    min: low,
+    max: high,
+    step,
+    testid: `value-${id}`,
+    'aria-label': `${label}, value`,
+    inputmode: 'decimal',
     on: {
       change: () => {
         const value = Number(field.value);
@@ -45,22 +66,46 @@ export function slider({ id, label, low, high, step, digits = 2, unit = '', hint
         shown.value = undefined;
         update(shown.last);
       },
-      keydown: (event) => { if (event.key === 'Enter') field.blur(); },
+      keydown: (event) => {
+        if (event.key === 'Enter') field.blur();
+      },
       focus: () => field.select(),
     },
   });
   const resetButton = reset
-    ? h('button', {
-      type: 'button', class: 'slider-reset', title: `Reset ${label.toLowerCase()}`, testid: `reset-${id}`,
-      'aria-label': `Reset ${label.toLowerCase()}`, on: { click: reset },
-    }, icon('reset'))
-    : h('span', { class: 'slider-reset' });
-  const track = h('span', { class: 'track', 'aria-hidden': 'true' },
-    h('span', { class: 'track-reach' }), h('span', { class: 'track-fill' }), h('span', { class: 'track-own' }));
-  const element = h('div', { class: 'slider' }, name,
+    ? h(
+        'button',
+        {
+          type: 'button',
+          class: 'slider-reset',
+          title: `Reset ${label.toLowerCase()}`,
+          testid: `reset-${id}`,
+          'aria-label': `Reset ${label.toLowerCase()}`,
+          on: { click: reset },
+        },
+        icon('reset'),
+      )
+    : null;
+  const track = h(
+    'span',
+    { class: 'track', 'aria-hidden': 'true' },
+    h('span', { class: 'track-reach' }),
+    h('span', { class: 'track-fill' }),
+    h('span', { class: 'track-own' }),
+  );
+  const element = h(
+    'div',
+    { class: reset ? 'slider' : 'slider plain' },
+    name,
     h('span', { class: 'slider-range' }, track, range),
-    h('span', { class: 'slider-number' }, field, unit ? h('span', { class: 'unit', text: unit, 'aria-hidden': 'true' }) : null),
-    resetButton);
+    h(
+      'span',
+      { class: 'slider-number' },
+      field,
+      unit ? h('span', { class: 'unit', text: unit, 'aria-hidden': 'true' }) : null,
+    ),
+    resetButton,
+  );
   const shown = { value: undefined, own: undefined, changed: undefined, reach: undefined, last: null };
 
   function update(next) {

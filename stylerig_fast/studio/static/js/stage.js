@@ -22,18 +22,29 @@ function beyondReach(text) {
 
 /** @param {object} app store, notify. */
 export function stageOf({ store, notify }) {
-  const canvas = h('canvas', { width: 256, height: 256, class: 'portrait-canvas', testid: 'portrait', role: 'img', 'aria-label': 'Portrait' });
+  const canvas = h('canvas', {
+    width: 256,
+    height: 256,
+    class: 'portrait-canvas',
+    testid: 'portrait',
+    role: 'img',
+    'aria-label': 'Portrait',
+  });
   const original = h('canvas', { width: 1, height: 1, class: 'portrait-canvas original', 'aria-hidden': 'true' });
   const tag = h('span', { class: 'tag', text: 'Original' });
   const warning = h('span');
   const caption = h('p', { class: 'caption', hidden: true, testid: 'warnings' }, icon('warning'), warning);
   const portrait = h('figure', { class: 'view portrait' }, canvas, original, tag, caption);
   const mesh = h('figure', { class: 'view mesh', testid: 'mesh' });
-  const views = segmented('View', [
-    { value: 'both', label: 'Both', testid: 'view-both', icon: icon('both') },
-    { value: 'portrait', label: 'Portrait', testid: 'view-portrait', icon: icon('person') },
-    { value: 'mesh', label: 'Mesh', testid: 'view-mesh', icon: icon('mesh') },
-  ], (view) => store.set({ view }));
+  const views = segmented(
+    'View',
+    [
+      { value: 'both', label: 'Both', testid: 'view-both', icon: icon('both') },
+      { value: 'portrait', label: 'Portrait', testid: 'view-portrait', icon: icon('person') },
+      { value: 'mesh', label: 'Mesh', testid: 'view-mesh', icon: icon('mesh') },
+    ],
+    (view) => store.set({ view }),
+  );
   views.element.classList.add('view-switch');
   const pair = h('div', { class: 'pair' }, portrait, mesh);
   const element = h('main', { class: 'stage', testid: 'stage' }, pair);
@@ -57,7 +68,9 @@ export function stageOf({ store, notify }) {
     async startMesh(ballElement) {
       try {
         const [{ MeshView }, { LightBall }, { loadFaceModel }] = await Promise.all([
-          import('../mesh/view.js'), import('../mesh/lightball.js'), import('../mesh/model.js'),
+          import('../mesh/view.js'),
+          import('../mesh/lightball.js'),
+          import('../mesh/model.js'),
         ]);
         new LightBall(ballElement, store);
         const view = new MeshView(mesh, store);
@@ -65,7 +78,9 @@ export function stageOf({ store, notify }) {
         window.studio.mesh = view;
         document.body.dataset.mesh = 'ready';
       } catch (error) {
-        mesh.append(h('p', { class: 'hint view-message', text: 'The 3D face could not be loaded. Sliders work without it.' }));
+        mesh.append(
+          h('p', { class: 'hint view-message', text: 'The 3D face could not be loaded. Sliders work without it.' }),
+        );
         notify(`The 3D face could not be loaded: ${error.message}`, 'error');
       }
     },

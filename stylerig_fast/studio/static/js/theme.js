@@ -1,4 +1,4 @@
-/** Light and dark: as the system says, until the toggle says otherwise. A classic script, run before the first paint. */
+/** Light and dark: as the system says, until the toggle does. A classic script, to run before the first paint. */
 
 (() => {
   const dark = window.matchMedia('(prefers-color-scheme: dark)');

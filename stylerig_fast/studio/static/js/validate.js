@@ -27,7 +27,8 @@ function numbers(value, where, count, low, high) {
 function known(value, where, names) {
   if (!isObject(value)) fail(where, 'an object');
   const strange = Object.keys(value).find((name) => !names.includes(name));
-  if (strange !== undefined) fail(where, `without '${strange.slice(0, 40)}'; it may hold ${names.slice(0, 8).join(', ')}`);
+  if (strange !== undefined)
+    fail(where, `without '${strange.slice(0, 40)}'; it may hold ${names.slice(0, 8).join(', ')}`);
   return value;
 }
 
@@ -53,7 +54,8 @@ export function request(value, studio, where = 'request') {
       fail(`${where}.illumination`, 'nine rows of three numbers');
     }
     result.illumination = value.illumination.map((row, index) =>
-      numbers(row, `${where}.illumination[${index}]`, 3, -100, 100));
+      numbers(row, `${where}.illumination[${index}]`, 3, -100, 100),
+    );
   }
   return pruned(result);
 }
@@ -72,7 +74,8 @@ function light(value, where) {
   return result;
 }
 
-const each = (object, check) => Object.fromEntries(Object.entries(object).map(([name, item]) => [name, check(item, name)]));
+const each = (object, check) =>
+  Object.fromEntries(Object.entries(object).map(([name, item]) => [name, check(item, name)]));
 
 /**
  * Duration, easing and keys of a timeline.
@@ -106,11 +109,13 @@ export function savedPortrait(text, studio) {
     throw new InvalidFile('the file should be JSON that the studio saved');
   }
   if (!isObject(value) || value.format !== 'stylerig-studio') {
-    throw new InvalidFile("the file should be a studio's: it has no \"format\": \"stylerig-studio\"");
+    throw new InvalidFile('the file should be a studio\'s: it has no "format": "stylerig-studio"');
   }
   if (value.version !== 1) throw new InvalidFile(`version ${String(value.version).slice(0, 10)} is not known here`);
   if (value.generator !== studio.generator) {
-    throw new InvalidFile(`it was saved with the generator '${String(value.generator).slice(0, 60)}', this is '${studio.generator}'`);
+    throw new InvalidFile(
+      `it was saved with the generator '${String(value.generator).slice(0, 60)}', this is '${studio.generator}'`,
+    );
   }
   const bytes = studio.num_ws * 512 * 4;
   if (typeof value.latent !== 'string' || value.latent.length !== 4 * Math.ceil(bytes / 3)) {

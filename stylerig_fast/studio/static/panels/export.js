@@ -14,34 +14,68 @@ export function exportDialog(app) {
   let job = null;
   const sizes = [...studio.sizes].sort((a, b) => b - a).filter((size) => size >= 64);
   const standard = sizes.includes(512) ? 512 : sizes[0];
-  const size = h('select', { class: 'input', testid: 'export-size' },
-    ...sizes.map((value) => h('option', { value, text: `${value} × ${value} px`, selected: value === standard })));
-  const fps = h('select', { class: 'input', testid: 'export-fps', on: { change: () => count() } },
-    ...RATES.map((value) => h('option', { value, text: `${value} pictures/s`, selected: value === 24 })));
+  const size = h(
+    'select',
+    { class: 'input', testid: 'export-size' },
+    ...sizes.map((value) => h('option', { value, text: `${value} × ${value} px`, selected: value === standard })),
+  );
+  const fps = h(
+    'select',
+    { class: 'input', testid: 'export-fps', on: { change: () => count() } },
+    ...RATES.map((value) => h('option', { value, text: `${value} pictures/s`, selected: value === 24 })),
+  );
   const about = h('p', { class: 'hint' });
   const formats = studio.formats?.video ?? ['gif'];
-  const starts = formats.map((format) => button({ label: format.toUpperCase(), kind: 'primary', icon: 'film', testid: `export-${format}`,
-    title: `Export as ${format.toUpperCase()}`, on: () => start(format) }));
+  const starts = formats.map((format) =>
+    button({
+      label: format.toUpperCase(),
+      kind: 'primary',
+      icon: 'film',
+      testid: `export-${format}`,
+      title: `Export as ${format.toUpperCase()}`,
+      on: () => start(format),
+    }),
+  );
   const progress = h('progress', { max: 1, value: 0, testid: 'export-progress', 'aria-label': 'Pictures made' });
   const state = h('span', { class: 'export-state', role: 'status' });
   const cancel = button({ label: 'Cancel', testid: 'export-cancel', on: () => stop() });
   const link = h('a', { class: 'button', testid: 'export-download', hidden: true, text: 'Download again' });
-  const running = h('div', { class: 'export-running', hidden: true }, progress, h('div', { class: 'export-line' }, state, cancel, link));
-  const dialog = h('dialog', { class: 'dialog', testid: 'export-dialog', 'aria-label': 'Export the timeline' },
-    h('header', {}, h('h2', { text: 'Export the timeline' }),
-      button({ label: 'Close', icon: 'close', bare: true, testid: 'export-close', on: () => dialog.close() })),
-    field('Size', size, { id: 'export-size' }), field('Rate', fps, { id: 'export-fps' }), about,
-    h('div', { class: 'actions even' }, ...starts), running);
+  const running = h(
+    'div',
+    { class: 'export-running', hidden: true },
+    progress,
+    h('div', { class: 'export-line' }, state, cancel, link),
+  );
+  const dialog = h(
+    'dialog',
+    { class: 'dialog', testid: 'export-dialog', 'aria-label': 'Export the timeline' },
+    h(
+      'header',
+      {},
+      h('h2', { text: 'Export the timeline' }),
+      button({ label: 'Close', icon: 'close', bare: true, testid: 'export-close', on: () => dialog.close() }),
+    ),
+    field('Size', size, { id: 'export-size' }),
+    field('Rate', fps, { id: 'export-fps' }),
+    about,
+    h('div', { class: 'actions even' }, ...starts),
+    running,
+  );
   document.body.append(dialog);
 
   function count() {
     const frames = Math.max(1, Math.round(store.state.timeline.duration * Number(fps.value)));
     const tooMany = frames > studio.limits.frames;
-    setText(about, tooMany
-      ? `${frames} pictures; at most ${studio.limits.frames} go into one file. Choose a lower rate or a shorter timeline.`
-      : `${frames} pictures of ${currentPerson(store.state)?.label ?? 'this person'}.`);
+    setText(
+      about,
+      tooMany
+        ? `${frames} pictures; one file takes at most ${studio.limits.frames}. Lower the rate, or shorten the timeline.`
+        : `${frames} pictures of ${currentPerson(store.state)?.label ?? 'this person'}.`,
+    );
     about.classList.toggle('error', tooMany);
-    starts.forEach((item) => { item.disabled = tooMany || job !== null; });
+    starts.forEach((item) => {
+      item.disabled = tooMany || job !== null;
+    });
   }
 
   async function start(format) {
@@ -86,7 +120,9 @@ export function exportDialog(app) {
       }
       Object.assign(progress, { max: now.total, value: now.done });
       setText(state, now.done < now.total ? `${now.done} of ${now.total} pictures` : 'Writing the file …');
-      await new Promise((resolve) => { setTimeout(resolve, POLL); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, POLL);
+      });
     }
   }
 

@@ -9,8 +9,22 @@ import { presetChips } from './presets.js';
 const GROUPS = ['mouth', 'jaw', 'eyes', 'brows', 'cheeks', 'nose', 'tongue', 'other'];
 const OPEN = new Set(['mouth']);
 // What is used most comes first; the rest keeps the model's order.
-const FIRST = ['mouthSmile', 'mouthFrown', 'mouthPucker', 'mouthFunnel', 'mouthStretch', 'mouthPress', 'jawOpen',
-  'eyeBlink', 'eyeWide', 'eyeSquint', 'browInnerUp', 'browOuterUp', 'browDown', 'cheekPuff'];
+const FIRST = [
+  'mouthSmile',
+  'mouthFrown',
+  'mouthPucker',
+  'mouthFunnel',
+  'mouthStretch',
+  'mouthPress',
+  'jawOpen',
+  'eyeBlink',
+  'eyeWide',
+  'eyeSquint',
+  'browInnerUp',
+  'browOuterUp',
+  'browDown',
+  'cheekPuff',
+];
 // Under their group alone these say too little.
 const LABELS = { mouthLeft: 'Shift left', mouthRight: 'Shift right', jawLeft: 'Shift left', jawRight: 'Shift right' };
 const title = (text) => text[0].toUpperCase() + text.slice(1);
@@ -48,7 +62,11 @@ export function expressionPanel(app) {
   const rows = rowsOf(named).map((row) => ({
     ...row,
     slider: slider({
-      id: row.id, label: row.label, low: Math.min(0, row.units[0].low ?? 0), high: row.units[0].high ?? 1, step: 0.01,
+      id: row.id,
+      label: row.label,
+      low: Math.min(0, row.units[0].low ?? 0),
+      high: row.units[0].high ?? 1,
+      step: 0.01,
       change: (value, drag) => set(row.units, value, row.label, drag),
       commit: () => store.commit(),
       reset: () => set(row.units, undefined, `Reset ${row.label.toLowerCase()}`, false),
@@ -57,20 +75,39 @@ export function expressionPanel(app) {
   const groups = GROUPS.filter((name) => rows.some((row) => row.group === name)).map((name) => {
     const inside = rows.filter((row) => row.group === name);
     const count = h('span', { class: 'badge', hidden: true });
-    const element = h('details', { class: 'group', testid: `section-${name}`, open: OPEN.has(name) },
+    const element = h(
+      'details',
+      { class: 'group', testid: `section-${name}`, open: OPEN.has(name) },
       h('summary', {}, icon('right'), h('span', { class: 'group-title', text: title(name) }), count),
-      ...inside.map((row) => row.slider.element));
+      ...inside.map((row) => row.slider.element),
+    );
     return { name, inside, count, element };
   });
 
   const nothing = h('p', { class: 'hint', text: 'No control has that name.', hidden: true });
-  const filter = h('input', { type: 'search', class: 'filter', placeholder: 'Find a control', testid: 'filter',
-    'aria-label': 'Find an expression control', on: { input: () => show(store.state) } });
+  const filter = h('input', {
+    type: 'search',
+    class: 'filter',
+    placeholder: 'Find a control',
+    testid: 'filter',
+    'aria-label': 'Find an expression control',
+    on: { input: () => show(store.state) },
+  });
   let before = null;
-  const link = button({ label: 'Link left and right', icon: 'link', bare: true, kind: 'toggle small', testid: 'link',
-    on: () => store.set({ linked: !store.state.linked }) });
-  const reset = button({ label: 'Reset', kind: 'quiet', testid: 'reset-expression',
-    on: () => store.set({ request: without(store.state.request, 'expression') }, { label: 'Reset expression' }) });
+  const link = button({
+    label: 'Link left and right',
+    icon: 'link',
+    bare: true,
+    kind: 'toggle small',
+    testid: 'link',
+    on: () => store.set({ linked: !store.state.linked }),
+  });
+  const reset = button({
+    label: 'Reset',
+    kind: 'quiet',
+    testid: 'reset-expression',
+    on: () => store.set({ request: without(store.state.request, 'expression') }, { label: 'Reset expression' }),
+  });
 
   /** Which rows are there: by link and by filter. A filter opens the groups it finds something in. */
   function show(state) {
@@ -80,8 +117,9 @@ export function expressionPanel(app) {
     for (const group of groups) {
       let some = false;
       for (const row of group.inside) {
-        const there = (row.when === 'always' || (row.when === 'linked') === state.linked)
-          && (!wanted || row.label.toLowerCase().includes(wanted) || group.name.includes(wanted));
+        const there =
+          (row.when === 'always' || (row.when === 'linked') === state.linked) &&
+          (!wanted || row.label.toLowerCase().includes(wanted) || group.name.includes(wanted));
         row.slider.element.hidden = !there;
         some ||= there;
         found += there;
@@ -91,7 +129,9 @@ export function expressionPanel(app) {
     }
     nothing.hidden = found > 0;
     if (!wanted && before !== null) {
-      groups.forEach((group, i) => { group.element.open = before[i]; });
+      groups.forEach((group, i) => {
+        group.element.open = before[i];
+      });
       before = null;
     }
     link.setAttribute('aria-pressed', String(state.linked));
@@ -125,7 +165,13 @@ export function expressionPanel(app) {
     chips.update(state);
   };
   const chips = presetChips(app);
-  const element = section('Expression', { actions: [link, reset] }, chips.element,
-    h('div', { class: 'search' }, icon('search'), filter), ...groups.map((group) => group.element), nothing);
+  const element = section(
+    'Expression',
+    { actions: [link, reset] },
+    chips.element,
+    h('div', { class: 'search' }, icon('search'), filter),
+    ...groups.map((group) => group.element),
+    nothing,
+  );
   return { element, update };
 }

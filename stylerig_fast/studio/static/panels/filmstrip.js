@@ -7,28 +7,70 @@ import { thumbnailSize } from '../js/sizes.js';
 export function filmstrip(app) {
   const { store, api, people, studio } = app;
   const size = thumbnailSize(studio, 96);
-  const strip = h('div', { class: 'filmstrip-people', role: 'listbox', 'aria-label': 'People', 'aria-orientation': 'horizontal' });
+  const strip = h('div', {
+    class: 'filmstrip-people',
+    role: 'listbox',
+    'aria-label': 'People',
+    'aria-orientation': 'horizontal',
+  });
   const items = new Map();
-  const hold = button({ label: 'Hold the controls', icon: 'pin', bare: true, kind: 'toggle', testid: 'person-hold',
+  const hold = button({
+    label: 'Hold the controls',
+    icon: 'pin',
+    bare: true,
+    kind: 'toggle',
+    testid: 'person-hold',
     title: 'Hold the controls: the next person gets what this one is asked for',
-    on: () => store.set({ hold: !store.state.hold }) });
-  const element = h('div', { class: 'filmstrip', testid: 'filmstrip' },
-    button({ label: 'Previous person (left arrow)', icon: 'left', bare: true, testid: 'person-prev', on: () => people.step(-1) }),
+    on: () => store.set({ hold: !store.state.hold }),
+  });
+  const element = h(
+    'div',
+    { class: 'filmstrip', testid: 'filmstrip' },
+    button({
+      label: 'Previous person (left arrow)',
+      icon: 'left',
+      bare: true,
+      testid: 'person-prev',
+      on: () => people.step(-1),
+    }),
     strip,
-    button({ label: 'Next person (right arrow)', icon: 'right', bare: true, testid: 'person-next', on: () => people.step(1) }),
+    button({
+      label: 'Next person (right arrow)',
+      icon: 'right',
+      bare: true,
+      testid: 'person-next',
+      on: () => people.step(1),
+    }),
     button({ label: 'Random person (R)', icon: 'plus', bare: true, testid: 'person-random', on: () => people.add() }),
-    hold);
+    hold,
+  );
 
   function make(person) {
     const image = h('img', { alt: '', width: 56, height: 56, draggable: 'false', loading: 'lazy', decoding: 'async' });
-    const item = h('button', { type: 'button', class: 'thumb', role: 'option', testid: `person-${person.id}`,
-      on: { click: () => people.select(person.id) } }, image);
+    const item = h(
+      'button',
+      {
+        type: 'button',
+        class: 'thumb',
+        role: 'option',
+        testid: `person-${person.id}`,
+        on: { click: () => people.select(person.id) },
+      },
+      image,
+    );
     return { item, image, remote: null };
   }
 
   const update = (state, previous) => {
-    if (previous && state.people === previous.people && state.person === previous.person
-      && state.requests === previous.requests && state.hold === previous.hold && state.session === previous.session) return;
+    if (
+      previous &&
+      state.people === previous.people &&
+      state.person === previous.person &&
+      state.requests === previous.requests &&
+      state.hold === previous.hold &&
+      state.session === previous.session
+    )
+      return;
     const ids = new Set(state.people.map((person) => person.id));
     for (const [id, { item }] of items) {
       if (!ids.has(id)) {

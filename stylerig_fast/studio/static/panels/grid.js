@@ -19,28 +19,64 @@ export function gridPanel(app, stage) {
   let psi = 0.7;
   let running = null;
   const counts = COUNTS.filter((count) => count <= studio.limits.grid);
-  const count = h('select', { class: 'input', testid: 'grid-n' },
-    ...counts.map((value) => h('option', { value, text: String(value), selected: value === 12 })));
-  const seed = h('input', { type: 'number', class: 'input', min: 0, step: 1, placeholder: 'Random', testid: 'grid-seed', inputmode: 'numeric' });
-  const truncation = slider({ id: 'grid-psi', label: 'Truncation', low: 0, high: 1, step: 0.05,
+  const count = h(
+    'select',
+    { class: 'input', testid: 'grid-n' },
+    ...counts.map((value) => h('option', { value, text: String(value), selected: value === 12 })),
+  );
+  const seed = h('input', {
+    type: 'number',
+    class: 'input',
+    min: 0,
+    step: 1,
+    placeholder: 'Random',
+    testid: 'grid-seed',
+    inputmode: 'numeric',
+  });
+  const truncation = slider({
+    id: 'grid-psi',
+    label: 'Truncation',
+    low: 0,
+    high: 1,
+    step: 0.05,
     change: (value) => {
       psi = value;
       truncation.update({ value });
     },
-    commit: () => {} });
+    commit: () => {},
+  });
   truncation.update({ value: psi });
   truncation.element.querySelector('input[type=range]').dataset.testid = 'grid-psi';
   const asked = h('p', { class: 'asked' });
-  const make = button({ label: 'Make the grid', kind: 'primary', icon: 'grid', testid: 'grid-make', on: () => start() });
+  const make = button({
+    label: 'Make the grid',
+    kind: 'primary',
+    icon: 'grid',
+    testid: 'grid-make',
+    on: () => start(),
+  });
 
   const title = h('h2', { text: '' });
   const progress = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Pictures made' });
   const cancel = button({ label: 'Stop', testid: 'grid-cancel', on: () => running?.abort() });
   const items = h('div', { class: 'sheet-items' });
-  const sheet = h('section', { class: 'sheet', hidden: true, testid: 'grid-sheet', 'aria-label': 'Grid of new people', tabindex: -1,
-    on: { keydown: (event) => { if (event.key === 'Escape') close(); } } },
-  h('header', {}, title, progress, cancel, button({ label: 'Close the grid', icon: 'close', bare: true, testid: 'grid-close', on: close })), items);
+  const sheet = h(
+    'section',
+    { class: 'sheet', hidden: true, testid: 'grid-sheet', 'aria-label': 'Grid of new people', tabindex: -1 },
+    h(
+      'header',
+      {},
+      title,
+      progress,
+      cancel,
+      button({ label: 'Close the grid', icon: 'close', bare: true, testid: 'grid-close', on: close }),
+    ),
+    items,
+  );
   stage.append(sheet);
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && !sheet.hidden && !document.querySelector('dialog[open]')) close();
+  });
 
   async function start() {
     running?.abort();
@@ -91,10 +127,23 @@ export function gridPanel(app, stage) {
   }
 
   function cell(index, number, request) {
-    const element = h('button', { type: 'button', class: 'sheet-item waiting', testid: `grid-item-${index}`, disabled: true,
-      'aria-label': `Take person ${number}`, title: `Take person ${number}`, on: { click: async () => {
-        if (await people.add({ seed: number, psi: Number(element.dataset.psi), request })) close();
-      } } }, h('span', { class: 'sheet-label', text: String(number) }));
+    const element = h(
+      'button',
+      {
+        type: 'button',
+        class: 'sheet-item waiting',
+        testid: `grid-item-${index}`,
+        disabled: true,
+        'aria-label': `Take person ${number}`,
+        title: `Take person ${number}`,
+        on: {
+          click: async () => {
+            if (await people.add({ seed: number, psi: Number(element.dataset.psi), request })) close();
+          },
+        },
+      },
+      h('span', { class: 'sheet-label', text: String(number) }),
+    );
     return element;
   }
 
@@ -102,8 +151,11 @@ export function gridPanel(app, stage) {
     const made = await api.makePerson({ seed: number, psi });
     element.dataset.psi = String(psi);
     try {
-      const blob = await api.picture(made.id,
-        { request: rounded(request), size: thumbnailSize(studio, 256), format: 'jpeg', quality: 88 }, signal);
+      const blob = await api.picture(
+        made.id,
+        { request: rounded(request), size: thumbnailSize(studio, 256), format: 'jpeg', quality: 88 },
+        signal,
+      );
       const image = h('img', { alt: '', src: URL.createObjectURL(blob), draggable: 'false' });
       element.prepend(image);
       element.classList.remove('waiting');
@@ -130,12 +182,23 @@ export function gridPanel(app, stage) {
   const update = (state, previous) => {
     if (previous && state.request === previous.request) return;
     const { request } = state;
-    setText(asked, isEdited(request) ? inWords(request, studio, 8) : 'Nothing is asked for yet: everybody comes as they are.');
+    setText(
+      asked,
+      isEdited(request) ? inWords(request, studio, 8) : 'Nothing is asked for yet: everybody comes as they are.',
+    );
   };
-  const element = h('div', { class: 'panel-body' },
-    section('New people, same control', { hint: 'Fills a sheet with random people who all do what this person is asked for. Click one to keep them.' },
+  const element = h(
+    'div',
+    { class: 'panel-body' },
+    section(
+      'New people, same control',
+      { hint: 'Fills a sheet with random people who all do what this person is asked for. Click one to keep them.' },
       h('div', { class: 'asked-for' }, h('span', { class: 'field-label', text: 'Asked for' }), asked),
-      field('People', count, { id: 'grid-n' }), field('First seed', seed, { id: 'grid-seed' }), truncation.element,
-      h('div', { class: 'actions' }, make)));
+      field('People', count, { id: 'grid-n' }),
+      field('First seed', seed, { id: 'grid-seed' }),
+      truncation.element,
+      h('div', { class: 'actions' }, make),
+    ),
+  );
   return { element, update };
 }

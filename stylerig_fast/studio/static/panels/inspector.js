@@ -25,21 +25,49 @@ export function inspectorOf(app, stage) {
   const { store } = app;
   const rig = rigPanel(app);
   const panels = { rig, people: peoplePanel(app), combine: combinePanel(app), grid: gridPanel(app, stage) };
-  const tabs = TABS.map(({ id, label, icon: name }) => h('button', {
-    type: 'button', class: `tab tab-${id}`, role: 'tab', id: `tab-${id}`, testid: `tab-${id}`,
-    'aria-controls': id === 'timeline' ? null : `panel-${id}`, on: { click: () => store.set({ tab: id }) },
-  }, icon(name), h('span', { text: label })));
-  const list = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Panels', on: { keydown: (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const there = tabs.filter((tab) => tab.offsetParent !== null);
-    const next = there[(there.indexOf(document.activeElement) + step + there.length) % there.length];
-    next.click();
-    next.focus();
-  } } }, ...tabs);
-  const bodies = Object.entries(panels).map(([id, panel]) => h('div', { class: 'panel', role: 'tabpanel', id: `panel-${id}`,
-    'aria-labelledby': `tab-${id}`, tabindex: -1 }, panel.element));
+  const tabs = TABS.map(({ id, label, icon: name }) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        class: `tab tab-${id}`,
+        role: 'tab',
+        id: `tab-${id}`,
+        testid: `tab-${id}`,
+        'aria-controls': id === 'timeline' ? null : `panel-${id}`,
+        on: { click: () => store.set({ tab: id }) },
+      },
+      icon(name),
+      h('span', { text: label }),
+    ),
+  );
+  const list = h(
+    'div',
+    {
+      class: 'tabs',
+      role: 'tablist',
+      'aria-label': 'Panels',
+      on: {
+        keydown: (event) => {
+          const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+          if (!step) return;
+          event.preventDefault();
+          const there = tabs.filter((tab) => tab.offsetParent !== null);
+          const next = there[(there.indexOf(document.activeElement) + step + there.length) % there.length];
+          next.click();
+          next.focus();
+        },
+      },
+    },
+    ...tabs,
+  );
+  const bodies = Object.entries(panels).map(([id, panel]) =>
+    h(
+      'div',
+      { class: 'panel', role: 'tabpanel', id: `panel-${id}`, 'aria-labelledby': `tab-${id}`, tabindex: -1 },
+      panel.element,
+    ),
+  );
   const element = h('aside', { class: 'inspector', 'aria-label': 'Controls' }, list, ...bodies);
 
   const update = (state, previous) => {
@@ -61,13 +89,25 @@ export function inspectorOf(app, stage) {
 function rigPanel(app) {
   const { store } = app;
   const parts = [posePanel(app), lightPanel(app), expressionPanel(app)];
-  const all = button({ label: 'Reset all', icon: 'reset', testid: 'reset-all',
-    on: () => store.set({ request: {} }, { label: 'Reset all' }) });
-  const element = h('div', { class: 'panel-body rig' }, ...parts.map((part) => part.element),
-    h('footer', { class: 'panel-foot' }, all));
+  const all = button({
+    label: 'Reset all',
+    icon: 'reset',
+    testid: 'reset-all',
+    on: () => store.set({ request: {} }, { label: 'Reset all' }),
+  });
+  const element = h(
+    'div',
+    { class: 'panel-body rig' },
+    ...parts.map((part) => part.element),
+    h('footer', { class: 'panel-foot' }, all),
+  );
   const update = (state, previous) => {
-    const same = previous && state.request === previous.request && state.linked === previous.linked
-      && state.person === previous.person && state.people === previous.people;
+    const same =
+      previous &&
+      state.request === previous.request &&
+      state.linked === previous.linked &&
+      state.person === previous.person &&
+      state.people === previous.people;
     if (same) return;
     parts.forEach((part) => part.update(state, previous));
     all.disabled = !isEdited(state.request);

@@ -1,7 +1,7 @@
 /** People: new ones from seeds, and what is known of the one that is shown. */
 
 import { button, h, setText } from '../js/dom.js';
-import { currentPerson } from '../js/request.js';
+import { currentPerson, inWords, ownUnit } from '../js/request.js';
 import { field, section } from '../js/section.js';
 import { slider } from '../js/slider.js';
 
@@ -9,12 +9,30 @@ const LARGEST_SEED = 2 ** 31 - 1;
 
 /** @param {object} app */
 export function peoplePanel(app) {
-  const { store, people } = app;
+  const { store, people, studio } = app;
   let psi = 0.7;
-  const seed = h('input', { type: 'number', class: 'input', min: 0, max: LARGEST_SEED, step: 1, placeholder: 'Random', testid: 'seed',
-    inputmode: 'numeric', on: { keydown: (event) => { if (event.key === 'Enter') add(); } } });
+  const seed = h('input', {
+    type: 'number',
+    class: 'input',
+    min: 0,
+    max: LARGEST_SEED,
+    step: 1,
+    placeholder: 'Random',
+    testid: 'seed',
+    inputmode: 'numeric',
+    on: {
+      keydown: (event) => {
+        if (event.key === 'Enter') add();
+      },
+    },
+  });
   const truncation = slider({
-    id: 'psi', label: 'Truncation', low: 0, high: 1, step: 0.05, hint: '0: the average face. 1: everybody the generator knows',
+    id: 'psi',
+    label: 'Truncation',
+    low: 0,
+    high: 1,
+    step: 0.05,
+    hint: '0: the average face. 1: everybody the generator knows',
     change: (value) => {
       psi = value;
       truncation.update({ value });
@@ -46,13 +64,30 @@ export function peoplePanel(app) {
   const name = h('p', { class: 'person-name' });
   const detail = h('p', { class: 'hint' });
   const own = h('dl', { class: 'facts' });
-  const remove = button({ label: 'Remove', icon: 'trash', testid: 'person-remove', on: () => people.remove(store.state.person) });
+  const remove = button({
+    label: 'Remove',
+    kind: 'quiet',
+    testid: 'person-remove',
+    on: () => people.remove(store.state.person),
+  });
 
-  const element = h('div', { class: 'panel-body' },
-    section('New person', { hint: 'The same seed and truncation always give the same person.' },
-      field('Seed', seed, { id: 'seed' }), truncation.element,
-      h('div', { class: 'actions' }, button({ label: 'Add person', kind: 'primary', icon: 'plus', testid: 'person-add', on: add }), six)),
-    section('This person', { actions: [remove] }, name, detail, own));
+  const element = h(
+    'div',
+    { class: 'panel-body' },
+    section(
+      'New person',
+      { hint: 'The same seed and truncation always give the same person.' },
+      field('Seed', seed, { id: 'seed' }),
+      truncation.element,
+      h(
+        'div',
+        { class: 'actions' },
+        button({ label: 'Add person', kind: 'primary', icon: 'plus', testid: 'person-add', on: add }),
+        six,
+      ),
+    ),
+    section('This person', { actions: [remove] }, name, detail, own),
+  );
 
   const update = (state, previous) => {
     if (previous && state.people === previous.people && state.person === previous.person) return;
@@ -67,7 +102,17 @@ export function peoplePanel(app) {
       Pose: `yaw ${degrees(pose.yaw)}, pitch ${degrees(pose.pitch)}, roll ${degrees(pose.roll)}`,
       Light: light ? `${Math.round(100 * light.strength)} % directional, from ${whence(light.direction)}` : 'not known',
     };
-    own.replaceChildren(...Object.entries(rows).flatMap(([term, text]) => [h('dt', { text: term }), h('dd', { text })]));
+    const strongest = studio.expressions
+      .filter((unit) => unit.side !== 'right' && !unit.name.startsWith('residual_'))
+      .map((unit) => ({ name: unit.name, value: ownUnit(person, unit.name, studio) }))
+      .sort((a, b) => b.value - a.value)
+      .slice(0, 3)
+      .filter((unit) => unit.value > 0.1);
+    const seen = Object.fromEntries(strongest.map((unit) => [unit.name, unit.value]));
+    rows.Expression = strongest.length ? inWords({ expression: seen }, studio).replaceAll('left ', '') : 'at rest';
+    own.replaceChildren(
+      ...Object.entries(rows).flatMap(([term, text]) => [h('dt', { text: term }), h('dd', { text })]),
+    );
   };
   return { element, update };
 }

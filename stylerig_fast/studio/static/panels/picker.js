@@ -23,19 +23,45 @@ export function sourcePicker(app) {
   });
 
   const update = (state, previous) => {
-    if (previous && state.people === previous.people && state.person === previous.person
-      && state.source === previous.source && state.session === previous.session) return;
+    if (
+      previous &&
+      state.people === previous.people &&
+      state.person === previous.person &&
+      state.source === previous.source &&
+      state.session === previous.session
+    )
+      return;
     const others = state.people.filter((person) => person.id !== state.person);
     const chosen = sourceOf(state)?.id;
     const hadFocus = element.contains(document.activeElement);
-    element.replaceChildren(...others.map((person) => h('button', {
-      type: 'button', class: 'thumb small', role: 'radio', 'aria-checked': String(person.id === chosen),
-      tabindex: person.id === chosen ? 0 : -1, 'aria-label': person.label, title: person.detail,
-      testid: `source-${person.id}`, on: { click: () => choose(person.id) },
-    }, person.remote && state.session
-      ? h('img', { src: api.pictureAddress(person.remote, thumbnailSize(studio, 96)), alt: '', width: 48, height: 48,
-        draggable: 'false', decoding: 'async' })
-      : null)));
+    element.replaceChildren(
+      ...others.map((person) =>
+        h(
+          'button',
+          {
+            type: 'button',
+            class: 'thumb small',
+            role: 'radio',
+            'aria-checked': String(person.id === chosen),
+            tabindex: person.id === chosen ? 0 : -1,
+            'aria-label': person.label,
+            title: person.detail,
+            testid: `source-${person.id}`,
+            on: { click: () => choose(person.id) },
+          },
+          person.remote && state.session
+            ? h('img', {
+                src: api.pictureAddress(person.remote, thumbnailSize(studio, 96)),
+                alt: '',
+                width: 48,
+                height: 48,
+                draggable: 'false',
+                decoding: 'async',
+              })
+            : null,
+        ),
+      ),
+    );
     if (!others.length) element.append(h('p', { class: 'hint', text: 'Add a second person first.' }));
     if (hadFocus) element.querySelector('[aria-checked=true]')?.focus({ preventScroll: true });
   };

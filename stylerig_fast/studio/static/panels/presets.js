@@ -4,7 +4,10 @@ import { h } from '../js/dom.js';
 import { pruned } from '../js/request.js';
 
 const title = (name) => {
-  const words = name.replaceAll(/[_-]/g, ' ').replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
+  const words = name
+    .replaceAll(/[_-]/g, ' ')
+    .replaceAll(/([a-z])([A-Z])/g, '$1 $2')
+    .toLowerCase();
   return words[0].toUpperCase() + words.slice(1);
 };
 
@@ -16,8 +19,13 @@ const same = (a = {}, b = {}) => {
 /** Buttons that replace the expression by a preset's; pressed again, they give the own one back. */
 export function presetChips({ store, studio }) {
   const chips = Object.entries(studio.presets?.expressions ?? {}).map(([name, units]) => {
-    const element = h('button', { type: 'button', class: 'chip', testid: `preset-${name}`, text: title(name),
-      on: { click: () => choose(name, units) } });
+    const element = h('button', {
+      type: 'button',
+      class: 'chip',
+      testid: `preset-${name}`,
+      text: title(name),
+      on: { click: () => choose(name, units) },
+    });
     return { element, units };
   });
   function choose(name, units) {

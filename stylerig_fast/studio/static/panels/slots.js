@@ -22,37 +22,68 @@ export function slotPicker({ num_ws: count }, changed) {
     else chosen.delete(slot);
     show();
   };
-  const cells = Array.from({ length: count }, (_, slot) => h('button', {
-    type: 'button', class: 'slot', text: String(slot), testid: `mix-slot-${slot}`, 'aria-label': `Slot ${slot}`,
-    on: {
-      pointerdown: (event) => {
-        if (event.button !== 0) return;
-        painting = !chosen.has(slot);
-        set(slot, painting);
+  const cells = Array.from({ length: count }, (_, slot) =>
+    h('button', {
+      type: 'button',
+      class: 'slot',
+      text: String(slot),
+      testid: `mix-slot-${slot}`,
+      'aria-label': `Slot ${slot}`,
+      on: {
+        pointerdown: (event) => {
+          if (event.button !== 0) return;
+          painting = !chosen.has(slot);
+          set(slot, painting);
+        },
+        pointerenter: (event) => {
+          if (painting !== null && event.buttons === 1) set(slot, painting);
+        },
+        // By keyboard there is a click without a pointer.
+        click: (event) => {
+          if (event.detail === 0) set(slot, !chosen.has(slot));
+        },
       },
-      pointerenter: (event) => { if (painting !== null && event.buttons === 1) set(slot, painting); },
-      // By keyboard there is a click without a pointer.
-      click: (event) => { if (event.detail === 0) set(slot, !chosen.has(slot)); },
-    },
-  }));
-  const stop = () => { painting = null; };
+    }),
+  );
+  const stop = () => {
+    painting = null;
+  };
   window.addEventListener('pointerup', stop);
   window.addEventListener('pointercancel', stop);
 
-  const stretches = STRETCHES.map((stretch) => ({ ...stretch, to: Math.min(stretch.to, count) }))
-    .filter((stretch) => stretch.from < stretch.to);
+  const stretches = STRETCHES.map((stretch) => ({ ...stretch, to: Math.min(stretch.to, count) })).filter(
+    (stretch) => stretch.from < stretch.to,
+  );
   const inside = ({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i);
-  const toggles = stretches.map((stretch) => h('button', {
-    type: 'button', class: 'stretch', testid: `mix-${stretch.id}`, title: `${stretch.label}: ${stretch.about}`,
-    on: { click: () => {
-      const slots = inside(stretch);
-      const all = slots.every((slot) => chosen.has(slot));
-      slots.forEach((slot) => (all ? chosen.delete(slot) : chosen.add(slot)));
-      show();
-    } },
-  }, h('strong', { text: stretch.label }), h('span', { text: stretch.about })));
-  const rows = stretches.map((stretch, i) => h('div', { class: 'slot-row' }, toggles[i],
-    h('div', { class: 'slot-cells' }, ...inside(stretch).map((slot) => cells[slot]))));
+  const toggles = stretches.map((stretch) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'stretch',
+        testid: `mix-${stretch.id}`,
+        title: `${stretch.label}: ${stretch.about}`,
+        on: {
+          click: () => {
+            const slots = inside(stretch);
+            const all = slots.every((slot) => chosen.has(slot));
+            slots.forEach((slot) => (all ? chosen.delete(slot) : chosen.add(slot)));
+            show();
+          },
+        },
+      },
+      h('strong', { text: stretch.label }),
+      h('span', { text: stretch.about }),
+    ),
+  );
+  const rows = stretches.map((stretch, i) =>
+    h(
+      'div',
+      { class: 'slot-row' },
+      toggles[i],
+      h('div', { class: 'slot-cells' }, ...inside(stretch).map((slot) => cells[slot])),
+    ),
+  );
   const element = h('div', { class: 'slots', role: 'group', 'aria-label': 'Slots to take' }, ...rows);
 
   function show() {

@@ -17,12 +17,23 @@ export function trackOf(app) {
   const lane = h('div', { class: 'lane' });
   const playhead = h('div', { class: 'playhead', 'aria-hidden': 'true' });
   const line = () => store.state.timeline;
-  const scrub = h('div', {
-    class: 'scrub', role: 'slider', tabindex: 0, testid: 'timeline-time', 'aria-label': 'Playhead, seconds', 'aria-valuemin': 0,
-  }, ruler, lane, playhead);
+  const scrub = h(
+    'div',
+    {
+      class: 'scrub',
+      role: 'slider',
+      tabindex: 0,
+      testid: 'timeline-time',
+      'aria-label': 'Playhead, seconds',
+      'aria-valuemin': 0,
+    },
+    ruler,
+    lane,
+    playhead,
+  );
   const timeAt = (event) => {
     const box = lane.getBoundingClientRect();
-    return (Math.min(1, Math.max(0, (event.clientX - box.left) / box.width))) * line().duration;
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * line().duration;
   };
   const scrubTo = (event) => {
     playback.pause();
@@ -40,7 +51,10 @@ export function trackOf(app) {
     if (event.target !== scrub) return;
     const { time, duration, keys } = line();
     const next = {
-      ArrowLeft: time - STEP, ArrowRight: time + STEP, Home: 0, End: duration,
+      ArrowLeft: time - STEP,
+      ArrowRight: time + STEP,
+      Home: 0,
+      End: duration,
       PageUp: keys.find((key) => key.time > time + 1e-3)?.time ?? duration,
       PageDown: keys.findLast((key) => key.time < time - 1e-3)?.time ?? 0,
     }[event.key];
@@ -110,7 +124,9 @@ export function trackOf(app) {
     if (!previous || keys !== previous.timeline.keys || duration !== previous.timeline.duration) {
       while (lane.children.length > keys.length) lane.lastChild.remove();
       while (lane.children.length < keys.length) {
-        lane.append(h('button', { type: 'button', class: 'timeline-key', testid: `timeline-key-${lane.children.length}` }));
+        lane.append(
+          h('button', { type: 'button', class: 'timeline-key', testid: `timeline-key-${lane.children.length}` }),
+        );
       }
       keys.forEach((key, i) => {
         const element = lane.children[i];
