@@ -10,9 +10,6 @@ const BACK = [0, -0.1, -Math.sqrt(0.99)]; // where its meridians meet, on the un
 
 // Where the rings lie on the way from the rim (0) to the back (1).
 const RINGS = [0.03, 0.08, 0.14, 0.21, 0.29, 0.38, 0.47, 0.56, 0.65, 0.74, 0.83, 0.92];
-// From the face to the back it becomes a ghost: what is the model's and what is not can be told apart.
-const FADE = 0.22;
-const GHOST = 0.38;
 // It dissolves between these heights of the rim: there is no nape below.
 const [NAPE, EARS] = [-0.42, -0.08];
 
@@ -55,11 +52,12 @@ export class Cranium {
 
   /** @returns {number[]} opacity of its rows */
   opacities() {
-    const rings = RINGS.flatMap((t) => {
-      const ghost = 1 - (1 - GHOST) * smoothstep(0, FADE, t);
-      return this.rimOpacity.map((value) => value * ghost);
-    });
-    return this.rim.length ? [...rings, GHOST] : [];
+    return this.rim.length ? [...RINGS.flatMap(() => this.rimOpacity), 1] : [];
+  }
+
+  /** @returns {number[]} how far its rows are from the face, 0 at the rim to 1 at the back, as `depth` below zero */
+  depths() {
+    return this.rim.length ? [...RINGS.flatMap((t) => this.rim.map(() => -t)), -1] : [];
   }
 
   /** Rim vertices where the face ends and no skull goes on. */
@@ -109,7 +107,7 @@ export class Cranium {
     const n = this.rim.length;
     if (!n) return;
     RINGS.forEach((t, level) => {
-      const share = smoothstep(0, FADE, t);
+      const share = smoothstep(0, 0.22, t);
       this.rim.forEach((v, i) => {
         const row = 3 * (this.firstRow + level * n + i);
         for (let k = 0; k < 3; k++) albedo[row + k] = albedo[3 * v + k] + share * (tone[k] - albedo[3 * v + k]);

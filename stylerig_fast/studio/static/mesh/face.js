@@ -13,10 +13,11 @@ import { LINE_SHADER, SURFACE_SHADER } from './shaders.js';
 import { meshEdges, mouthLoop, outerLoop, rimOpacity } from './topology.js';
 
 // Width of the dissolving rim, decimetres.
-const RIM = 0.36;
+const RIM = 0.28;
 // Brightness of what has no skin in the mean of the person's light.
 const CLAY = 0.58;
-const SKULL = 0.44;
+const SKULL = 0.5;
+const GHOST = 0.4; // opacity of the skull behind a face of skin
 
 /** How the face can be drawn: as lit skin, as lit clay, as clay with the mesh's edges. */
 export const MODES = ['shaded', 'clay', 'wire'];
@@ -58,7 +59,8 @@ export class Face {
       opacity: add('opacity', this.opacity, 1),
     };
     const depth = new Float32Array(rows);
-    depth.set(this.lining.depths(), this.model.numVertices);
+    depth.set(this.lining.depths(), this.lining.firstRow);
+    depth.set(this.cranium.depths(), this.cranium.firstRow);
     add('depth', depth, 1);
     const { solid, dissolving } = this.split();
     geometry.setIndex(new BufferAttribute(Uint32Array.from([...solid, ...this.lining.triangles, ...dissolving]), 1));
@@ -72,6 +74,7 @@ export class Face {
       gamma: { value: Array.from({ length: 9 }, () => new Vector3()) },
       clay: { value: new Vector3() },
       clayShare: { value: 0 },
+      ghost: { value: 0 },
     };
     const material = (options) => new ShaderMaterial({ ...SURFACE_SHADER, uniforms, ...options });
     this.materials = [
@@ -91,7 +94,7 @@ export class Face {
     const dissolving = [];
     for (let t = 0; t < this.skin.length; t += 3) {
       const corners = this.skin.subarray(t, t + 3);
-      const opaque = corners.every((v) => this.opacity[v] >= 0.999);
+      const opaque = t < this.model.triangles.length && corners.every((v) => this.opacity[v] >= 0.999);
       (opaque ? solid : dissolving).push(...corners);
     }
     return { solid, dissolving };
@@ -119,7 +122,10 @@ export class Face {
 
   /** @param {'shaded'|'clay'|'wire'} mode */
   setMode(mode) {
-    this.uniforms.clayShare.value = mode === 'shaded' ? 0 : 1;
+    const skin = mode === 'shaded';
+    this.uniforms.clayShare.value = skin ? 0 : 1;
+    // What has no skin is a ghost beside skin, and clay like the rest among clay.
+    this.uniforms.ghost.value = skin ? GHOST : 1;
     this.lines.visible = mode === 'wire';
   }
 

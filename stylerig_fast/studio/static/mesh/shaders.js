@@ -8,6 +8,7 @@ varying vec3 vNormal;
 varying vec3 vAlbedo;
 varying float vOpacity;
 varying float vDepth;
+varying vec3 vPlace;
 
 void main() {
   // The camera is the origin and turns nothing: model space becomes camera space by the head's pose.
@@ -15,7 +16,9 @@ void main() {
   vAlbedo = albedo;
   vOpacity = opacity;
   vDepth = depth;
-  gl_Position = projectionMatrix * modelMatrix * vec4(position, 1.0);
+  vec4 place = modelMatrix * vec4(position, 1.0);
+  vPlace = place.xyz;
+  gl_Position = projectionMatrix * place;
 }
 `;
 
@@ -27,6 +30,8 @@ varying vec3 vNormal;
 varying vec3 vAlbedo;
 varying float vOpacity;
 varying float vDepth;
+varying vec3 vPlace;
+uniform float ghost;
 
 vec3 irradiance(vec3 n) {
   return gamma[0] * 0.282095
@@ -37,14 +42,21 @@ vec3 irradiance(vec3 n) {
 }
 
 void main() {
-  vec3 colour = mix(vAlbedo, clay, clayShare) * irradiance(normalize(vNormal));
+  vec3 n = normalize(vNormal);
+  float opacity = vOpacity;
+  vec3 colour = mix(vAlbedo, clay, clayShare) * irradiance(n);
   if (vDepth > 0.0) {
     // The mouth's lining: little light, the less the deeper.
     vec3 inside = mix(vec3(0.34, 0.15, 0.14), vec3(0.12, 0.05, 0.05), smoothstep(0.0, 0.8, vDepth));
     colour = mix(inside, vec3(dot(inside, vec3(0.299, 0.587, 0.114))), clayShare) * gamma[0] * 0.282095;
   }
-  // Premultiplied, so that the page's background shines through the dissolving rim.
-  gl_FragColor = vec4(clamp(colour, 0.0, 1.0) * vOpacity, vOpacity);
+  if (vDepth < 0.0 && ghost < 1.0) {
+    // The skull: the farther from the face the thinner, and no hard outline.
+    float facing = smoothstep(0.0, 0.7, dot(n, -normalize(vPlace)));
+    opacity *= mix(1.0, ghost * facing, smoothstep(0.0, 0.2, -vDepth));
+  }
+  // Premultiplied, so that the page's background shines through what dissolves.
+  gl_FragColor = vec4(clamp(colour, 0.0, 1.0) * opacity, opacity);
 }
 `;
 
