@@ -17,6 +17,7 @@ from stylerig_fast.train.optimise import make_optimiser
 
 from .measure import Machine, Row, Work, largest_difference
 from .scene import CAMERA, Scene
+from .synthesis_rows import mobile_synthesis, styled_epilogue, upsample_filter
 
 COMPILED: dict[str, Any] = {"impl": "auto"}
 REFERENCE: dict[str, Any] = {"impl": "reference"}
@@ -191,4 +192,5 @@ def _surface(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
     return surface.vertices, surface.normals, surface.albedo
 
 
-ALL = (morphable, vertex_normals, rasterize, masked_photometric, whole_render_loss, training_step)
+FACE = (morphable, vertex_normals, rasterize, masked_photometric, whole_render_loss, training_step)
+ALL = (*FACE, styled_epilogue, upsample_filter, mobile_synthesis)
