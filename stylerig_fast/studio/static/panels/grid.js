@@ -18,6 +18,7 @@ export function gridPanel(app, stage) {
   const { store, studio, api, people } = app;
   let psi = 0.7;
   let running = null;
+  let size = studio.preview_size;
   const counts = COUNTS.filter((count) => count <= studio.limits.grid);
   const count = h(
     'select',
@@ -117,13 +118,16 @@ export function gridPanel(app, stage) {
     items.querySelectorAll('.waiting').forEach((item) => item.remove());
   }
 
-  /** As many columns as make the pictures largest. */
+  /** As many columns as make the pictures largest; a row that is not full counts against it. */
   function arrange(total) {
     const { clientWidth: width, clientHeight: height } = stage;
-    const side = (columns) => Math.min(width / columns, (height - 60) / Math.ceil(total / columns));
-    const columns = Array.from({ length: total }, (_, i) => i + 1).reduce((a, b) => (side(b) > side(a) ? b : a));
+    const rows = (columns) => Math.ceil(total / columns);
+    const sideOf = (columns) => Math.min(width / columns, (height - 60) / rows(columns));
+    const value = (columns) => sideOf(columns) * (1 - (0.8 * (rows(columns) * columns - total)) / total);
+    const columns = Array.from({ length: total }, (_, i) => i + 1).reduce((a, b) => (value(b) > value(a) ? b : a));
     items.style.setProperty('--columns', columns);
-    items.style.setProperty('--rows', Math.ceil(total / columns));
+    items.style.setProperty('--rows', rows(columns));
+    size = Math.min(512, thumbnailSize(studio, sideOf(columns)));
   }
 
   function cell(index, number, request) {
@@ -151,11 +155,7 @@ export function gridPanel(app, stage) {
     const made = await api.makePerson({ seed: number, psi });
     element.dataset.psi = String(psi);
     try {
-      const blob = await api.picture(
-        made.id,
-        { request: rounded(request), size: thumbnailSize(studio, 256), format: 'jpeg', quality: 88 },
-        signal,
-      );
+      const blob = await api.picture(made.id, { request: rounded(request), size, format: 'jpeg', quality: 88 }, signal);
       const image = h('img', { alt: '', src: URL.createObjectURL(blob), draggable: 'false' });
       element.prepend(image);
       element.classList.remove('waiting');
