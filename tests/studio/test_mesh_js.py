@@ -159,6 +159,23 @@ def test_pose(numbers, asked):
     assert worst(found, asked.pose_degrees()) <= 1e-3
 
 
+def test_a_roll_swings_the_head_as_the_portrait(numbers, people, model):
+    """Turning the landmarks about the pivot, as Engine.edit turns the picture, is turning and moving the head."""
+    roll = pytest.importorskip("stylerig_fast.engine.roll", reason="this Engine does not turn pictures")
+    index = next(i for i, request in enumerate(REQUESTS) if "roll" in request.get("pose", {}))
+    pose, own = REQUESTS[index]["pose"], people[index]
+    place = torch.tensor([numbers["faces"][index]["place"]])
+    moved = evaluate(model, own.with_pose(**pose).with_blocks(translation=place), Camera(FOCAL)).landmarks[0]
+    before = float(own.pose_degrees()[0, 2])
+    upright = evaluate(model, own.with_pose(**{**pose, "roll": before}), Camera(FOCAL)).landmarks[0]
+    angle = torch.deg2rad(torch.tensor(pose["roll"] - before))
+    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    pivot = torch.tensor(roll.PIVOT)
+    # Landmarks are not all as far away as the head's origin.
+    assert float(((upright - pivot) @ turn.T + pivot - moved).abs().max()) <= 0.03 * float(angle.abs())
+    assert numbers["faces"][0]["place"] == pytest.approx(people.translation[0].tolist(), abs=1e-6)
+
+
 def test_rotations(numbers, rotations):
     expected = axis_angle_to_matrix(rotations.double())
     assert worst(numbers["matrices"], expected.float()) <= 1e-6

@@ -11,7 +11,7 @@ const { vertexNormals } = await load('normals.js');
 const { project, projectionMatrix } = await load('camera.js');
 const { dominantDirection, shBasis } = await load('lighting.js');
 const { degreesFromMatrix, matrixFromAxisAngle, matrixFromDegrees } = await load('rotation.js');
-const { illuminationOf, poseOf, rotationOf } = await load('params.js');
+const { illuminationOf, placeOf, poseOf, rotationOf } = await load('params.js');
 const { decodeHalf } = await load('safetensors.js');
 
 const file = await readFile(modelFile);
@@ -30,6 +30,7 @@ const faces = cases.map(({ person, request }) => {
     light: dominantDirection(illuminationOf(person, request)),
     rotation: rotationOf(person, request),
     pose: poseOf(person, request),
+    place: placeOf(person, request, focal),
   };
 });
 

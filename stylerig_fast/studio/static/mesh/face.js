@@ -8,7 +8,7 @@ import { Cranium } from './cranium.js';
 import { greyUnder } from './lighting.js';
 import { MouthLining } from './mouth.js';
 import { vertexNormals } from './normals.js';
-import { illuminationOf, rotationOf } from './params.js';
+import { illuminationOf, placeOf, rotationOf } from './params.js';
 import { LINE_SHADER, SURFACE_SHADER } from './shaders.js';
 import { meshEdges, mouthLoop, outerLoop, rimOpacity } from './topology.js';
 
@@ -151,9 +151,9 @@ export class Face {
     this.attributes.normal.needsUpdate = true;
   }
 
-  setPose(person, request) {
+  setPose(person, request, focal) {
     const r = rotationOf(person, request);
-    const [x, y, z] = person.params.translation;
+    const [x, y, z] = placeOf(person, request, focal);
     this.group.matrix.set(r[0], r[1], r[2], x, r[3], r[4], r[5], y, r[6], r[7], r[8], z, 0, 0, 0, 1);
     this.group.matrixWorldNeedsUpdate = true;
   }

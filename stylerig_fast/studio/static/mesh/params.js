@@ -23,6 +23,26 @@ export function rotationOf(person, request) {
   return matrixFromDegrees(poseOf(person, request));
 }
 
+// Where Engine.edit turns a picture about when a roll is asked for, in picture widths (stylerig_fast/engine/roll.py).
+const PIVOT = [0.5, 0.72];
+
+/**
+ * Where the head is drawn: the person's own place, swung about the neck by the roll that is asked for, as the portrait
+ * is. (The model itself turns about its origin, between the ears.)
+ * @param {number} focal image widths
+ * @returns {number[]} decimetres, camera space
+ */
+export function placeOf(person, request, focal) {
+  const [x, y, z] = person.params.translation;
+  const turn = (poseOf(person, request).roll - poseOf(person, null).roll) * (Math.PI / 180);
+  if (!turn) return [x, y, z];
+  // The pivot at the head's depth; positive roll is clockwise in the picture.
+  const scale = -z / focal;
+  const [px, py] = [(PIVOT[0] - 0.5) * scale, (0.5 - PIVOT[1]) * scale];
+  const [sine, cosine] = [Math.sin(turn), Math.cos(turn)];
+  return [px + cosine * (x - px) + sine * (y - py), py - sine * (x - px) + cosine * (y - py), z];
+}
+
 /**
  * The light on the face: a raw gamma, the person's light changed, or the person's own.
  * @returns {number[][]} gamma, 9 rows of RGB

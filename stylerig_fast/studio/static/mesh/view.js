@@ -71,7 +71,7 @@ export class MeshView {
     this.request(true);
   }
 
-  /** @returns {Float32Array|null} (V, 3) camera space, decimetres: what the picture shows; null without a person */
+  /** @returns {Float32Array|null} (V, 3) camera space, decimetres: as Engine.mesh; null without a person */
   vertices() {
     const { person, request } = current(this.store.state);
     return this.face && person ? this.face.model.deform(person, request) : null;
@@ -117,7 +117,7 @@ export class MeshView {
       if (shown.person !== person) face.setPerson(person);
       const steps = [
         [changed('expression'), () => face.setShape(person, request)],
-        [changed('pose'), () => face.setPose(person, request)],
+        [changed('pose'), () => face.setPose(person, request, focal)],
         [[changed('light'), changed('illumination')].includes(true), () => face.setLight(person, request)],
       ];
       for (const [needed, step] of steps) if (needed) [dirty] = [true, step()];
