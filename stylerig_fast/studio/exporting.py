@@ -61,8 +61,10 @@ class Export:
             self.state = "ready"
         except (CancelledError, Closed, _Cancelled):
             self._fail("cancelled")
-        except (StyleRigError, ValueError, OSError) as error:
-            self._fail(str(error) if not isinstance(error, OSError) else f"cannot write the file: {error.strerror}")
+        except OSError as error:  # its own text holds the path
+            self._fail(f"the file cannot be written: {error.strerror or type(error).__name__}")
+        except (StyleRigError, ValueError) as error:
+            self._fail(str(error))
         except Exception as error:
             log.exception("an export failed")
             self._fail(f"the export failed ({type(error).__name__}); the server's log says more")

@@ -185,8 +185,14 @@ def warm_up(studio: Studio) -> None:
     drawn.add_done_callback(report)
 
 
-def open_browser(address: Address) -> None:
-    """Opens the page, where there is a screen: a text browser would take over the terminal."""
+def open_browser(address: Address) -> threading.Thread | None:
+    """Opens the page, where there is a screen: a text browser would take over the terminal.
+
+    Returns:
+        The thread that does so, for browsers that return only when they end; None without a screen.
+    """
     if sys.platform.startswith("linux") and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
-        return
-    threading.Thread(target=webbrowser.open, args=(address.entrance,), daemon=True).start()
+        return None
+    thread = threading.Thread(target=webbrowser.open, args=(address.entrance,), daemon=True)
+    thread.start()
+    return thread

@@ -14,7 +14,7 @@ pytest.importorskip("fastapi", reason="needs the extra `studio`")
 
 from stylerig_fast.cli import main
 from stylerig_fast.commands.options import EngineOptions
-from stylerig_fast.studio.serve import Address
+from stylerig_fast.studio.serve import Address, open_browser
 from tests.studio.client import Client, call
 
 PROGRAM = """
@@ -49,6 +49,19 @@ def test_a_missing_package_is_named(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvicorn" else SimpleNamespace())
     assert main(["studio"]) == 2
     assert "pip install 'stylerig-fast[studio]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("display", "opened"), [(None, 0), (":0", 1)])
+def test_the_page_opens_where_there_is_a_screen(display, opened, monkeypatch):
+    asked = []
+    monkeypatch.setattr("webbrowser.open", asked.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", display or "")
+    thread = open_browser(Address("http://127.0.0.1:8770/", "secret"))
+    if thread is not None:
+        thread.join()
+    assert asked == ["http://127.0.0.1:8770/?token=secret"] * opened
 
 
 def test_it_says_where_it_is_and_ends_with_ctrl_c():

@@ -9,11 +9,13 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load
 
 pytest.importorskip("fastapi", reason="needs the extra `studio`")
 
+from stylerig_fast.studio.describe import describe
 from stylerig_fast.studio.limits import Limits
 from stylerig_fast.studio.people import light_strength, text_of_code
 from tests.studio.client import Client, call
@@ -57,6 +59,16 @@ def test_without_a_report_nothing_is_said_of_reach(serve):
     facts = call(serve(StandIn(reach=False)), "GET", "/api/studio").body
     assert facts["reach"] is None
     assert {str(unit["reach"]) for unit in facts["expressions"]} == {"None"}
+
+
+def test_previews_are_as_large_as_the_device_allows():
+    engine = StandIn()
+    assert describe(engine, Limits(), preview=128)["preview_size"] == 128
+    with pytest.raises(ValueError, match="preview size is 100"):
+        describe(engine, Limits(), preview=100)
+    engine.device = torch.device("cuda")
+    assert describe(engine, Limits())["preview_size"] == 512
+    assert describe(StandIn(resolution=128), Limits())["preview_size"] == 128
 
 
 def test_the_face_model_is_sent_once(serve):
