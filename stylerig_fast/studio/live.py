@@ -142,7 +142,8 @@ class Connection:
             await self._changed.wait()
             self._changed.clear()
             while self._mailbox.full and len(self._unshown) < self._studio.limits.unshown:
-                drawn = await self._studio.turn(self._session, self._draw_newest, "live")
+                turn = self._studio.scheduler.submit(self._session.secret, self._draw_newest, "live")
+                drawn = await asyncio.wrap_future(turn)
                 if drawn is None:
                     continue
                 if drawn.rendered is not None:

@@ -77,7 +77,7 @@ class Studio:
         """The result of ``work`` on the Engine's thread; cancelled before its turn if the caller is.
 
         Raises:
-            Refused: too much of this session waits already.
+            Refused: too much of this session waits already. A live edit is never too much: one waits at most.
         """
         return await asyncio.wrap_future(self.submit(session, work, line))
 

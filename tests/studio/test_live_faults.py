@@ -169,6 +169,29 @@ def test_the_server_ends_while_clients_drag(engine):
     assert not [thread for thread in threading.enumerate() if thread.name == "stylerig-engine"]
 
 
+def test_what_waits_over_http_does_not_end_the_live_connection(serve, monkeypatch):
+    engine = StandIn()
+    go, sample = threading.Event(), engine.sample
+    with Client(serve(engine, limits=Limits(jobs=1))) as client:
+        client.make()
+        monkeypatch.setattr(engine, "sample", lambda **asked: go.wait(10) and sample(**asked))
+        statuses = []
+        threads = [
+            threading.Thread(target=lambda: statuses.append(client.call("POST", "people", {"seed": 1}).status))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        client.edit(size=64)
+        time.sleep(0.1)
+        go.set()
+        assert client.frame().header["id"] == 1
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses) == [200, 200, 429, 429]
+
+
 def test_a_client_that_confirms_without_reading_is_not_drawn_for(serve):
     """Confirmations do not replace reading: once the socket is full, no more is drawn."""
     noise = np.random.default_rng(0).integers(0, 256, (1, 512, 512, 3)).astype(np.uint8)
