@@ -9,6 +9,7 @@ import { greyUnder } from './lighting.js';
 import { MouthLining } from './mouth.js';
 import { vertexNormals } from './normals.js';
 import { illuminationOf, placeOf, rotationOf } from './params.js';
+import { Teeth } from './teeth.js';
 import { LINE_SHADER, SURFACE_SHADER } from './shaders.js';
 import { meshEdges, mouthLoop, outerLoop, rimOpacity } from './topology.js';
 
@@ -17,6 +18,7 @@ const RIM = 0.28;
 // Brightness of what has no skin in the mean of the person's light.
 const CLAY = 0.58;
 const SKULL = 0.5;
+const TEETH = 0.72;
 const GHOST = 0.4; // opacity of the skull behind a face of skin
 
 /** How the face can be drawn: as lit skin, as lit clay, as clay with the mesh's edges. */
@@ -29,7 +31,8 @@ export class Face {
     const { edges, loops } = meshEdges(model.triangles, model.numVertices);
     const rim = outerLoop(loops, model.mean);
     this.lining = new MouthLining(mouthLoop(loops, model.mean, model.landmarkVertices), model.numVertices);
-    this.cranium = new Cranium(rim, model.mean, model.numVertices + this.lining.numVertices);
+    this.teeth = new Teeth(this.lining.numVertices > 0, this.lining.firstRow + this.lining.numVertices);
+    this.cranium = new Cranium(rim, model.mean, this.teeth.firstRow + this.teeth.numVertices);
     const rows = this.cranium.firstRow + this.cranium.numVertices;
     this.vertices = new Float32Array(3 * rows);
     this.normals = new Float32Array(3 * rows);
@@ -38,6 +41,7 @@ export class Face {
     this.opacity.set(rimOpacity(edges, this.cranium.openRim(rim), model.mean, RIM));
     this.opacity.set(this.cranium.opacities(), this.cranium.firstRow);
     this.skin = Int32Array.from([...model.triangles, ...this.cranium.triangles]);
+    this.lit = Int32Array.from([...this.skin, ...this.teeth.triangles]);
     this.group = new Group();
     this.group.matrixAutoUpdate = false;
     this.addSurface(rows);
@@ -63,13 +67,13 @@ export class Face {
     depth.set(this.cranium.depths(), this.cranium.firstRow);
     add('depth', depth, 1);
     const { solid, dissolving } = this.split();
-    geometry.setIndex(new BufferAttribute(Uint32Array.from([...solid, ...this.lining.triangles, ...dissolving]), 1));
-    const lining = this.lining.triangles.length;
+    const mouth = [...this.lining.triangles, ...this.teeth.triangles];
+    geometry.setIndex(new BufferAttribute(Uint32Array.from([...solid, ...mouth, ...dissolving]), 1));
     geometry.addGroup(0, solid.length, 0);
-    geometry.addGroup(solid.length, lining, 1);
+    geometry.addGroup(solid.length, mouth.length, 1);
     // Depth alone first: of several dissolving layers only the nearest is blended.
-    geometry.addGroup(solid.length + lining, dissolving.length, 2);
-    geometry.addGroup(solid.length + lining, dissolving.length, 3);
+    geometry.addGroup(solid.length + mouth.length, dissolving.length, 2);
+    geometry.addGroup(solid.length + mouth.length, dissolving.length, 3);
     const uniforms = {
       gamma: { value: Array.from({ length: 9 }, () => new Vector3()) },
       clay: { value: new Vector3() },
@@ -138,6 +142,8 @@ export class Face {
     this.albedo.set(this.model.colours(person));
     const own = person.params.illumination;
     this.uniforms.clay.value.fromArray(greyUnder(own, CLAY));
+    this.teeth.place(this.vertices, this.model.neutral(person), this.model.landmarkVertices[62]);
+    this.teeth.paint(this.albedo, greyUnder(own, TEETH));
     this.cranium.paint(this.albedo, greyUnder(own, SKULL));
     this.attributes.albedo.needsUpdate = true;
   }
@@ -146,7 +152,7 @@ export class Face {
     this.model.shape(person, request, this.vertices.subarray(0, 3 * this.model.numVertices));
     this.lining.follow(this.vertices);
     this.cranium.follow(this.vertices);
-    vertexNormals(this.vertices, this.skin, this.normals);
+    vertexNormals(this.vertices, this.lit, this.normals);
     this.attributes.position.needsUpdate = true;
     this.attributes.normal.needsUpdate = true;
   }
