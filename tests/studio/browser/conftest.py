@@ -88,9 +88,10 @@ class Tab:
             self.problems.append(f"{request.url}: {request.failure}")
 
     def open(self, path=""):
-        """Loads the page and waits for its first picture and its mesh."""
+        """Loads the page and waits for its first picture, its mesh and the people that it begins with."""
         self.page.goto(self.origin + path)
         self.page.locator("body[data-ready=true][data-mesh=ready]").wait_for()
+        self.page.get_by_test_id("filmstrip").get_by_role("option").nth(5).wait_for()
         return self.page
 
 

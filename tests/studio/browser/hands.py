@@ -11,31 +11,36 @@ from PIL import Image
 
 # Runs before the page's own scripts.
 WATCH = """
-  window.watched = { edit: {}, edits: 0, shown: 0 };
+  window.watched = { edit: {}, edits: 0, shown: 0, frames: 0, socket: null };
   const send = WebSocket.prototype.send;
+  WebSocket.prototype.raw = send;
   WebSocket.prototype.send = function (data) {
     const message = JSON.parse(data);
-    if (message.type === 'edit') window.watched = { ...window.watched, edit: message, edits: window.watched.edits + 1 };
-    if (message.type === 'shown') window.watched.shown = message.id;
+    const { watched } = window;
+    watched.socket = this;
+    if (message.type === 'edit') Object.assign(watched, { edit: message, edits: watched.edits + 1 });
+    if (message.type === 'shown') Object.assign(watched, { shown: message.id, frames: watched.frames + 1 });
     return send.call(this, data);
   };
 """
 
-
-# The picture, if it is the full one of the newest edit.
+# The picture, if it is the full one of what the page's state says now.
 AT_REST = """
-  () => {
+  async () => {
+    const { currentPerson, rounded } = await import('/js/request.js');
     const { edit, shown } = window.watched;
+    const { store, studio } = window.studio;
     const canvas = document.querySelector('[data-testid=portrait]');
-    const full = window.studio.studio.full_size;
-    if (edit.size !== full || shown < edit.id || canvas.width !== full) return null;
+    if (edit.size !== studio.full_size || shown < edit.id || canvas.width !== studio.full_size) return null;
+    if (edit.person !== currentPerson(store.state)?.remote) return null;
+    if (JSON.stringify(edit.request) !== JSON.stringify(rounded(store.state.request))) return null;
     return canvas.toDataURL('image/png');
   }
 """
 
 
 def until(page, expression: str, seconds: float = 20):
-    """Waits until something holds, and returns it; Playwright's own way needs `eval`, which the page's policy forbids."""
+    """Waits until something holds, and returns it. Playwright's own way needs `eval`: the page's policy forbids it."""
     end = time.monotonic() + seconds
     while not (found := page.evaluate(expression)):
         assert time.monotonic() < end, f"never came true: {expression}"
@@ -53,7 +58,6 @@ def rests(page) -> np.ndarray:
 
     The page asks for it 150 ms after the last change; `WATCH` has seen what it asked for, and what it has shown.
     """
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return decoded(until(page, AT_REST))
 
 
