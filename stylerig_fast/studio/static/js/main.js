@@ -4,12 +4,14 @@ import { Api, getStudio } from './api.js';
 import { h, setText } from './dom.js';
 import { Figures } from './figures.js';
 import { listen } from './keyboard.js';
+import { labelled } from './labels.js';
 import { Live } from './live.js';
 import { recall, remember } from './memory.js';
 import { connectionBanner, notices } from './messages.js';
 import { People } from './people.js';
 import { Playback } from './playback.js';
 import { Portrait } from './portrait.js';
+import { ready } from './ready.js';
 import { indexed, isEdited } from './request.js';
 import { stageOf } from './stage.js';
 import { Store } from './store.js';
@@ -102,6 +104,7 @@ function start(studio) {
     } else store.set({ session }, { silent: true });
     if (!store.state.people.length) await begin();
     else if (!resumed) await app.people.remake();
+    ready('people');
     portrait.restart();
     save();
   }
@@ -152,7 +155,8 @@ async function boot() {
   root.replaceChildren(message);
   for (let wait = 500; ; wait = Math.min(8000, wait * 2)) {
     try {
-      start(indexed(await getStudio()));
+      const studio = await getStudio();
+      start(indexed({ ...studio, expressions: labelled(studio.expressions) }));
       return;
     } catch (error) {
       if (error.status === undefined) throw error;

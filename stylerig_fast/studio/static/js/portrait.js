@@ -1,5 +1,6 @@
 /** The portrait: asks for pictures of what the state says, and shows those that come. */
 
+import { ready } from './ready.js';
 import { currentPerson, isEdited, rounded } from './request.js';
 
 // The hand rests this long: the full size is asked for.
@@ -89,7 +90,7 @@ export class Portrait {
     }
     this.#context.drawImage(bitmap, 0, 0);
     this.#canvas.dataset.size = String(bitmap.width);
-    document.body.dataset.ready = 'true';
+    ready('picture');
   }
 
   #remember(person, bitmap) {

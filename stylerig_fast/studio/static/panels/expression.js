@@ -1,6 +1,7 @@
 /** Expression: units under readable names, in groups, left and right linked or not, presets, a filter. */
 
 import { button, h, icon } from '../js/dom.js';
+import { stem } from '../js/labels.js';
 import { currentPerson, ownUnit, unitOf, withPart, without } from '../js/request.js';
 import { section } from '../js/section.js';
 import { slider } from '../js/slider.js';
@@ -25,8 +26,6 @@ const FIRST = [
   'browDown',
   'cheekPuff',
 ];
-// Under their group alone these say too little.
-const LABELS = { mouthLeft: 'Shift left', mouthRight: 'Shift right', jawLeft: 'Shift left', jawRight: 'Shift right' };
 const title = (text) => text[0].toUpperCase() + text.slice(1);
 
 /**
@@ -36,7 +35,6 @@ const title = (text) => text[0].toUpperCase() + text.slice(1);
 function rowsOf(expressions) {
   const byName = new Map(expressions.map((unit) => [unit.name, unit]));
   const rows = [];
-  const stem = (unit) => (unit.mirror ? unit.name.replace(/(Left|Right)$/, '') : unit.name);
   const rank = (unit) => (FIRST.indexOf(stem(unit)) + FIRST.length + 1) % (FIRST.length + 1);
   for (const unit of [...expressions].sort((a, b) => rank(a) - rank(b))) {
     const pair = unit.side === 'left' && unit.mirror ? byName.get(unit.mirror) : null;
@@ -45,7 +43,7 @@ function rowsOf(expressions) {
       const id = unit.name.replace(/Left$/, '');
       rows.push({ group: unit.group, id, label: unit.label, units: [unit, pair], when: 'linked' });
     }
-    const label = unit.side === 'both' ? (LABELS[unit.name] ?? unit.label) : `${unit.label}, ${unit.side}`;
+    const label = unit.side === 'both' ? unit.label : `${unit.label}, ${unit.side}`;
     rows.push({ group: unit.group, id: unit.name, label, units: [unit], when: paired ? 'apart' : 'always' });
   }
   return rows;
