@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
@@ -145,6 +146,22 @@ def test_anything_is_read_or_refused(message):
         except Malformed:
             id = protocol.id_of(text)
             assert id is None or id >= 0
+
+
+KEYS = st.sampled_from(["seed", "psi", "mix", "latent", "label", "frames", "fps", "size", "format", "request", "x"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(KEYS, json_values) | json_values)
+def test_any_body_is_read_or_refused(body):
+    text = json.dumps(body).encode()
+    for read in (
+        protocol.parse_recipe,
+        lambda text: parse(protocol.PICTURE, text),
+        lambda text: parse(protocol.EXPORT, text),
+    ):
+        with contextlib.suppress(Malformed):
+            read(text)
 
 
 @settings(deadline=None, max_examples=200)
