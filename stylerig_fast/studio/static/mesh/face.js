@@ -18,7 +18,7 @@ const RIM = 0.28;
 // Brightness of what has no skin in the mean of the person's light.
 const CLAY = 0.58;
 const SKULL = 0.5;
-const TEETH = 0.72;
+const TEETH = 0.8;
 const GHOST = 0.4; // opacity of the skull behind a face of skin
 
 /** How the face can be drawn: as lit skin, as lit clay, as clay with the mesh's edges. */

@@ -45,12 +45,13 @@ void main() {
   vec3 n = normalize(vNormal);
   float opacity = vOpacity;
   vec3 colour = mix(vAlbedo, clay, clayShare) * irradiance(n);
-  if (vDepth > 0.0) {
+  // Interpolated zeros are not exactly zero.
+  if (vDepth > 1e-3) {
     // The mouth's lining: little light, the less the deeper.
     vec3 inside = mix(vec3(0.34, 0.15, 0.14), vec3(0.12, 0.05, 0.05), smoothstep(0.0, 0.8, vDepth));
     colour = mix(inside, vec3(dot(inside, vec3(0.299, 0.587, 0.114))), clayShare) * gamma[0] * 0.282095;
   }
-  if (vDepth < 0.0 && ghost < 1.0) {
+  if (vDepth < -1e-3 && ghost < 1.0) {
     // The skull: the farther from the face the thinner, and no hard outline.
     float facing = smoothstep(0.0, 0.7, dot(n, -normalize(vPlace)));
     opacity *= mix(1.0, ghost * facing, smoothstep(0.0, 0.2, -vDepth));

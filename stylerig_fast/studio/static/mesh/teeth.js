@@ -91,7 +91,7 @@ export class Teeth {
       // Little light gets to the side teeth and under the lip.
       const inside = 1 - 0.85 * Math.min(1, Math.abs(along) / far) ** 1.5;
       for (const share of DOWN) {
-        const light = bright * inside * (0.55 + 0.45 * Math.min(1, share / 0.45));
+        const light = bright * inside * (0.7 + 0.3 * Math.min(1, share / 0.45));
         for (let k = 0; k < 3; k++) albedo[row++] = white[k] * WHITE[k] * light;
       }
     }
