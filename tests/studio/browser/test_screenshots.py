@@ -29,6 +29,7 @@ def ready(page):
     rests(page)
     until(page, "[...document.images].every((image) => image.complete)")
     page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(300)
 
 
