@@ -4,6 +4,7 @@
 const MAX_SIDE = 1024;
 // In software a picture of 512 x 512 takes tens of milliseconds, which the portrait needs more.
 const MOVING_SIDE = 320;
+const MOVING_INTERVAL = 30;
 const REST_AFTER = 400; // milliseconds
 
 /** @returns {boolean} whether WebGL is computed by the CPU here */
@@ -25,6 +26,8 @@ export class Sharpness {
     this.software = software;
     this.redraw = redraw;
     this.timer = 0;
+    /** Least milliseconds between two pictures. */
+    this.interval = software ? MOVING_INTERVAL : 0;
   }
 
   /**

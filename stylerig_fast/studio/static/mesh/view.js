@@ -19,6 +19,7 @@ export class MeshView {
     this.face = null;
     this.shown = {}; // what the picture on screen was drawn from
     this.frame = 0;
+    this.drawnAt = -Infinity;
     this.canvas = document.createElement('canvas');
     this.canvas.className = 'mesh-canvas';
     this.canvas.dataset.testid = 'mesh-canvas';
@@ -59,6 +60,7 @@ export class MeshView {
       this.face.dispose();
     }
     this.face = new Face(model);
+    this.shown = {};
     this.face.setMode(this.overlay.mode);
     this.scene.add(this.face.group);
     this.readTheme();
@@ -96,9 +98,11 @@ export class MeshView {
   /** Draws with the next frame of the browser; `force` also when person and request are as before. */
   request(force = false) {
     if (force) this.shown.drawn = false;
-    this.frame ||= requestAnimationFrame(() => {
+    this.frame ||= requestAnimationFrame((now) => {
       this.frame = 0;
-      this.draw();
+      if (now - this.drawnAt < this.sharpness.interval) return this.request();
+      this.drawnAt = now;
+      return this.draw();
     });
   }
 
