@@ -22,7 +22,7 @@ import { headerBar } from '../panels/header.js';
 import { statusBar } from '../panels/status.js';
 import { timelinePanel } from '../panels/timeline.js';
 
-const FIRST_SEEDS = [7, 8, 21, 30, 42, 55];
+const FIRST_SEEDS = [21, 8, 30, 42, 55, 7];
 const SAVE_AFTER = 400;
 
 /** What the state is before anything happened, or what this tab remembers. */
