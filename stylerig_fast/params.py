@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylerig_fast.face.known_pose import KnownPose, degrees_of
 from stylerig_fast.face.lighting import SH_CONSTANTS, dominant_direction, light, turn_light
-from stylerig_fast.face.rotation import axis_angle_to_degrees, degrees_to_axis_angle
+from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.face.values import Values, batch_of, check_finite, values_like
 
 BLOCKS = ("identity", "albedo", "expression", "illumination", "rotation", "translation")
@@ -47,6 +48,7 @@ class FaceParams:
     translation: Tensor | None = None
     expression_names: tuple[str, ...] = ()
     requests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    known_pose: KnownPose | None = field(default=None, repr=False)  # of a rotation whose angles were asked for
 
     def __post_init__(self) -> None:
         batch: tuple[str, int] | None = None
@@ -143,7 +145,6 @@ class FaceParams:
         unknown = [name for name in blocks if name not in BLOCKS]
         if unknown:
             raise ValueError(f"unknown blocks {unknown}; there are {', '.join(BLOCKS)}")
-        # As dataclasses.replace does it, in a fifth of the time: an edit makes a handful of these.
         return FaceParams(**{**vars(self), **blocks}) if blocks else self
 
     def with_controls_from(self, other: FaceParams, controls: Iterable[str]) -> FaceParams:
@@ -185,7 +186,9 @@ class FaceParams:
         """``(B, 3)``: yaw, pitch, roll in degrees."""
         if self.rotation is None:
             raise ValueError("these FaceParams have no rotation")
-        return axis_angle_to_degrees(self.rotation)
+        degrees, known = degrees_of(self.rotation, self.known_pose)
+        object.__setattr__(self, "known_pose", known)
+        return degrees
 
     def with_pose(
         self, yaw: Values | None = None, pitch: Values | None = None, roll: Values | None = None
@@ -204,13 +207,14 @@ class FaceParams:
             return self._with_request("pose", asked)
         batch = batch_of(len(self), asked)
         base = self.expand(batch)
-        # Where all three are given, nothing of the person's own is left.
-        whole = all(angle is not None for angle in asked.values())
-        degrees = torch.empty_like(base.blocks["rotation"]) if whole else base.pose_degrees()
+        degrees = base.pose_degrees()
         for column, angle in enumerate(asked.values()):
             if angle is not None:
                 degrees[:, column] = values_like(angle, degrees)
-        return base.with_blocks(rotation=degrees_to_axis_angle(degrees))
+        rotation = degrees_to_axis_angle(degrees)
+        posed = base.with_blocks(rotation=rotation)
+        object.__setattr__(posed, "known_pose", KnownPose.asked(rotation, degrees, asked))
+        return posed
 
     # ---- expression -------------------------------------------------------------------------------
 

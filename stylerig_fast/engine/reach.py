@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.face.rotation import axis_angle_to_degrees, degrees_to_axis_angle
+from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
 
 ANGLES = ("yaw", "pitch", "roll")
@@ -51,13 +51,10 @@ class Reach:
             own: complete parameters of the person, as many.
             clamp: whether to clamp.
         """
-        assert request.rotation is not None and request.expression is not None
-        assert own.rotation is not None and own.expression is not None
+        assert request.expression is not None and own.expression is not None
         low, high, moved, slack = self._bounds(own.expression_names)
-        rotations = torch.stack([request.rotation, own.rotation])
-        # The same tensor is the same pose, in whatever numbers: most sliders leave it alone, and degrees take long.
-        degrees = rotations if request.rotation is own.rotation else axis_angle_to_degrees(rotations)
-        asked, before = torch.cat([degrees, torch.stack([request.expression, own.expression])], dim=-1)
+        before = torch.cat([own.pose_degrees(), own.expression], dim=1)
+        asked = torch.cat([request.pose_degrees(), request.expression], dim=1)
         inside = asked.clamp(low, high)
         outside = ((asked - before).abs() > moved) & ((inside - asked).abs() > slack)
         if not bool(outside.any()):
