@@ -1,12 +1,14 @@
 /**
  * The live connection: requests up, pictures down, and coming back after the server went.
  *
- * The newest edit replaces one that waits here; one is sent per animation frame at most, and none while the last one
- * has not left the browser. What waits at the server is replaced there.
+ * The newest edit replaces one that waits here; about one is sent per animation frame, and none while the last one has
+ * not left the browser. What waits at the server is replaced there.
  */
 
 import { parseFrame } from './frame.js';
 
+// Milliseconds between two edits, about an animation frame.
+const APART = 14;
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8000;
 const PING_EVERY = 15_000;
@@ -17,6 +19,7 @@ export class Live {
   #socket = null;
   #waiting = null;
   #scheduled = false;
+  #lastEdit = -Infinity;
   #nextId = 1;
   #sent = new Map();
   #attempts = 0;
@@ -64,7 +67,9 @@ export class Live {
    */
   edit(edit) {
     this.#waiting = edit;
-    this.#schedule();
+    // The first one of a movement does not wait for the screen.
+    if (performance.now() - this.#lastEdit > APART) this.#flush();
+    else this.#schedule();
   }
 
   /** Says that a frame is on the screen, so that the next one may come. */
@@ -91,7 +96,8 @@ export class Live {
       return;
     }
     const id = this.#nextId++;
-    this.#sent.set(id, performance.now());
+    this.#lastEdit = performance.now();
+    this.#sent.set(id, this.#lastEdit);
     this.#send({ type: 'edit', id, ...this.#waiting });
     this.#waiting = null;
   }
