@@ -77,6 +77,21 @@ def test_files_that_are_none_are_refused_in_words(page, tmp_path, content):
     rests(page)
 
 
+# Whether this browser shows a film.
+PLAY = """
+  async (film) => {
+    const video = document.createElement('video');
+    const bytes = Uint8Array.from(atob(film), (letter) => letter.charCodeAt(0));
+    video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/mp4' }));
+    await new Promise((done, failed) => {
+      video.onloadeddata = done;
+      video.onerror = () => failed(new Error(video.error.message));
+    });
+    return { seconds: video.duration, size: [video.videoWidth, video.videoHeight] };
+  }
+"""
+
+
 def two_keys(page):
     """A timeline of half a second from the left to the right."""
     tab(page, "rig")
@@ -140,6 +155,8 @@ def test_a_film_of_the_timeline(page, tmp_path, format):
         with av.open(str(file)) as film:
             frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
         assert len(frames) == 10 and frames[0].shape == (256, 256, 3)
+        played = page.evaluate(PLAY, base64.b64encode(file.read_bytes()).decode())
+        assert played == {"seconds": pytest.approx(0.5, abs=0.01), "size": [256, 256]}
     assert np.abs(frames[0] - frames[-1]).mean() > 2
     page.get_by_test_id("export-close").click()
 

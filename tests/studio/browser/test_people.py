@@ -91,7 +91,7 @@ def test_transfer(page, control):
     else:
         names = page.evaluate("window.studio.studio.unitIndex")
         assert asked["expression"] == {name: source["expression"][index] for name, index in names.items()}
-    assert (np.abs(rests(page) - before).max(-1) > 4).mean() > 0.001
+    assert (np.abs(rests(page) - before).max(-1) > 4).mean() > 1e-4
     press(page, "undo")
     assert (rests(page) == before).all()
 
