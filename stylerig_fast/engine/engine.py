@@ -17,6 +17,7 @@ from stylerig_fast.engine.mesh import Mesh
 from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.request import as_request, assemble
+from stylerig_fast.engine.roll import turned
 from stylerig_fast.engine.seen import Seen
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face import Camera, FaceModel
@@ -159,16 +160,18 @@ class Engine:
 
         Args:
             w: codes; one code may be edited by a batch of parameters.
-            params: what is asked for; blocks that are None, and the blocks that are no control, stay the person's.
+            params: what is asked for; blocks that are None, and the blocks that are no control, stay the person's, and
+                so does roll: no code of an aligned generator holds it, and `edit` turns the picture.
             clamp: move requests beyond the reachable range to its end; without it they only warn.
         """
-        return self.rig_net(*self._asked(w, params, clamp))
+        *asked, _ = self._asked(w, params, clamp)
+        return self.rig_net(*asked)
 
-    def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes, requests and F of the codes, as RigNet takes them, one batch; made on the CPU: no GPU waits."""
+    def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor, list[float]]:
+        """Codes, requests and F of the codes, as RigNet takes them, and the roll; made on the CPU: no GPU waits."""
         code = self._code(w)
-        code, request, own = assemble(code, self.seen.params(w, code), params, self.reach, clamp)
-        return code, request.to(self.device, non_blocking=True), own.to(self.device, non_blocking=True)
+        code, request, own, rolls = assemble(code, self.seen.params(w, code), params, self.reach, clamp)
+        return code, request.to(self.device, non_blocking=True), own.to(self.device, non_blocking=True), rolls
 
     @torch.no_grad()
     def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
@@ -201,12 +204,13 @@ class Engine:
     ) -> Any:
         """Pictures of the same people with pose, expression and light as asked; arguments as in `rig` and `render`."""
         size = self._checked_output(output, resolution)
-        pictures = self.backend.edit(*self._asked(w, params, clamp), size)
+        *asked, rolls = self._asked(w, params, clamp)
+        pictures = turned(self.backend.edit(*asked, size), rolls)
         return pictures if output == "torch" else self.to_host(pictures)
 
     def transfer(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",), output: Output = "numpy") -> Any:
         """``w`` with the pose, expression or illumination of the person in ``source``."""
-        return self.render(self.rig(w, self.transferred(w, source, controls)), output)
+        return self.edit(w, self.transferred(w, source, controls), output)
 
     def transferred(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",)) -> FaceParams:
         """The request behind `transfer`: parameters of ``w`` with the controls of ``source``."""

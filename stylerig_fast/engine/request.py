@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stylerig_fast.engine.parts import expand_codes
 from stylerig_fast.engine.reach import Reach
+from stylerig_fast.engine.roll import LEAST
 from stylerig_fast.face.values import all_finite
 from stylerig_fast.params import FaceParams
 
@@ -34,7 +36,7 @@ def as_request(
 
 def assemble(
     w: Tensor, own: FaceParams, request: FaceParams, reach: Reach | None, clamp: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, list[float]]:
     """One batch of codes and parameter vectors, as RigNet takes them; every edit passes here.
 
     Args:
@@ -45,7 +47,8 @@ def assemble(
         clamp: move requests beyond the range to its end.
 
     Returns:
-        Codes, and on the CPU `FaceParams.vector` of the requests and of F.
+        Codes; on the CPU `FaceParams.vector` of the requests, with the roll that F sees, and of F; and by how many
+        degrees each picture is to be turned.
 
     Raises:
         ValueError: batches that do not fit each other, an unknown expression, or values that are not finite.
@@ -57,6 +60,21 @@ def assemble(
     vector = request.vector()
     if not all_finite(vector):
         raise ValueError("params hold values that are not finite")
-    if reach is not None and (limited := reach.limit(request, own, clamp)) is not request:
-        vector = limited.vector()
-    return w, vector, own.vector()
+    limited = request if reach is None else reach.limit(request, own, clamp)
+    upright, rolls = split_roll(limited, own)
+    if upright is not request:
+        vector = upright.vector()
+    return w, vector, own.vector(), rolls
+
+
+def split_roll(request: FaceParams, own: FaceParams) -> tuple[FaceParams, list[float]]:
+    """The request with the roll of ``own``, and the roll that is left for the picture, degrees; both complete."""
+    if request.rotation is own.rotation:
+        return request, [0.0] * len(request)
+    asked, seen = request.pose_degrees(), own.pose_degrees()
+    rolls: list[float] = (asked[:, 2] - seen[:, 2]).tolist()
+    rolls = [roll if abs(roll) >= LEAST else 0.0 for roll in rolls]
+    if not any(rolls):
+        return request, rolls
+    upright = request.with_pose(roll=torch.where(torch.tensor(rolls) == 0, asked[:, 2], seen[:, 2]))
+    return upright, rolls
