@@ -15,9 +15,13 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDE = {"width": 1280, "height": 800}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """The browser; tests skip where there is none."""
+    """The browser; tests skip where there is none.
+
+    For one module: as long as Playwright runs, this thread has a running event loop, and `asyncio.run` of other tests
+    fails.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     program = next(filter(None, map(shutil.which, NAMES)), None)
     with sync_api.sync_playwright() as playwright:
@@ -113,9 +117,9 @@ def tabs(chromium):
     complaints([tab for _, tab in made])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def profile(chromium):
-    """One browser profile for all tests that need no other: its caches are warm."""
+    """One browser profile for the tests that need no other: its caches are warm."""
     context = chromium.new_context(viewport=WIDE)
     context.add_init_script(WATCH)
     yield context

@@ -139,7 +139,7 @@ def test_a_slow_client_drops_frames_and_a_fast_one_keeps_its_rate(tabs, server):
     page = tabs(server, init=SLOW).open()
     tab(page, "rig")
     rests(page)
-    frames = {}
+    frames: dict[str, float] = {}
 
     def fast():
         async def run():
