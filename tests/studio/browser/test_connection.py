@@ -234,3 +234,23 @@ def test_other_sites_are_refused(page, server):
     assert answer.status == 403
     answer = request.get(f"{server.origin}/api/studio", headers={"Host": "evil.example"})
     assert answer.status == 403
+
+
+def test_a_token_opens_the_page(stand_in, tabs):
+    """Without it nothing is served; the address with it opens the page, and the live connection, by a cookie."""
+    from stylerig_fast.studio.security import Access
+
+    token = "a-token-of-this-very-test"
+    server = Server(stand_in, access=Access(token=token))
+    try:
+        tab_ = tabs(server)
+        for path in ("/", "/js/main.js", "/api/studio", "/?token=another-token-altogether"):
+            assert tab_.page.context.request.get(server.origin + path).status == 401
+        page = tab_.open(f"/?token={token}")
+        assert page.url == f"{server.origin}/"  # not left in the address
+        (cookie,) = page.context.cookies()
+        assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+        move(page, "yaw", 12)
+        rests(page)
+    finally:
+        server.stop()
