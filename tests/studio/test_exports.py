@@ -101,6 +101,15 @@ class TestMP4:
             assert np.abs(shown.astype(float).mean((0, 1)) - picture(k).mean((0, 1))).max() < 4
         assert (stream.codec_context.colorspace, stream.codec_context.color_range) == (1, 1)  # BT.709, 16 to 235
 
+    def test_av1_where_there_is_no_vp9(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(exports, "ENCODERS", {"none-such": {}, "libsvtav1": exports.ENCODERS["libsvtav1"]})
+        if exports._encoder() is None:
+            pytest.skip("this PyAV has no libsvtav1")
+        exports.write(frames(6), tmp_path / "film.mp4", "mp4", 24)
+        found, stream = read_mp4(tmp_path / "film.mp4")
+        assert "av1" in stream.codec.canonical_name and len(found) == 6
+        assert psnr(found[3][1], picture(3)) > 25
+
     def test_the_index_is_in_front(self, tmp_path):
         exports.write(frames(5), tmp_path / "film.mp4", "mp4", 24)
         content = (tmp_path / "film.mp4").read_bytes()
