@@ -19,7 +19,6 @@ from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
 from stylerig_fast.train.batches import gather
 from stylerig_fast.train.codespace import CodeSpace
-from stylerig_fast.train.context import Context
 from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective
 from stylerig_fast.train.optimise import make_optimiser
 from stylerig_fast.train.reconstructor import ReconstructorTraining
@@ -52,7 +51,7 @@ class Train(BenchOptions):
     """Pictures are compared at this many pixels."""
     slots: int = 16
     """Slots of W+."""
-    components: int = 384
+    components: int = 768
     """Of RigNet's subspace."""
 
     def run(self) -> None:
@@ -153,8 +152,8 @@ def rig_step(options: Train, model: FaceModel, portraits: PortraitSet, device: t
     size = options.slots * 512
     basis = torch.linalg.qr(torch.randn(size, config.components))[0].T.contiguous()
     space = CodeSpace(torch.zeros(size), basis, torch.ones(config.components)).to(device)
-    scores = torch.randn(len(portraits), config.surroundings)
-    losses = RigLosses(model, reconstructor, rig, space, Context(space.whiten_all(portraits), scores), config)
+    price = torch.eye(config.components, device=device) / config.components
+    losses = RigLosses(model, reconstructor, rig, space, price, config)
     with torch.no_grad():
         own = reconstructor.vector(portraits.ws().to(device))
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)

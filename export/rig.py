@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylerig_fast.errors import ExportError
 from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
+from stylerig_fast.rignet import BilinearRigNet, LinearRigNet, RigNet, SubspaceRigNet
 
 from .graph import Graph, Value
 from .layers import gemm
@@ -23,27 +23,25 @@ def rig(graph: Graph, net: RigNet, w: Value, params: Value, own: Value) -> Value
     """
     change = graph.op("Sub", params, own)
     if isinstance(net, SubspaceRigNet):
-        return graph.op("Add", w, _subspace(graph, net, w, change))
+        net = net.compact()
+    if isinstance(net, BilinearRigNet):
+        return graph.op("Add", w, _bilinear(graph, net, w, change))
     if isinstance(net, LinearRigNet):
         return graph.op("Add", w, _linear(graph, net, w, params, change))
-    raise ExportError(f"rigs of the form {net.config.form!r} cannot be exported, only linear and subspace")
+    raise ExportError(f"rigs of the form {net.config.form!r} cannot be exported, only linear, subspace and bilinear")
 
 
-def _subspace(graph: Graph, net: SubspaceRigNet, w: Value, change: Value) -> Value:
-    """D, with neighbouring matrices multiplied out: the basis is never needed as a whole, the file is half as large."""
-    basis, deviation = net.basis.double(), net.deviation.double()
+def _bilinear(graph: Graph, net: BilinearRigNet, w: Value, change: Value) -> Value:
+    """D of `BilinearRigNet`."""
     with graph.scope("request"):
         q = graph.op("Gather", change, graph.integers(*net.columns.tolist()), axis=1)
         q = graph.op("Mul", q, graph.constant("gain", net.gain.double() / net.p_std.double()))
     with graph.scope("code"):
-        flat = _flat(graph, _centred(graph, w, net.w_mean))
-        code = gemm(graph, flat, ((basis.T / deviation) @ net.code_factor.double()).T)
+        code = gemm(graph, _flat(graph, _centred(graph, w, net.w_mean)), net.code_factor.T)
     with graph.scope("product"):
         product = graph.op("Mul", gemm(graph, q, net.request_factor.T), code)
     with graph.scope("offset"):
-        both = graph.op("Concat", q, product, axis=1)
-        weight = (torch.cat([net.direction, net.product]).double() * deviation) @ basis
-        return _unflat(graph, gemm(graph, both, weight.T), net)
+        return _unflat(graph, gemm(graph, graph.op("Concat", q, product, axis=1), net.change.T), net)
 
 
 def _linear(graph: Graph, net: LinearRigNet, w: Value, params: Value, change: Value) -> Value:

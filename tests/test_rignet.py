@@ -50,7 +50,19 @@ def test_subspace_edit_depends_on_the_person_and_linear_does_not():
         assert bool(torch.allclose(change, other, atol=1e-6)) != personal
 
 
-@pytest.mark.parametrize("form", ["linear", "subspace"])
+def test_bilinear_is_subspace_multiplied_out():
+    rig, (w, p, own) = make("subspace"), inputs()
+    rig.gain.uniform_(0.5, 2)
+    rig.deviation.uniform_(1, 3)
+    rig.p_std.uniform_(0.5, 2)
+    rig.w_mean.normal_()
+    compact = rig.compact()
+    assert compact.config.form == "bilinear"
+    torch.testing.assert_close(compact(w, p, own), rig(w, p, own), atol=1e-5, rtol=1e-4)
+    assert torch.equal(compact(w, own, own), w)
+
+
+@pytest.mark.parametrize("form", ["linear", "subspace", "bilinear"])
 def test_only_control_columns_matter_to_the_edit(form):
     rig, (w, p, own) = make(form, controls=("pose",)), inputs()
     request = own.clone()
@@ -58,7 +70,7 @@ def test_only_control_columns_matter_to_the_edit(form):
     assert not torch.allclose(rig(w, request, own), rig(w, own, own))
 
 
-@pytest.mark.parametrize("form", ["linear", "subspace"])
+@pytest.mark.parametrize("form", ["linear", "subspace", "bilinear"])
 def test_gain_scales_the_request(form):
     rig, (w, p, own) = make(form), inputs()
     request = own.clone()

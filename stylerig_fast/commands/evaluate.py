@@ -138,9 +138,7 @@ class Evaluate(EngineOptions):
         network = "dlib's 128-d descriptor"
         if self.realism_network is not None:
             network = f"the network {self.realism_network.stem}"
-        roll = study.measured.before.value("roll")
-        spread = float(roll[torch.isfinite(roll)].abs().quantile(0.99)) if len(roll) else 0.0
-        write_reach(out / "reach.json", reach_table(study.sweeps, (-round(spread, 1), round(spread, 1))))
+        write_reach(out / "reach.json", reach_table(study.sweeps))
         write_page(out / "index.html", study, settings, network)
         plain = metrics(study, settings, network)
         write_atomically(out / "metrics.json", (json.dumps(plain, indent=1) + "\n").encode())

@@ -164,8 +164,7 @@ class Engine:
                 so does roll: no code of an aligned generator holds it, and `edit` turns the picture.
             clamp: move requests beyond the reachable range to its end; without it they only warn.
         """
-        *asked, _ = self._asked(w, params, clamp)
-        return self.rig_net(*asked)
+        return self.rig_net(*self._asked(w, params, clamp)[:3])
 
     def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor, list[float]]:
         """Codes, requests and F of the codes, as RigNet takes them, and the roll; made on the CPU: no GPU waits."""
@@ -204,8 +203,8 @@ class Engine:
     ) -> Any:
         """Pictures of the same people with pose, expression and light as asked; arguments as in `rig` and `render`."""
         size = self._checked_output(output, resolution)
-        *asked, rolls = self._asked(w, params, clamp)
-        pictures = turned(self.backend.edit(*asked, size), rolls)
+        w, request, own, rolls = self._asked(w, params, clamp)
+        pictures = turned(self.backend.edit(w, request, own, size), rolls)
         return pictures if output == "torch" else self.to_host(pictures)
 
     def transfer(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",), output: Output = "numpy") -> Any:

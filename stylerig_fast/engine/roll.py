@@ -11,6 +11,8 @@ from torch.nn.functional import grid_sample
 
 # Turns smaller than this are not worth resampling a picture for; F errs by as much.
 LEAST = 1.0
+# Beyond this many degrees what is mirrored at the edges takes up too much of the picture: the reach of roll.
+MOST = 20.0
 # Where an FFHQ-aligned head turns about: between chin and neck, in picture widths.
 PIVOT = (0.5, 0.72)
 

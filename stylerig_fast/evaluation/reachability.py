@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.engine.roll import MOST
 from stylerig_fast.evaluation.edits import Measured
 from stylerig_fast.evaluation.identity import identity_distance
 from stylerig_fast.evaluation.judge import MEASURED, Observation
@@ -134,7 +135,7 @@ def _difference(after: Observation, before: Observation, measure: str) -> Tensor
     return after.values[:, column] - before.values[:, column]
 
 
-def reach_table(found: Sequence[Sweep], roll: tuple[float, float]) -> dict[str, dict[str, list[float]]]:
+def reach_table(found: Sequence[Sweep]) -> dict[str, dict[str, list[float]]]:
     """The content of ``reach.json``, as `engine.reach.Reach.load` reads it.
 
     Units that no landmark measures are not listed and keep the Engine's 0 to 1; a unit whose first step already
@@ -142,9 +143,8 @@ def reach_table(found: Sequence[Sweep], roll: tuple[float, float]) -> dict[str, 
 
     Args:
         found: the sweeps.
-        roll: lowest and highest roll of the generator's portraits; no rig reaches beyond.
     """
-    angles: dict[str, list[float]] = {"roll": list(roll)}
+    angles: dict[str, list[float]] = {"roll": [-MOST, MOST]}
     expression: dict[str, list[float]] = {}
     for sweep in found:
         if sweep.units:

@@ -33,14 +33,24 @@ def _weights(**values: float) -> Change:
     return changed
 
 
+def _directions(**values: float) -> Change:
+    def changed(config: RigTraining) -> RigTraining:
+        return dataclasses.replace(config, directions=dataclasses.replace(config.directions, **values))
+
+    return changed
+
+
 # The single-control networks are measured on their own control alone.
 ABLATIONS: dict[str, Change] = {
     "whole": lambda config: config,
     "no-reconstruction": _weights(reconstruction=0.0),
     "no-consistency": _weights(consistency=0.0),
     "no-siamese": lambda config: dataclasses.replace(config, siamese=False),
-    "no-surroundings": _weights(context=0.0),
-    "no-prior": _weights(prior=0.0),
+    "no-price": _weights(price=0.0),
+    "parameter-loss": lambda config: dataclasses.replace(config, compare="parameters"),
+    "no-surroundings": _directions(surroundings=0.0),
+    "no-colours": _directions(colours=0.0, length=1.0),
+    "one-edit-for-all": lambda config: dataclasses.replace(config, people=0, steps=0),
     "no-linear-start": lambda config: dataclasses.replace(config, start="zero"),
     "no-requests": lambda config: dataclasses.replace(config, requests=0),
     "linear": lambda config: dataclasses.replace(config, form="linear", start="zero"),
@@ -75,7 +85,7 @@ class Ablations:
     only: tuple[str, ...] = ()  # names of the ablations to run; all of them by default
     runs: Path = Path("runs")  # folder of runs; each ablation is runs/ablation-<name>
     people: int = 40  # held-out people that every rig edits
-    steps: int = 700  # optimiser steps of each training
+    steps: int = 200  # optimiser steps of each training
     calibrate: int = 16  # people on whose pictures gains are measured; 0 shows what training alone gives
     limit: int | None = None  # use only so many portraits
     seed: int = 0  # of every random draw

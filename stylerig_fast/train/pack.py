@@ -11,13 +11,14 @@ from torch import Tensor
 
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.engine.roll import MOST
 from stylerig_fast.evaluation.measures import measure_face
 from stylerig_fast.face import FaceModel
 from stylerig_fast.face.rotation import axis_angle_to_degrees
 from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.render import evaluate
-from stylerig_fast.rignet import RigNet
+from stylerig_fast.rignet import RigNet, SubspaceRigNet
 
 # Shares of the training portraits between which a control counts as reachable.
 LOWEST, HIGHEST = 0.005, 0.995
@@ -45,7 +46,8 @@ def pack(
         face_model_file: copied along where it is not the package's own.
         generator_folder: likewise.
     """
-    rig.save_pretrained(folder / "rig", torch.float16)
+    compact = rig.compact() if isinstance(rig, SubspaceRigNet) else rig
+    compact.save_pretrained(folder / "rig", torch.float16)
     reconstructor.save_pretrained(folder / "reconstructor", torch.float16)
     if face_model_file is not None:
         shutil.copyfile(face_model_file, folder / "face_model.safetensors")
@@ -66,8 +68,9 @@ def reach_of(model: FaceModel, portraits: PortraitSet, own: Tensor) -> dict[str,
     ends = torch.tensor([LOWEST, HIGHEST], device=degrees.device)
     angles = {
         name: [round(float(end), 1) for end in degrees[:, column].quantile(ends)]
-        for column, name in enumerate(("yaw", "pitch", "roll"))
+        for column, name in enumerate(("yaw", "pitch"))
     }
+    angles["roll"] = [-MOST, MOST]
     if "jawOpen" not in model.expression_names:
         return {"angles": angles, "expression": {}}
     # The jaw's unit opens the mouth wider than portraits do.

@@ -61,11 +61,11 @@ def test_a_gap_ends_it_and_so_does_a_lost_face():
 
 def test_a_unit_that_never_answers_is_written_as_unreachable(tmp_path):
     found = answered(lambda control, amount: 0.1 if "eyeBlink" in control else 1.0)
-    table = reach_table(list(found.values()), roll=(-2.0, 2.0))
+    table = reach_table(list(found.values()))
     write_reach(tmp_path / "reach.json", table)
     reach = Reach.load(tmp_path / "reach.json")
     assert reach.angles["yaw"] == (-40.0, 40.0)
-    assert reach.angles["roll"] == (-2.0, 2.0)
+    assert reach.angles["roll"] == (-20.0, 20.0)
     assert reach.expression == {"jawOpen": (0.0, 1.0), "eyeBlinkLeft": (0.0, 0.0), "eyeBlinkRight": (0.0, 0.0)}
     plain = sweep_json(list(found.values()))
     assert plain["jawOpen"]["range"] == [0.0, 1.0]

@@ -65,6 +65,10 @@ def small_generator(name: str) -> Generator:
 def small_rig(num_ws: int, form: str = "subspace") -> RigNet:
     """A rig whose edits are as large as a trained one's."""
     torch.manual_seed(1)
+    if form == "bilinear":
+        compact = small_rig(num_ws)
+        assert isinstance(compact, SubspaceRigNet)
+        return compact.compact().eval().requires_grad_(False)
     config = RigConfig(num_ws, open_face_model().sizes, form=form, components=24, rank=4)  # type: ignore[arg-type]
     rig = build(config).eval().requires_grad_(False)
     rig.gain.uniform_(0.5, 2)

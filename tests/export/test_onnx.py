@@ -190,7 +190,7 @@ def test_half_size_needs_no_more_work_than_full(parts):
     assert "AveragePool" not in {node.op_type for node in half.graph.node}
 
 
-@pytest.mark.parametrize("form", ["subspace", "linear"])
+@pytest.mark.parametrize("form", ["subspace", "bilinear", "linear"])
 def test_rig_and_reconstructor(form):
     parts = small_parts(form=form)
     w = parts.generator.sample(3, seed=4, psi=1)

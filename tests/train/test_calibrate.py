@@ -37,8 +37,8 @@ def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
     assert gains[rotation + 1] == pytest.approx(2.0)  # yaw
     assert gains[rotation + 2] == 1.0  # the generator has no roll to measure
     assert gains[jaw] == 1.0  # within what is left alone
-    assert gains[smile] == pytest.approx(1.5)
-    assert gains[brow] == pytest.approx(1.5**0.5)
+    assert gains[smile] == pytest.approx(1.7)
+    assert gains[brow] == pytest.approx(1.7**0.5)  # nothing of its own: like the others
     assert gains[light] == 1.0  # exposure
     assert gains[light + 5] == HIGHEST
     assert torch.isfinite(rig.gain).all()

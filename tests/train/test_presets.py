@@ -11,7 +11,7 @@ def test_a_preset_changes_defaults_only() -> None:
     given = rig.RigTraining(data=Path("d"), reconstructor=Path("r"), lr=0.5)
     config = with_preset(given, rig.PAPER)
     assert (config.form, config.start, config.optimiser, config.lr) == ("linear", "zero", "adadelta", 0.5)
-    assert config.weights == RigWeights(prior=0.0, context=0.0)
+    assert config.weights == RigWeights(price=0.0)
     assert config.steps == given.steps
     own = rig.RigTraining(data=Path("d"), reconstructor=Path("r"), weights=RigWeights(edit=2.0))
     assert with_preset(own, rig.PAPER).weights == RigWeights(edit=2.0)

@@ -15,14 +15,11 @@ from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
 from stylerig_fast.train.batches import gather
 from stylerig_fast.train.codespace import CodeSpace
-from stylerig_fast.train.context import Context, principal, surroundings
 from stylerig_fast.train.grids import edit_grid
-from stylerig_fast.train.initialise import LinearWorld, surface_metric
 from stylerig_fast.train.reconstructor import ReconstructorTraining
 from stylerig_fast.train.reconstructor import run as train_reconstructor
 from stylerig_fast.train.requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.rig import RigLosses, RigTraining, reconstruct_all, run
-from stylerig_fast.train.weights import RigWeights
 
 from .conftest import world_params
 
@@ -78,9 +75,8 @@ def losses(
     net = FaceReconstructor.from_pretrained(reconstructor)
     portraits = PortraitSet.load(world, size=32, shards="train")
     space = CodeSpace.fit(portraits, 40)
-    context = Context(space.whiten_all(portraits), principal(surroundings(portraits), 4))
     rig = rig_of(RigConfig(num_ws=portraits.num_ws, sizes=model.sizes, controls=controls))
-    return RigLosses(model, net, rig, space, context, config), portraits, reconstruct_all(net, portraits, "cpu")
+    return RigLosses(model, net, rig, space, torch.eye(40), config), portraits, reconstruct_all(net, portraits, "cpu")
 
 
 def test_an_edit_that_happens_costs_less_than_one_that_does_not(
@@ -109,7 +105,7 @@ def test_kept_blocks_are_scored_and_translation_is_not(
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"start": "zero"}, {"form": "linear", "start": "zero"}, {"controls": ("expression",)}]
+    "options", [{}, {"start": "zero"}, {"form": "linear", "start": "zero"}, {"controls": ("pose", "expression")}]
 )
 def test_training_makes_slider_requests_happen(
     world: Path, reconstructor: Path, tmp_path: Path, face_model: FaceModel, options: dict[str, Any]
@@ -134,33 +130,6 @@ def test_training_makes_slider_requests_happen(
 
 # An Oracle without codes leaves everybody as they are.
 NOBODY = torch.zeros(0, 0)
-
-
-def test_linear_world_moves_what_it_is_asked_to_and_nothing_else() -> None:
-    draw = torch.Generator().manual_seed(0)
-    mixing = torch.randn(5, 12, generator=draw, dtype=torch.float64)
-    metric = torch.eye(5, dtype=torch.float64)
-    world = LinearWorld(mixing, metric, torch.zeros(1, 12, dtype=torch.float64))
-    asked = metric[1:2]
-    offset = world.directions(asked, RigWeights(prior=1e-6, context=0.0))
-    torch.testing.assert_close(offset @ mixing.T, asked, atol=1e-3, rtol=0)
-    # It is the shortest such offset: it has nothing in the null space of the mixing.
-    inside = offset @ torch.linalg.pinv(mixing) @ mixing
-    torch.testing.assert_close(offset, inside, atol=1e-3, rtol=0)
-    keeps = LinearWorld(mixing, metric, torch.randn(3, 12, generator=draw, dtype=torch.float64))
-    free = (offset @ keeps.surroundings.T).norm()
-    kept = (keeps.directions(asked, RigWeights(prior=1e-6, context=1.0)) @ keeps.surroundings.T).norm()
-    assert float(kept) < 0.1 * float(free)
-
-
-def test_translation_is_free_in_the_surface_metric(face_model: FaceModel) -> None:
-    own = world_params(face_model, torch.zeros(1, 4, 512))
-    surface = SurfaceObjective(face_model, Camera())
-    metric = surface_metric(surface, own, RigWeights(), face_model.sizes)
-    scale = metric.diagonal().abs().max()
-    assert float(metric[-3:].abs().max()) < 1e-4 * float(scale)
-    lowest = torch.linalg.eigvalsh(metric.double()).min()
-    assert float(lowest) > -1e-4 * float(scale)
 
 
 def test_code_space_whitens(world: Path) -> None:
