@@ -12,8 +12,6 @@ function beyondReach(text) {
   const pieces = [...text.matchAll(PIECE)];
   if (!pieces.length) return text;
   const said = pieces
-    // Roll turns the picture itself: nothing is out of reach there.
-    .filter(([, name]) => name !== 'roll')
     .filter(([, , value, degrees, low, high]) => degrees || Math.max(low - value, value - high) > SLIGHT)
     .map(([, name, value, degrees, low, high]) => {
       const unit = degrees ? '°' : '';

@@ -45,7 +45,7 @@ export function posePanel(app) {
         own: person?.params.pose[name] ?? 0,
         changed: state.request.pose?.[name] !== undefined,
         // Roll turns the picture: there is no angle that it cannot reach.
-        reach: name === 'roll' && studio.roll !== 'rig' ? null : (studio.reach?.angles?.[name] ?? null),
+        reach: studio.reach?.angles?.[name] ?? null,
       }),
     );
     reset.disabled = !state.request.pose;
