@@ -163,7 +163,7 @@ def test_roll_turns_the_picture(page):
     move(page, "roll", 20)
     assert state(page, "request.pose.roll") == 20
     assert rests(page).shape == before.shape
-    assert "beyond" not in page.locator(".slider", has=page.get_by_test_id("slider-roll")).get_attribute("class")
+    assert "Roll 20°" in page.get_by_test_id("mesh-angles").text_content()
 
 
 def test_undo_and_redo(page):
