@@ -52,6 +52,12 @@ def test_the_range_ends_where_the_gain_leaves_the_band():
     assert short["yaw"].range == (-40.0, 40.0)
 
 
+def test_eyes_count_as_closed_before_their_landmarks_meet():
+    found = answered(lambda control, amount: 0.55)
+    assert found["eyeBlinkLeft + eyeBlinkRight"].range == (0.0, 1.0)
+    assert found["jawOpen"].range == (0.0, 0.0)
+
+
 def test_a_gap_ends_it_and_so_does_a_lost_face():
     gap = answered(lambda control, amount: 0.5 if amount == 15 else 1.0)
     assert gap["yaw"].range == (-40.0, 10.0)
