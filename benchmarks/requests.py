@@ -13,8 +13,8 @@ from stylerig_fast.engine.request import as_request
 from stylerig_fast.params import FaceParams
 
 PEOPLE = 16
-# Where an engine has no measured ranges.
-ANGLES = {"yaw": (-15.0, 15.0), "pitch": (-8.0, 8.0), "roll": (-3.0, 3.0)}
+# Where an engine has no measured ranges. Roll is none of the network's: it turns the picture.
+ANGLES = {"yaw": (-15.0, 15.0), "pitch": (-8.0, 8.0)}
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Request:
 
     Attributes:
         w: ``(B, num_ws, w_dim)``.
-        params: partial: pose, two or three expression units, light.
+        params: partial: yaw and pitch, three expression units, light.
     """
 
     w: Tensor

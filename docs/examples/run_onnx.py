@@ -73,7 +73,7 @@ def requested(graphs: Graphs, own: np.ndarray, arguments: argparse.Namespace) ->
     params = own.copy()
     rotation = graphs.block("rotation")
     degrees = to_degrees(own[0, rotation].astype(np.float64))
-    for index, angle in enumerate((arguments.yaw, arguments.pitch, arguments.roll)):
+    for index, angle in enumerate((arguments.yaw, arguments.pitch)):
         degrees[index] = degrees[index] if angle is None else angle
     params[0, rotation] = to_axis_angle(degrees)
     for pair in arguments.expression:
@@ -102,7 +102,6 @@ def main() -> None:
     parser.add_argument("--latent", type=Path, help=".npy with a code (1, num_ws, 512) in place of --person")
     parser.add_argument("--yaw", type=float, help="degrees; positive turns the nose to the picture's right edge")
     parser.add_argument("--pitch", type=float, help="degrees; positive lifts the chin")
-    parser.add_argument("--roll", type=float, help="degrees; positive tips the head to the picture's right edge")
     parser.add_argument("--expression", nargs="*", default=[], metavar="NAME=VALUE", help="for example jawOpen=0.4")
     parser.add_argument("--threads", type=int, default=0, help="0: one per core")
     arguments = parser.parse_args()

@@ -19,7 +19,7 @@ from tests.export.torch_runner import psnr, run
 EDITS = [
     as_request(pose={"yaw": 20.0}),
     as_request(pose={"yaw": -20.0, "pitch": 5.0}),
-    as_request(pose={"pitch": -8.0, "roll": 2.0}),
+    as_request(pose={"pitch": -8.0, "yaw": 3.0}),
     as_request(expression={"jawOpen": 0.6}),
     as_request(expression={"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}),
     as_request(expression={"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}),
