@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from stylerig_fast import ops
@@ -13,6 +14,9 @@ from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.ops import Adjacency, Impl
 from stylerig_fast.ops.reference.masked_photometric import shade_pixels
 from stylerig_fast.params import FaceParams
+
+# A vertex is hidden if the surface seen at its place is nearer by more than this (decimetres).
+DEPTH_TOLERANCE = 0.03
 
 
 class Surface(NamedTuple):
@@ -213,3 +217,32 @@ def render_loss(
         impl=impl,
     ).loss
     return RenderLoss(photometric, landmark_loss(surface.landmarks, landmarks, landmark_weights))
+
+
+def picture_at_vertices(
+    model: FaceModel, surface: Surface, pictures: Tensor, camera: Camera, vertices: Tensor | slice = slice(None)
+) -> tuple[Tensor, Tensor]:
+    """What pictures show where the face model's vertices lie in them.
+
+    Args:
+        model: the face model. surface: of ``evaluate``, one per picture.
+        pictures: ``(B, 3, H, H)`` RGB.
+        camera: of the surfaces.
+        vertices: which of them; all by default.
+
+    Returns:
+        Colours ``(B, V, 3)``, and how squarely each vertex is seen ``(B, V)``: 0 where it is hidden, outside or at a
+        grazing angle, 1 at best.
+    """
+    size = pictures.shape[-1]
+    depth = ops.rasterize(surface.vertices, model.triangles, camera.focal, size, size).depth
+    points, normals = surface.vertices[:, vertices], surface.normals[:, vertices]
+    places = camera.project(points)
+    colours = grid_sample(pictures, (2 * places - 1)[:, None], align_corners=False, padding_mode="border")
+    pixel = (places * size).long().clamp(0, size - 1)
+    front = depth[torch.arange(len(pictures), device=depth.device)[:, None], pixel[..., 1], pixel[..., 0]]
+    inside = ((places > 0) & (places < 1)).all(-1)
+    visible = inside & (front > 0) & (-points[..., 2] < front + DEPTH_TOLERANCE)
+    view = -points / points.norm(dim=-1, keepdim=True)
+    facing = ((normals * view).sum(-1) - 0.25).clamp(0, 0.5) * 2
+    return colours[:, :, 0].transpose(1, 2), visible * facing

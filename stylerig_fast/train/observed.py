@@ -13,9 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
-from stylerig_fast import ops
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.light import measure_light
 from stylerig_fast.evaluation.measures import measure_face
@@ -23,7 +21,7 @@ from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, OUTER_EYE_CORNERS
 from stylerig_fast.params import FaceParams
-from stylerig_fast.render import evaluate
+from stylerig_fast.render import evaluate, picture_at_vertices
 
 # Columns of the measures: three angles, the fields of `FaceMeasures`, and the cheeks' light.
 MEASURES = (
@@ -34,7 +32,6 @@ ANGLES, LIGHT = slice(0, 3), MEASURES.index("light")
 LANDMARK_UNIT = 0.03  # outer-eye distances that count as one; about their deviation over portraits
 RIDGE = 0.02  # of the regressions, in variances of the whitened code
 _STRIDE = 3  # every third vertex is sampled
-_DEPTH_TOLERANCE = 0.03  # decimetres; see face.building.sample_colours
 _OUTLIERS = 0.002  # measures beyond these quantiles are moved to them
 
 
@@ -100,7 +97,11 @@ def observe(portraits: PortraitSet, own: Tensor, codes: Tensor, model: FaceModel
     deviation = measures[portraits.detected].std(0).clamp_min(1e-6)
 
     vertices = torch.arange(0, model.num_vertices, _STRIDE, device=model.mean.device)
-    parts = [_vertex_colours(model, own[rows], portraits.images[rows], camera, vertices) for rows in blocks]
+    parts = []
+    for rows in blocks:
+        surface = evaluate(model, FaceParams.from_vector(own[rows], model.sizes, model.expression_names), camera)
+        pictures = portraits.images[rows].to(own.device).float() / 255
+        parts.append(picture_at_vertices(model, surface, pictures, camera, vertices))
     colours, weight = (torch.cat(values) for values in zip(*parts, strict=True))
     mean = (colours * weight[..., None]).sum(0) / weight.sum(0)[:, None].clamp_min(1)
     # A vertex that is out of sight says nothing of its colour: the mean.
@@ -130,22 +131,3 @@ def _framed(landmarks: Tensor) -> Tensor:
     down = torch.stack([-right[:, 1], right[:, 0]], dim=-1)
     offset = (landmarks[:, len(JAW) :] - (landmarks[:, a] + landmarks[:, b])[:, None] / 2) / length[:, None]
     return torch.cat([(offset * axis[:, None]).sum(-1) for axis in (right, down)], dim=1)
-
-
-def _vertex_colours(
-    model: FaceModel, own: Tensor, images: Tensor, camera: Camera, vertices: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Colours ``(B, V, 3)`` of the pictures at the vertices, and 0 where hidden to 1 where seen squarely ``(B, V)``."""
-    surface = evaluate(model, FaceParams.from_vector(own, model.sizes, model.expression_names), camera)
-    pictures, size = images.to(own.device).float() / 255, images.shape[-1]
-    depth = ops.rasterize(surface.vertices, model.triangles, camera.focal, size, size).depth
-    points, normals = surface.vertices[:, vertices], surface.normals[:, vertices]
-    places = camera.project(points)
-    seen = grid_sample(pictures, (2 * places - 1)[:, None], align_corners=False, padding_mode="border")
-    pixel = (places * size).long().clamp(0, size - 1)
-    front = depth[torch.arange(len(images), device=own.device)[:, None], pixel[..., 1], pixel[..., 0]]
-    inside = ((places > 0) & (places < 1)).all(-1)
-    visible = inside & (front > 0) & (-points[..., 2] < front + _DEPTH_TOLERANCE)
-    view = -points / points.norm(dim=-1, keepdim=True)
-    facing = ((normals * view).sum(-1) - 0.25).clamp(0, 0.5) * 2
-    return seen[:, :, 0].transpose(1, 2), visible * facing

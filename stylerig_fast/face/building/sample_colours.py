@@ -6,17 +6,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
-from stylerig_fast import ops
 from stylerig_fast.face.camera import Camera
 from stylerig_fast.face.lighting import sh_basis
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.params import FaceParams
-from stylerig_fast.render import evaluate
+from stylerig_fast.render import evaluate, picture_at_vertices
 
-# A vertex is hidden if the surface seen at its place is nearer by more than this (dm).
-DEPTH_TOLERANCE = 0.03
 # Shading below this share of the face's mean says little about the surface.
 DARK = 0.35
 # Colours this far (root mean square over RGB) from the fit are something else: hair, glasses, hands.
@@ -58,20 +54,8 @@ def sample_colours(
 
 def _sample(model: FaceModel, params: FaceParams, images: Tensor, camera: Camera) -> Colours:
     pictures = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-    size = pictures.shape[-1]
     surface = evaluate(model, params, camera)
-    seen = ops.rasterize(surface.vertices, model.triangles, camera.focal, size, size)
-    places = camera.project(surface.vertices)
-    grid = (2 * places - 1)[:, None]
-    colour = grid_sample(pictures, grid, align_corners=False, padding_mode="border")[:, :, 0].transpose(1, 2)
-
-    pixel = (places * size).long().clamp(0, size - 1)
-    rows = torch.arange(len(pictures))[:, None]
-    front = seen.depth[rows, pixel[..., 1], pixel[..., 0]]
-    inside = ((places > 0) & (places < 1)).all(-1)
-    visible = inside & (front > 0) & (-surface.vertices[..., 2] < front + DEPTH_TOLERANCE)
-    view = -surface.vertices / surface.vertices.norm(dim=-1, keepdim=True)
-    facing = ((surface.normals * view).sum(-1) - 0.25).clamp(0, 0.5) * 2
+    colour, seen = picture_at_vertices(model, surface, pictures, camera)
 
     gamma = params.blocks["illumination"]
     shading = torch.einsum("bvk,bkc->bvc", sh_basis(surface.normals), gamma)
@@ -81,5 +65,5 @@ def _sample(model: FaceModel, params: FaceParams, images: Tensor, camera: Camera
     fitted = (surface.albedo * shading).clamp(0, 1)
     off = (colour - fitted).square().mean(-1) / OUTLIER**2
     unclipped = (colour.amax(-1) < 0.985).float()
-    weight = visible * facing * lit * unclipped * torch.exp(-off)
+    weight = seen * lit * unclipped * torch.exp(-off)
     return Colours((colour / light).clamp(0, 1.3), weight)
