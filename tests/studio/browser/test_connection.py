@@ -157,9 +157,11 @@ def test_a_slow_client_drops_frames_and_a_fast_one_keeps_its_rate(tabs, server):
     other.join()
     asked = page.evaluate("window.watched.edits") - before[0]
     shown = page.evaluate("window.watched.frames") - before[1]
-    assert frames["count"] / frames["seconds"] > 20
-    assert asked > 30  # asked for at the rate of the screen
-    assert shown <= 2 * (3 / 0.5) + 3  # two unconfirmed at a time, half a second each
+    # Two unconfirmed at a time, half a second each: however fast the machine, the slow page gets no more, while it asks
+    # at the rate of the screen and the other client is served at its own.
+    assert shown <= 2 * (frames["seconds"] / 0.5) + 3
+    assert asked > shown
+    assert frames["count"] > 2 * shown
     rests(page)
     assert int(page.get_by_test_id("status-dropped").text_content()) >= asked - shown - 3
     assert server.app.state.studio.connections <= 2
