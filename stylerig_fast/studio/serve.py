@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -12,6 +13,7 @@ import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import environ
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -79,6 +81,9 @@ def serve(
         address = Address(url_of(host, listener.getsockname()[1]), token)
         server = Server(_config(app), started=lambda: ready(address))
         server.run(sockets=[listener])
+        if server.interrupted:
+            # uvicorn hands the signal on while its loop ends, which may lose it.
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -104,6 +109,11 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._say = started
+        self.interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted |= sig == signal.SIGINT
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

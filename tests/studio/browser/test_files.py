@@ -121,7 +121,8 @@ def test_the_timeline_moves_the_face(page):
         press(page, "timeline-loop")
     page.keyboard.press("Home")
     page.evaluate(
-        "window.seen = []; window.studio.store.subscribe((state) => window.seen.push(state.request.pose?.yaw))"
+        "() => { window.seen = []; "
+        "window.studio.store.subscribe((state) => window.seen.push(state.request.pose?.yaw ?? null)); }"
     )
     press(page, "timeline-play")
     until(page, "!window.studio.store.state.timeline.playing && window.seen.length")
