@@ -107,12 +107,14 @@ class Evaluate(EngineOptions):
     def _whole(self, engine: Engine, held_out: Any, out: Path) -> None:
         from stylerig_fast.data.portraits import PortraitSet
         from stylerig_fast.engine import Engine as AnyEngine
+        from stylerig_fast.evaluation.memory import give_large_blocks_back
         from stylerig_fast.evaluation.page import write_page
         from stylerig_fast.evaluation.reachability import reach_table, write_reach
         from stylerig_fast.evaluation.study import Plan, run_study
         from stylerig_fast.reconstruction import FaceReconstructor
 
         began = time.perf_counter()
+        give_large_blocks_back()
         size = self.resolution or engine.resolution
         plan = Plan.quick(self.people or 32, self.seed, size) if self.quick else Plan(self.people or 500)
         plan = dataclasses.replace(
