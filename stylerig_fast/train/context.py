@@ -37,18 +37,12 @@ def principal(values: Tensor, components: int) -> Tensor:
     return centred @ turn[:, order] / variance[order].clamp_min(1e-12).sqrt()
 
 
-class Context:
-    """Linear prediction of the surroundings' principal components from the code.
+def surroundings_map(codes: Tensor, scores: Tensor) -> Tensor:
+    """Linear prediction ``(K, M)`` of the surroundings' principal components from the code.
 
     Args:
         codes: ``(N, K)`` whitened codes (unit variance, uncorrelated).
         scores: ``(N, M)`` principal components of the surroundings, unit variance.
     """
-
-    def __init__(self, codes: Tensor, scores: Tensor) -> None:
-        # The codes are white, so that their covariance with the scores is the regression.
-        self.map = codes.T @ scores.to(codes) / len(codes)
-
-    def change(self, deviations: Tensor) -> Tensor:
-        """Predicted change ``(B, M)`` of the scores for offsets ``(B, K)`` in deviations of the codes."""
-        return deviations @ self.map
+    # The codes are white, so that their covariance with the scores is the regression.
+    return codes.T @ scores.to(codes) / len(codes)

@@ -8,6 +8,7 @@ of c, colours of the skin where the request does not move it, surroundings, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +17,6 @@ from stylerig_fast import ops
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.lighting import sh_basis
 from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.train.context import Context
 from stylerig_fast.train.observed import ANGLES, LIGHT, MEASURES, Observed, rendered_answers
 from stylerig_fast.train.weights import DirectionWeights
 
@@ -34,7 +34,7 @@ class LinearWorld:
         model: the face model. camera: F's. mean: one complete FaceParams, the average of what F sees.
         mixing: ``(P, K)``; F(w) is about ``mean + mixing @ y`` for the whitened code y.
         observed: what pictures show.
-        context: the surroundings.
+        surroundings: ``(K, M)`` prediction of the surroundings' components from y.
         weights: of the terms.
     """
 
@@ -43,7 +43,7 @@ class LinearWorld:
     mean: FaceParams
     mixing: Tensor
     observed: Observed
-    context: Context
+    surroundings: Tensor
     weights: DirectionWeights
 
     @staticmethod
@@ -51,14 +51,16 @@ class LinearWorld:
         own: Tensor,
         codes: Tensor,
         observed: Observed,
-        context: Context,
+        surroundings: Tensor,
         model: FaceModel,
         camera: Camera,
         weights: DirectionWeights,
     ) -> LinearWorld:
         """From a training set: F of its codes ``(N, P)``, and its whitened codes ``(N, K)``."""
         mean = FaceParams.from_vector(own.mean(0, keepdim=True), model.sizes, model.expression_names)
-        return LinearWorld(model, camera, mean, (own - own.mean(0)).T @ codes / len(codes), observed, context, weights)
+        return LinearWorld(
+            model, camera, mean, (own - own.mean(0)).T @ codes / len(codes), observed, surroundings, weights
+        )
 
     def directions(self) -> dict[str, Tensor]:
         """Offsets ``(C, K)`` in deviations of the codes, per unit of each coefficient of the editable blocks."""
@@ -71,20 +73,12 @@ class LinearWorld:
             kept: ``(V,)`` how far the colour of each sampled vertex may not change; without it all of them count,
                 less what another light could explain.
         """
-        weights, k = self.weights, self.mixing.shape[1]
-        colours = whole = self._colours(torch.ones_like(self.observed.trust))
+        colours, whole = self._colours(kept), self._seen_colours
         if kept is None:
             shading, _ = torch.linalg.qr(self._shading().flatten(1).T)
-            colours = whole = colours - (colours @ shading) @ shading.T
-        else:
-            colours = self._colours(kept)
-        identity = self.mixing[: self.model.sizes["identity"] + self.model.sizes["albedo"]].T
-        return (
-            weights.length / k * torch.eye(k, dtype=colours.dtype, device=colours.device)
-            + weights.colours * colours @ colours.T / whole.square().sum()
-            + weights.surroundings * _unit(self.context.map)
-            + weights.identity * _unit(identity)
-        )
+            colours = colours - (colours @ shading) @ shading.T
+            whole = colours.square().sum()
+        return self._price_but_colours + self.weights.colours * colours @ colours.T / whole
 
     def unmeasured(self) -> Tensor:
         """``(K, K)``: the price, and what changes in measures that F does not judge well: all but pose and light."""
@@ -137,14 +131,39 @@ class LinearWorld:
 
     def _solve(self, price: Tensor, measures: Tensor, landmarks: Tensor) -> Tensor:
         """Offsets ``(C, K)`` that move the measures ``(C, M)`` and landmarks ``(C, L)``."""
-        weights, seen = self.weights, self.observed
-        share = weights.landmarks / landmarks.shape[1]
-        system = price + weights.measures * seen.measures @ seen.measures.T + share * seen.landmarks @ seen.landmarks.T
-        asked = weights.measures * seen.measures @ measures.T + share * seen.landmarks @ landmarks.T
-        return torch.linalg.solve(system, asked).T
+        seen = self.observed
+        asked = self.weights.measures * seen.measures @ measures.T + self._share * seen.landmarks @ landmarks.T
+        return torch.linalg.solve(price + self._asked, asked).T
 
-    def _colours(self, kept: Tensor) -> Tensor:
-        return (self.observed.colours * (self.observed.trust * kept).sqrt()[:, None]).flatten(1)
+    # ---- what is the same for every request ---------------------------------------------------------
+
+    @property
+    def _share(self) -> float:
+        return self.weights.landmarks / self.observed.landmarks.shape[1]
+
+    @cached_property
+    def _asked(self) -> Tensor:
+        """``(K, K)``: what any change of measures and landmarks counts."""
+        measures, landmarks = self.observed.measures, self.observed.landmarks
+        return self.weights.measures * measures @ measures.T + self._share * landmarks @ landmarks.T
+
+    @cached_property
+    def _price_but_colours(self) -> Tensor:
+        weights, k = self.weights, self.mixing.shape[1]
+        identity = self.mixing[: self.model.sizes["identity"] + self.model.sizes["albedo"]].T
+        return (
+            weights.length / k * torch.eye(k, dtype=self.mixing.dtype, device=self.mixing.device)
+            + weights.surroundings * _unit(self.surroundings)
+            + weights.identity * _unit(identity)
+        )
+
+    @cached_property
+    def _seen_colours(self) -> Tensor:
+        return self._colours().square().sum()
+
+    def _colours(self, kept: Tensor | None = None) -> Tensor:
+        trust = self.observed.trust if kept is None else self.observed.trust * kept
+        return (self.observed.colours * trust.sqrt()[:, None]).flatten(1)
 
     def _shading(self) -> Tensor:
         """``(27, V, 3)``: what each coefficient of the light adds to the colours, channel by channel."""

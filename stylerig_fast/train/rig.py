@@ -23,7 +23,7 @@ from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build,
 from stylerig_fast.train.batches import Batch, gather
 from stylerig_fast.train.calibrate import calibrate
 from stylerig_fast.train.codespace import CodeSpace
-from stylerig_fast.train.context import Context, principal, surroundings
+from stylerig_fast.train.context import principal, surroundings, surroundings_map
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.initialise import initialise
@@ -262,9 +262,9 @@ def linear_world(
 ) -> LinearWorld:
     """The linear world of a training set; ``own`` is F of its codes."""
     codes, camera = space.whiten_all(portraits), reconstructor.camera
-    context = Context(codes, principal(surroundings(portraits), config.surroundings))
+    around = surroundings_map(codes, principal(surroundings(portraits), config.surroundings))
     seen = observe(portraits, own, codes, model, camera)
-    return LinearWorld.of(own, codes, seen, context, model, camera, config.directions)
+    return LinearWorld.of(own, codes, seen, around, model, camera, config.directions)
 
 
 def trained_against(

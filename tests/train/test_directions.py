@@ -12,7 +12,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.params import FaceParams
 from stylerig_fast.train.codespace import CodeSpace
-from stylerig_fast.train.context import Context
+from stylerig_fast.train.context import surroundings_map
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.observed import MEASURES, Observed, observe, rendered_answers
 from stylerig_fast.train.weights import DirectionWeights
@@ -43,9 +43,9 @@ def straight(face_model: FaceModel) -> LinearWorld:
         colours=regressions(len(vertices), 3),
     )
     codes = torch.randn(2000, K, generator=draw)
-    context = Context(codes, torch.randn(2000, 6, generator=draw))
+    around = surroundings_map(codes, torch.randn(2000, 6, generator=draw))
     mean = world_params(face_model, torch.zeros(1, 4, 512))
-    return LinearWorld(face_model, Camera(), mean, regressions(width).T.contiguous(), observed, context, ONLY_MEASURES)
+    return LinearWorld(face_model, Camera(), mean, regressions(width).T.contiguous(), observed, around, ONLY_MEASURES)
 
 
 def measured(world: LinearWorld, offset: torch.Tensor) -> dict[str, float]:
@@ -89,7 +89,7 @@ def test_each_price_keeps_its_own(straight: LinearWorld, face_model: FaceModel, 
         identity = world.mixing[: face_model.sizes["identity"] + face_model.sizes["albedo"]].T
         parts = {
             "colours": world.observed.colours.flatten(1),
-            "surroundings": world.context.map,
+            "surroundings": world.surroundings,
             "identity": identity,
         }
         return float((turn @ parts[term]).square().sum())
