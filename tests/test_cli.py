@@ -24,7 +24,7 @@ from tests.stand_in import NUM_WS, StandIn
 @pytest.fixture
 def engine(monkeypatch):
     stand_in = StandIn()
-    monkeypatch.setattr(EngineOptions, "open_engine", lambda options: stand_in)
+    monkeypatch.setattr(EngineOptions, "open_engine", lambda options, dtype=None: stand_in)
     return stand_in
 
 
@@ -121,7 +121,7 @@ def test_an_engine_error_is_one_line(monkeypatch, folder, capsys):
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, folder):
-    monkeypatch.setattr(EngineOptions, "open_engine", lambda options: None)
+    monkeypatch.setattr(EngineOptions, "open_engine", lambda options, dtype=None: None)
     with pytest.raises(AttributeError):
         main(["sample"])
 

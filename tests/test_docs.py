@@ -38,7 +38,7 @@ def shown(program):
 def test_the_command_line_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     """In order, since later lines read what earlier ones wrote."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(EngineOptions, "open_engine", lambda options: StandIn())
+    monkeypatch.setattr(EngineOptions, "open_engine", lambda options, dtype=None: StandIn())
     elsewhere = {"doctor", "evaluate", "convert", "export", "studio"}  # the real thing or no end: see test_parsing
     page = [words[1:] for name, words in LINES if words[0] == "stylerig" and name in ("README.md", "command-line.md")]
     commands = [words for words in page if words[0] not in elsewhere]

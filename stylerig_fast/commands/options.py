@@ -38,8 +38,11 @@ class EngineOptions:
     json: bool = False
     """Print figures as one JSON object, and nothing else, on standard output."""
 
-    def open_engine(self) -> Engine:
+    def open_engine(self, dtype: torch.dtype | None = None) -> Engine:
         """The engine that these options name.
+
+        Args:
+            dtype: see `Engine`.
 
         Raises:
             BackendUnavailable: the device is not there.
@@ -54,7 +57,7 @@ class EngineOptions:
         from stylerig_fast.engine import Engine
 
         return Engine.from_pretrained(
-            self.model, device=device, resolution=self.resolution, allow_mismatch=self.allow_mismatch
+            self.model, device=device, dtype=dtype, resolution=self.resolution, allow_mismatch=self.allow_mismatch
         )
 
     def report(self, engine: Engine, figures: dict[str, object]) -> None:

@@ -89,6 +89,9 @@ def _expression(measured: Measured) -> dict[str, Figure]:
         joint = "_" if kind == "smile" else "."
         figures[f"{name}{joint}gain"] = slope(model, picture, centred=True)
         figures[f"{name}{joint}monotone_share"] = share(steps.all(1)[known])
+        model_by_mesh, by_mesh = _levels(edits, f"mesh_{MEASURE[kind]}")
+        if bool(torch.isfinite(by_mesh).any()):
+            figures[f"{name}{joint}gain_by_mesh"] = slope(model_by_mesh, by_mesh, centred=True)
         figures[f"{kind}.rising_steps_share"] = mean(steps.double()[known])
         figures[f"{kind}.change_asked"] = mean(model[:, -1] - model[:, 0])
         figures[f"{kind}.change_seen"] = mean(picture[:, -1] - picture[:, 0])

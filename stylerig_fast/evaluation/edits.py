@@ -107,12 +107,13 @@ def measure_edits(
     codes: Tensor,
     requests: Sequence[Request] | None = None,
     sources: tuple[Tensor, Tensor] | None = None,
+    looker: Looker | None = None,
     batch: int = 4,
     resolution: int = 512,
     thumbnails: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Measured:
-    """`measure_editors` of the engine's own rig alone, in this process."""
+    """`measure_editors` of the engine's own rig alone."""
     requests = standard_requests(engine.face_model.expression_names) if requests is None else requests
     found = measure_editors(
         engine,
@@ -121,6 +122,7 @@ def measure_edits(
         codes,
         requests,
         sources,
+        looker,
         batch=batch,
         resolution=resolution,
         thumbnails=thumbnails,

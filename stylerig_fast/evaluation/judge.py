@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
+from stylerig_fast.evaluation.glasses import measure_glasses
 from stylerig_fast.evaluation.identity import IdentityEncoder
 from stylerig_fast.evaluation.landmarks import LandmarkDetector
 from stylerig_fast.evaluation.light import as_pictures, fit_light, measure_light
@@ -24,6 +25,8 @@ MEASURED = (
     *("yaw", "pitch", "roll", "mouth_opening", "smile_width", "corner_height", "light", "fitted_light"),
     *("mesh_yaw", "mesh_pitch", "eye_opening", "brow_height"),
     *("light_x", "light_y", "light_z", "tint_red", "tint_blue"),
+    *("mesh_mouth_opening", "mesh_smile_width", "mesh_corner_height", "mesh_eye_opening", "mesh_brow_height"),
+    "glasses",
 )
 # Standard deviation of each over the held-out portraits: what a drift in one is compared by with an edit of another.
 SPREAD = {
@@ -44,12 +47,14 @@ class Observation:
     """What was seen in a batch of pictures.
 
     Attributes:
-        values: ``(B, 17)`` float64, the columns of `MEASURED`: degrees; outer-eye distances; logarithm of right over
+        values: ``(B, 23)`` float64, the columns of `MEASURED`: degrees; outer-eye distances; logarithm of right over
             left cheek; sideways part of the fitted light over its constant part; degrees by `MeshPoseEstimator`; eye
-            opening (mean of both) and brow height; direction and tint of the fitted light (`FittedLight`). NaN where
-            no face was found, and in the mesh's two without that estimator.
+            opening (mean of both) and brow height; direction and tint of the fitted light (`FittedLight`); expressions
+            by the mesh's points; contrast of glasses (`measure_glasses`), 0 for rendered models. NaN where no face was
+            found, and in the mesh's without that estimator.
         detected: ``(B,)`` bool.
-        descriptor: ``(B, 128)`` dlib descriptor; NaN where no face was found; empty ``(B, 0)`` for rendered models.
+        descriptor: ``(B, 128)`` dlib descriptor; NaN where no face was found; empty ``(B, 0)`` for rendered models, and
+            from a judge that does not describe.
         landmarks: ``(B, 68, 2)`` in image widths.
         measures: all expression measures.
         luminance: ``(B,)`` of the face.
@@ -96,6 +101,7 @@ class Judge:
         detector, encoder, estimator: other estimators than the default ones.
         mesh: a second opinion on pose; none by default.
         networks: further networks that look at each picture.
+        describe: whether the person is described, which takes most of a look; training must not see it.
 
     Raises:
         BackendUnavailable: dlib or its weights are not installed.
@@ -110,11 +116,12 @@ class Judge:
         estimator: PoseEstimator | None = None,
         mesh: MeshPoseEstimator | None = None,
         networks: Sequence[FeatureNetwork] = (),
+        describe: bool = True,
     ) -> None:
         self.model = model.to("cpu")
         self.camera = camera or Camera()
         self.detector = detector or LandmarkDetector()
-        self.encoder = encoder or IdentityEncoder()
+        self.encoder = encoder or IdentityEncoder() if describe else None
         self.estimator = estimator or PoseEstimator(self.model, self.camera)
         self.mesh = mesh
         self.networks = tuple(networks)
@@ -127,9 +134,14 @@ class Judge:
         """
         images = images.cpu()
         found = self.detector.detect(images)
-        mesh = torch.full((len(images), 3), torch.nan) if self.mesh is None else self.mesh.fit(images).degrees
-        codes = self.encoder.encode(images, found.points)
-        seen = self._observe(as_pictures(images), found.points, found.detected, None, mesh, codes)
+        codes = found.points.new_zeros(len(images), 0)
+        if self.encoder is not None:
+            codes = self.encoder.encode(images, found.points)
+        degrees, points = torch.full((len(images), 3), torch.nan).double(), torch.full_like(found.points, torch.nan)
+        if self.mesh is not None:
+            mesh = self.mesh.fit(images)
+            degrees, points = mesh.degrees, torch.where(mesh.detected[:, None, None], mesh.landmarks, torch.nan)
+        seen = self._observe(as_pictures(images), found.points, found.detected, None, (degrees, points), codes)
         return replace(seen, features={n.use: n.encode(images, found.points) for n in self.networks})
 
     def look_rendered(self, rendered: Rendered, params: FaceParams) -> Observation:
@@ -143,7 +155,8 @@ class Judge:
         seen = torch.ones(len(landmarks), dtype=torch.bool)
         pictures = rendered.image.detach().cpu().clamp(0, 1)
         degrees = params.pose_degrees().detach().cpu().double()
-        return self._observe(pictures, landmarks, seen, degrees, degrees, landmarks.new_zeros(len(landmarks), 0))
+        nobody = landmarks.new_zeros(len(landmarks), 0)
+        return self._observe(pictures, landmarks, seen, degrees, (degrees, landmarks), nobody)
 
     def _observe(
         self,
@@ -151,7 +164,7 @@ class Judge:
         landmarks: Tensor,
         detected: Tensor,
         degrees: Tensor | None,
-        mesh: Tensor,
+        mesh: tuple[Tensor, Tensor],
         descriptor: Tensor,
     ) -> Observation:
         pose = self.estimator.fit(landmarks)
@@ -159,6 +172,10 @@ class Judge:
         measures = measure_face(landmarks, angles[:, 0])
         light = measure_light(pictures, landmarks)
         fitted = fit_light(pictures, pose, self.model, self.camera)
+        mesh_degrees, mesh_landmarks = mesh
+        mesh_measures = measure_face(mesh_landmarks, mesh_degrees[:, 0])
+        # A face model wears none, and what its smooth nose shows is noise.
+        glasses = measure_glasses(pictures, landmarks) if degrees is None else torch.zeros(len(pictures)).double()
         columns = [
             *angles.unbind(1),
             measures.mouth_opening,
@@ -166,11 +183,17 @@ class Judge:
             measures.corner_height,
             light.asymmetry,
             fitted.direction[:, 0],
-            *mesh[:, :2].unbind(1),
-            (measures.eye_opening_right + measures.eye_opening_left) / 2,
+            *mesh_degrees[:, :2].unbind(1),
+            measures.eye_opening,
             measures.brow_height,
             *fitted.direction.unbind(1),
             *fitted.tint.unbind(1),
+            mesh_measures.mouth_opening,
+            mesh_measures.smile_width,
+            mesh_measures.corner_height,
+            mesh_measures.eye_opening,
+            mesh_measures.brow_height,
+            glasses,
         ]
         values = torch.stack([column.double() for column in columns], dim=1)
         return Observation(

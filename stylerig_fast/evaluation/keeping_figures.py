@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stylerig_fast.evaluation.control_figures import change
 from stylerig_fast.evaluation.edits import Edited, Measured
+from stylerig_fast.evaluation.glasses import worn
 from stylerig_fast.evaluation.identity import identity_distance
 from stylerig_fast.evaluation.judge import SPREAD
 from stylerig_fast.evaluation.requests import MEASURE
@@ -38,12 +39,13 @@ GROUP_OF = {"yaw": "pose", "pitch": "pose", "light": "illumination"}
 
 
 def keeping_figures(measured: Measured) -> dict[str, Figure]:
-    """Identity, drift, surroundings, disentanglement and faces found."""
+    """Identity, drift, surroundings, glasses, disentanglement and faces found."""
     seen = torch.stack([measured.before.detected, *(edit.picture.detected for edit in measured.edits)], dim=1)
     return {
         **_identity(measured),
         **_drifts(measured),
         **_outside(measured),
+        **_glasses(measured),
         **_disentanglement(measured),
         "detected.share": share(seen),
     }
@@ -125,6 +127,18 @@ def _outside(measured: Measured) -> dict[str, Figure]:
         edits = [e for e in measured.edits if e.request.kind == kind and len(e.outside)]
         if edits:
             figures[f"outside.{kind}"] = mean(torch.stack([e.outside for e in edits], dim=1))
+    return figures
+
+
+def _glasses(measured: Measured) -> dict[str, Figure]:
+    """Share of the edits of each kind that put glasses on or take them off; pictures that show neither are left out."""
+    before = worn(measured.before.value("glasses"))
+    figures = {"glasses.worn": mean(before)}
+    for kind in MEASURE:
+        edits = [edit for edit in measured.edits if edit.request.kind == kind]
+        if edits:
+            after = torch.stack([worn(edit.picture.value("glasses")) for edit in edits], dim=1)
+            figures[f"glasses.changed_by_{kind}"] = mean((after - before[:, None]).abs())
     return figures
 
 

@@ -41,6 +41,11 @@ class FaceMeasures:
     eye_opening_left: Tensor
     brow_height: Tensor
 
+    @property
+    def eye_opening(self) -> Tensor:
+        """Mean of both eyes."""
+        return (self.eye_opening_right + self.eye_opening_left) / 2
+
     def stacked(self) -> Tensor:
         """``(B, 6)`` in the order of the fields."""
         return torch.stack([getattr(self, field.name) for field in fields(self)], dim=1)

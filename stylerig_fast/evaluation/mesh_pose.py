@@ -1,4 +1,4 @@
-"""A second opinion on pose: MediaPipe's face mesh, which shares nothing with dlib or with any face model here.
+"""A second opinion on pose and expression: MediaPipe's face mesh, which shares nothing with dlib or our face models.
 
 The network gives 468 points in 3D, so the pose is read from them directly: the sideways axis from pairs of points
 that mirror each other, the upward axis from temples and jaw. On 300 held-out portraits it scatters
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.evaluation.landmarks import PREDICT_SIZE, Images, resize
+from stylerig_fast.face.landmarks import JAW
 from stylerig_fast.face.rotation import matrix_to_degrees
 
 INSTALL = "pip install ai-edge-litert && pip install --no-deps mediapipe==0.10.21"
@@ -43,6 +44,14 @@ _PAIRS = (
 _UPWARD = ((127, 172), (356, 397))
 # Pitch of a head that looks straight at the camera, by these points, on renders of the open face model.
 _PITCH_ZERO = 9.2
+# The mesh's points at the inner landmarks in iBUG numbers: brows, nose, eyes, lips.
+_INNER = (
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+    *(78, 82, 13, 312, 308, 317, 14, 87),
+)
 # Logit of "there is a face" above which the points are trusted.
 _LEAST_SCORE = 5.0
 
@@ -60,6 +69,12 @@ class MeshPose:
     degrees: Tensor
     detected: Tensor
     points: Tensor
+
+    @property
+    def landmarks(self) -> Tensor:
+        """``(B, 68, 2)`` in image widths, in iBUG numbers; the jaw line is not read off the mesh and is NaN."""
+        inner = self.points[:, list(_INNER), :2]
+        return torch.cat([inner.new_full((len(inner), len(JAW), 2), torch.nan), inner], dim=1)
 
 
 class MeshPoseEstimator:

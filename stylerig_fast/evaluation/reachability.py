@@ -53,8 +53,8 @@ class Step:
 
     @property
     def reached(self) -> bool:
-        """The gain is between ``lowest`` and 1.2 and faces are still found."""
-        return self.lowest <= self.gain.value <= HIGH and self.found.value >= FOUND
+        """Faces are still found, and the gain's interval meets ``lowest`` to 1.2: it was not shown to leave them."""
+        return self.gain.high >= self.lowest and self.gain.low <= HIGH and self.found.value >= FOUND
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ def sweep_json(found: Sequence[Sweep]) -> dict[str, Any]:
                 {
                     "asked": step.amount,
                     "gain": _plain(step.gain.value),
+                    "gain_interval": [_plain(step.gain.low), _plain(step.gain.high)],
                     "found": _plain(step.found.value),
                     "identity_distance": _plain(step.distance.value),
                     "reached": step.reached,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from stylerig_fast.evaluation.editor import Editor, RigEditor, Scaled
 from stylerig_fast.evaluation.edits import Measured, choose_people, measure_editors
 from stylerig_fast.evaluation.judge import Judge, Observation
 from stylerig_fast.evaluation.looking import Looker
+from stylerig_fast.evaluation.mirror import mirror_figures
 from stylerig_fast.evaluation.paper_figures import (
     Grid,
     conditional,
@@ -45,7 +46,8 @@ class Plan:
 
     Attributes:
         people: who are edited by the rig. compared: of them, who are edited by every method.
-        swept: of them, on whom the controls' reach is measured. fresh: other portraits for the Fréchet distance.
+        swept: of them, on whom the controls' reach is measured. mirrored: of them, who are also seen in the mirror.
+        fresh: other portraits for the Fréchet distance.
         fitted: training portraits that baselines are fitted on.
         strengths: of every method's edits in the comparison.
         short: fewer steps per edit.
@@ -53,7 +55,8 @@ class Plan:
 
     people: int = 500
     compared: int = 20
-    swept: int = 16
+    swept: int = 40
+    mirrored: int = 100
     fresh: int = 1000
     fitted: int = 4000
     strengths: tuple[float, ...] = (0.7, 1.0)
@@ -64,7 +67,7 @@ class Plan:
 
     @staticmethod
     def quick(people: int = 32, seed: int = 0, resolution: int = 512) -> Plan:
-        return Plan(people, min(6, people), min(5, people), 128, 1500, (1.0,), True, seed, resolution)
+        return Plan(people, min(6, people), min(5, people), people, 128, 1500, (1.0,), True, seed, resolution)
 
 
 @dataclass
@@ -152,6 +155,7 @@ class _Work:
         fresh = self._fresh()
         with self._phase("realism"):
             figures |= realism_figures(measured, fresh, plan.seed)
+        figures |= mirror_figures(measured.before, self._mirrored())
         settings: dict[str, object] = {"people": plan.people, "seed": plan.seed, "resolution": plan.resolution}
         report = Report("Rig on held-out people, judged on the picture", figures, GOALS | REALISM_GOAL, settings)
         study = Study(plan, reconstructor, report, measured, seconds=self.seconds)
@@ -195,14 +199,23 @@ class _Work:
     def _fresh(self) -> Tensor:
         """Features of portraits nobody edited, from the end of the training set."""
         rows = torch.arange(len(self.training))[-self.plan.fresh :]
-        with self._phase("fresh portraits"):
-            codes = [self.training.ws(part) for part in rows.split(self.plan.batch)]
-            count, seen = self._count("fresh portraits", len(rows)), []
-            for done, code in enumerate(codes):
+        return features(self._look("fresh portraits", [self.training.ws(part) for part in rows.split(self.plan.batch)]))
+
+    def _mirrored(self) -> Observation:
+        """The first people's mirror images."""
+        codes = self.codes[: self.plan.mirrored].split(self.plan.batch)
+        return self._look("mirror images", codes, mirrored=True)
+
+    def _look(self, phase: str, codes: Sequence[Tensor], mirrored: bool = False) -> Observation:
+        total = sum(map(len, codes))
+        with self._phase(phase):
+            count, done, seen = self._count(phase, total), 0, []
+            for code in codes:
                 image = self.engine.render(code, output="torch", resolution=self.plan.resolution).cpu()
-                seen.append(self.looker.submit(image))
-                count(min(len(rows), (done + 1) * self.plan.batch))
-            return features(Observation.cat([look() for look in seen]))
+                seen.append(self.looker.submit(image.flip(2).contiguous() if mirrored else image))
+                done += len(code)
+                count(done)
+            return Observation.cat([look() for look in seen])
 
     def _compare(self, baselines: Mapping[str, Editor]) -> list[Row]:
         plan, codes = self.plan, self.codes[: self.plan.compared]

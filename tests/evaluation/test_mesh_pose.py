@@ -8,6 +8,7 @@ import torch
 
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.evaluation import mesh_pose
+from stylerig_fast.evaluation.measures import measure_face
 from stylerig_fast.evaluation.mesh_pose import MeshPoseEstimator
 from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face.model_io import open_face_model
@@ -31,6 +32,19 @@ def test_agrees_with_the_landmark_fit(mesh, portraits):
     assert correlation > 0.96
     assert torch.corrcoef(torch.stack([seen.degrees[:, 1], other[:, 1]]))[0, 1] > 0.7
     assert (seen.degrees - other)[:, 0].abs().mean() < 3
+
+
+def test_its_points_lie_at_the_landmarks(mesh, portraits):
+    """Inner landmarks of two networks: within 6 % of the eye distance, and openings of mouths go together."""
+    seen = mesh.fit(portraits.images).landmarks
+    assert seen.shape == (24, 68, 2)
+    assert seen[:, :17].isnan().all()
+    eye = (portraits.landmarks[:, 45] - portraits.landmarks[:, 36]).norm(dim=-1)
+    off = (seen - portraits.landmarks)[:, 17:].norm(dim=-1) / eye[:, None]
+    assert off[:, 19:].mean() < 0.06  # eyes and mouth
+    assert off.mean() < 0.08
+    mouth = [measure_face(points).mouth_opening for points in (seen, portraits.landmarks)]
+    assert torch.corrcoef(torch.stack(mouth))[0, 1] > 0.9
 
 
 def test_mirrored_pictures_turn_the_other_way(mesh, portraits):

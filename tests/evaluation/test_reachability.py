@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from stylerig_fast.engine.reach import Reach
 from stylerig_fast.evaluation.edits import Edited, Measured
 from stylerig_fast.evaluation.judge import MEASURED, Observation
 from stylerig_fast.evaluation.measures import FaceMeasures
-from stylerig_fast.evaluation.reachability import reach_table, sweep_json, sweep_requests, sweeps, write_reach
+from stylerig_fast.evaluation.reachability import Step, reach_table, sweep_json, sweep_requests, sweeps, write_reach
+from stylerig_fast.evaluation.statistics import Figure
 
 PEOPLE = 6
 UNITS = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")
@@ -50,6 +52,17 @@ def test_the_range_ends_where_the_gain_leaves_the_band():
     short = answered(lambda control, amount: 0.9 if control != "jawOpen" or amount < 0.6 else 0.75)
     assert short["jawOpen"].range == (0.0, 0.5)
     assert short["yaw"].range == (-40.0, 40.0)
+
+
+def test_a_gain_that_may_lie_in_the_band_is_reached():
+    """Six people of 0.5 to 1 have a mean of 0.75, which says little; sixty of 0.7 to 0.8 are below."""
+    step = Step(10.0, Figure(0.75, 0.6, 0.9, 6), Figure(1.0, 1.0, 1.0, 6), Figure(0.2, 0.2, 0.2, 6))
+    assert step.reached
+    assert not replace(step, gain=Figure(0.75, 0.72, 0.78, 60)).reached
+    assert replace(step, gain=Figure(1.25, 1.19, 1.3, 60)).reached
+    assert not replace(step, gain=Figure(1.25, 1.22, 1.3, 60)).reached
+    assert not replace(step, found=Figure(0.98, 0.97, 1.0, 6)).reached
+    assert not replace(step, gain=Figure(math.nan, math.nan, math.nan, 0)).reached
 
 
 def test_eyes_count_as_closed_before_their_landmarks_meet():

@@ -41,10 +41,12 @@ def test_a_face_model_without_units_is_not_asked_for_them():
     assert {request.kind for request in standard_requests(UNITS)} == kinds | {"jaw", "smile", "eyes", "brows"}
 
 
-def answers(gain, stray=0.0, undetected=()):
-    """A Measured whose pictures take ``gain`` of each request; a turn also drags pitch by ``stray`` of itself."""
+def answers(gain, stray=0.0, undetected=(), glasses=0):
+    """A Measured whose pictures take ``gain`` of each request; a turn also drags pitch by ``stray`` of itself, and puts
+    glasses on the first people."""
     rng = torch.Generator().manual_seed(0)
     people = torch.randn(PEOPLE, len(MEASURED), generator=rng).double() * 0.1
+    people[:, MEASURED.index("glasses")] = -4.0
     codes = torch.nn.functional.normalize(torch.randn(PEOPLE, 128, generator=rng), dim=1)
     edits = []
     for request in standard_requests(UNITS):
@@ -66,10 +68,14 @@ def answers(gain, stray=0.0, undetected=()):
         if request.kind == "light":
             model[:, MEASURED.index("fitted_light")] += size
             picture[:, MEASURED.index("fitted_light")] += gain * size
+        if request.kind in ("jaw", "smile", "eyes", "brows"):
+            model[:, MEASURED.index(f"mesh_{column}")] += size
+            picture[:, MEASURED.index(f"mesh_{column}")] += 1.1 * gain * size
         if request.kind in ("yaw", "pitch"):
             picture[:, MEASURED.index(f"mesh_{request.kind}")] += 0.9 * gain * size
         if request.kind == "yaw":
             picture[:, MEASURED.index("pitch")] += stray * size
+            picture[:glasses, MEASURED.index("glasses")] = -1.5
         picture[list(undetected)] = torch.nan
         moved = codes + (0.19 if request.kind == "light" else 0.3) * torch.eye(128)[0]
         edits.append(Edited(request, observation(picture, moved), observation(model)))
@@ -92,6 +98,8 @@ def test_gains_errors_and_drifts_are_those_put_in():
         assert figures[name].value == pytest.approx(0.8), name
     assert figures["yaw.error_25"].value == pytest.approx(5.0)
     assert figures["pitch.gain_by_mesh"].value == pytest.approx(0.72)
+    for name in ("jaw.gain", "smile.smile_width_gain", "eyes.gain", "brows.gain"):
+        assert figures[f"{name}_by_mesh"].value == pytest.approx(0.88), name
     assert figures["transfer.yaw_error"].value == pytest.approx(1.5)
     assert figures["transfer.pitch_error"].value == pytest.approx(2.0)
     assert figures["transfer.yaw_error_without_edit"].value == pytest.approx(8.0, abs=0.3)
@@ -104,6 +112,13 @@ def test_gains_errors_and_drifts_are_those_put_in():
     assert figures["drift.yaw_to_pitch"].value == pytest.approx(0.1 * SPREAD["yaw"] / SPREAD["pitch"], rel=1e-6)
     assert figures["drift.yaw_to_light"].value == pytest.approx(0, abs=1e-9)
     assert figures["detected.share"].value == 1
+
+
+def test_glasses_that_come_are_counted():
+    figures = rig_figures(answers(gain=1.0, glasses=2))
+    assert figures["glasses.worn"].value == 0
+    assert figures["glasses.changed_by_yaw"].value == pytest.approx(2 / PEOPLE)
+    assert figures["glasses.changed_by_jaw"].value == 0
 
 
 def test_edits_that_go_backwards_are_seen():

@@ -22,7 +22,7 @@ import sys
 from stylerig_fast.cli import main
 from stylerig_fast.commands.options import EngineOptions
 from tests.studio.stand_in import StandIn
-EngineOptions.open_engine = lambda options: StandIn()
+EngineOptions.open_engine = lambda options, dtype=None: StandIn()
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -38,7 +38,7 @@ sys.exit(main(sys.argv[1:]))
     ],
 )
 def test_a_mistake_is_one_line(args, message, capsys, monkeypatch, engine):
-    monkeypatch.setattr(EngineOptions, "open_engine", lambda options: engine)
+    monkeypatch.setattr(EngineOptions, "open_engine", lambda options, dtype=None: engine)
     assert main(["studio", "--no-open", *args.split()]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -30,6 +30,8 @@ FIRST = {
     "identity.yaw_15": "identity distance, yaw ±15°",
     "identity.expression": "identity distance, expression",
     "identity.light": "identity distance, light",
+    "drift.yaw": "drift of what yaw should keep",
+    "glasses.changed_by_yaw": "glasses put on or taken off by yaw",
     "detected.share": "faces found",
     "frechet.edited_over_unedited": "Fréchet distance, edited over unedited",
 }
@@ -89,9 +91,11 @@ def _first(study: Study, network: str) -> str:
     )  # fmt: skip
     text = (
         "Gain is the change in the picture over the change asked for: in degrees, or as the rendered face model shows "
-        f"it. Identity distances are dlib's, in which different people are 0.73 apart. The Fréchet distance is on "
-        f"{network}."
+        "it. Identity distances are dlib's, in which different people are 0.73 apart"
     )
+    mirror = study.rig.figures.get("mirror.identity")
+    text += "" if mirror is None else f", and a picture and its mirror image {mirror.value:.2f}"
+    text += f". The Fréchet distance is on {network}."
     return f"<p>{escape(verdict)}</p><p class='soft'>{escape(text)}</p>{cards(study.rig, FIRST, study.other)}"
 
 
@@ -157,8 +161,9 @@ def _reach(found: list[Sweep]) -> str:
     if not found:
         return ""
     text = (
-        f"A control reaches as far as its gain stays between {LOW:g} and {HIGH:g} (the band) without a gap around zero "
-        "and faces are found in at least 99 % of the pictures. reach.json holds these ranges for the Engine's warnings."
+        f"A control reaches as far as its gain is not shown to leave {LOW:g} to {HIGH:g} (the band): the gain's 95 % "
+        "interval meets the band at every step from zero on, and faces are found in at least 99 % of the pictures. "
+        "reach.json holds these ranges for the Engine's warnings."
     )
     drawn = []
     for sweep in found:

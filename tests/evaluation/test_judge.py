@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import torch
+
+from stylerig_fast.evaluation.judge import MEASURED, Judge
+from stylerig_fast.evaluation.landmarks import Landmarks
+from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.params import FaceParams
+from stylerig_fast.render import evaluate
+
+
+class Known:
+    """A detector that knows where the landmarks are, of the second picture not that there is a face."""
+
+    def __init__(self, points: torch.Tensor) -> None:
+        self.points = points
+
+    def detect(self, images: torch.Tensor) -> Landmarks:
+        return Landmarks(self.points, torch.tensor([True, False]))
+
+
+def test_a_judge_that_does_not_describe_sees_all_but_the_person():
+    model = open_face_model()
+    zero = FaceParams.from_vector(torch.zeros(2, sum(model.sizes.values())), model.sizes, model.expression_names)
+    far = zero.with_blocks(translation=torch.tensor([[0.0, 0.0, -11.0]]).expand(2, 3))
+    points = evaluate(model, far).landmarks
+    judge = Judge(model, detector=Known(points), describe=False)  # type: ignore[arg-type]
+    seen = judge.look(torch.full((2, 64, 64, 3), 128, dtype=torch.uint8))
+    assert seen.descriptor.shape == (2, 0)
+    assert seen.values.shape == (2, len(MEASURED))
+    assert seen.values[1].isnan().all()
+    here = seen.values[0]
+    mesh = torch.tensor([name.startswith("mesh") for name in MEASURED])
+    assert here[mesh].isnan().all() and not here[~mesh].isnan().any()
+    assert abs(float(seen.value("yaw")[0])) < 1
