@@ -19,10 +19,11 @@ from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
 from stylerig_fast.train.batches import gather
 from stylerig_fast.train.codespace import CodeSpace
+from stylerig_fast.train.losses import RigLosses
 from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective
 from stylerig_fast.train.optimise import make_optimiser
 from stylerig_fast.train.reconstructor import ReconstructorTraining
-from stylerig_fast.train.rig import RigLosses, RigTraining
+from stylerig_fast.train.rig import RigTraining
 
 from . import machine
 from .figures import figures
@@ -153,7 +154,7 @@ def rig_step(options: Train, model: FaceModel, portraits: PortraitSet, device: t
     basis = torch.linalg.qr(torch.randn(size, config.components))[0].T.contiguous()
     space = CodeSpace(torch.zeros(size), basis, torch.ones(config.components)).to(device)
     price = torch.eye(config.components, device=device) / config.components
-    losses = RigLosses(model, reconstructor, rig, space, price, config)
+    losses = RigLosses(model, reconstructor, rig, space, price, config.render, config.weights)
     with torch.no_grad():
         own = reconstructor.vector(portraits.ws().to(device))
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)

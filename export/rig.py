@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylerig_fast.errors import ExportError
 from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import BilinearRigNet, LinearRigNet, RigNet, SubspaceRigNet
+from stylerig_fast.rignet import MOST_SQUARED, BilinearRigNet, LinearRigNet, RigNet, SubspaceRigNet
 
 from .graph import Graph, Value
 from .layers import gemm
@@ -25,21 +25,36 @@ def rig(graph: Graph, net: RigNet, w: Value, params: Value, own: Value) -> Value
     if isinstance(net, SubspaceRigNet):
         net = net.compact()
     if isinstance(net, BilinearRigNet):
-        return graph.op("Add", w, _bilinear(graph, net, w, change))
+        return graph.op("Add", w, _bilinear(graph, net, w, own, change))
     if isinstance(net, LinearRigNet):
         return graph.op("Add", w, _linear(graph, net, w, params, change))
     raise ExportError(f"rigs of the form {net.config.form!r} cannot be exported, only linear, subspace and bilinear")
 
 
-def _bilinear(graph: Graph, net: BilinearRigNet, w: Value, change: Value) -> Value:
+def _bilinear(graph: Graph, net: BilinearRigNet, w: Value, own: Value, change: Value) -> Value:
     """D of `BilinearRigNet`."""
     with graph.scope("request"):
-        q = graph.op("Gather", change, graph.integers(*net.columns.tolist()), axis=1)
-        q = graph.op("Mul", q, graph.constant("gain", net.gain.double() / net.p_std.double()))
-    with graph.scope("code"):
-        code = gemm(graph, _flat(graph, _centred(graph, w, net.w_mean)), net.code_factor.T)
+        columns, scale = graph.integers(*net.columns.tolist()), graph.constant("scale", 1 / net.p_std.double())
+        q = graph.op("Mul", graph.op("Gather", change, columns, axis=1), graph.constant("gain", net.gain))
+        q = graph.op("Mul", q, scale)
+        if net.turns:
+            turns = graph.integers(*net.turns)
+            before = graph.op("Mul", graph.op("Gather", own, columns, axis=1), scale)
+            before = graph.op("Gather", before, turns, axis=1)
+            after = graph.op("Add", before, graph.op("Gather", q, turns, axis=1))
+            squares = graph.op("Sub", graph.op("Mul", after, after), graph.op("Mul", before, before))
+            most = (
+                graph.constant(name, torch.tensor(sign * MOST_SQUARED)) for name, sign in (("low", -1), ("high", 1))
+            )
+            q = graph.op("Concat", q, graph.op("Clip", squares, *most), axis=1)
+    with graph.scope("person"):
+        with graph.scope("code"):
+            code = gemm(graph, _flat(graph, _centred(graph, w, net.w_mean)), net.code_factor.T)
+        with graph.scope("own"):
+            own = graph.op("Sub", own, graph.constant("mean", net.own_mean))
+            person = graph.op("Add", code, gemm(graph, own, net.own_factor.T))
     with graph.scope("product"):
-        product = graph.op("Mul", gemm(graph, q, net.request_factor.T), code)
+        product = graph.op("Mul", gemm(graph, q, net.request_factor.T), person)
     with graph.scope("offset"):
         return _unflat(graph, gemm(graph, graph.op("Concat", q, product, axis=1), net.change.T), net)
 

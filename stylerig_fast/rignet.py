@@ -5,9 +5,10 @@ Forms under one interface:
 - ``linear``: the paper's (section 4.3): per slot a linear encoder 512 -> 32 and a linear decoder
   (32 + |p|) -> 512. Affine in (w, p): an edit is the same direction for everybody.
 - ``subspace``: d lies in a joint PCA of W+ and is scaled by the deviation of the codes along each
-  component, so that an edit cannot leave the directions in which real codes differ; a low-rank
-  product of the request and the code makes the edit depend on the person. It sees
-  ``p - F(w)``, so that asking for what is there changes nothing.
+  component, so that an edit cannot leave the directions in which real codes differ. It sees
+  ``p - F(w)``, so that asking for what is there changes nothing, and what that adds to the squares
+  of the head's angles, for what a turn from the front does either way (eyes close, mouths shut).
+  A low-rank product of the request with the code and with F(w) makes the edit depend on the person.
 - ``bilinear``: the same function with neighbouring matrices multiplied out, which is smaller and
   faster; what a trained ``subspace`` becomes (`SubspaceRigNet.compact`).
 """
@@ -28,6 +29,10 @@ from stylerig_fast.reconstruction import check_code
 from stylerig_fast.trained_for import TrainedFor
 
 Form = Literal["linear", "subspace", "bilinear"]
+
+# What a turn adds to the square of an angle counts up to this many squared deviations either way, about that of a turn
+# from the front to 28 degrees of yaw: what pictures showed of turns of 20 degrees is not followed far beyond.
+MOST_SQUARED = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,13 @@ def control_columns(sizes: Mapping[str, int], controls: tuple[str, ...]) -> Tens
             columns.extend(range(start, start + sizes[name]))
         start += sizes[name]
     return torch.tensor(columns)
+
+
+def turn_columns(sizes: Mapping[str, int], controls: tuple[str, ...]) -> list[int]:
+    """Where the rotation lies among `control_columns`; empty where it is not controlled."""
+    wanted = {CONTROLS[control] for control in controls}
+    before = sum(sizes[name] for name in BLOCKS[: BLOCKS.index("rotation")] if name in wanted)
+    return list(range(before, before + (sizes["rotation"] if "rotation" in wanted else 0)))
 
 
 class RigNet(nn.Module):
@@ -145,70 +157,93 @@ class LinearRigNet(RigNet):
         return d * self.w_std
 
 
-class SubspaceRigNet(RigNet):
-    """``d = V sqrt(lambda) c`` with ``c = A q + U ((P q) * (Q y))``.
+class _PersonalRigNet(RigNet):
+    """What the forms below share: the request that they see."""
 
-    q is the standardised ``p - F(w)`` of the controls, y the whitened code, V and lambda the joint PCA of W+.
+    p_std: Tensor
+    own_mean: Tensor
+
+    def __init__(self, config: RigConfig) -> None:
+        super().__init__(config)
+        # Where the rotation is among the columns: the controls' blocks follow each other in the order of BLOCKS.
+        self.turns = turn_columns(config.sizes, config.controls)
+        self.register_buffer("p_std", torch.ones(len(self.columns)))
+        self.register_buffer("own_mean", torch.zeros(sum(config.sizes[name] for name in BLOCKS)))
+
+    def request(self, params: Tensor, own: Tensor) -> Tensor:
+        """Q ``(B, C + T)``: the standardised ``p - F(w)`` of the controls, and what it adds to T angles' squares."""
+        p, f = params[:, self.columns] / self.p_std, own[:, self.columns] / self.p_std
+        squares = p[:, self.turns].square() - f[:, self.turns].square()
+        return torch.cat([p - f, squares.clamp(-MOST_SQUARED, MOST_SQUARED)], dim=1)
+
+
+class SubspaceRigNet(_PersonalRigNet):
+    """``d = V sqrt(lambda) c`` with ``c = A q + U ((P q) * (Q y + R u))``.
+
+    q is the request (`request`), y the whitened code, u the standardised F(w), V and lambda the joint PCA of W+.
     """
 
     w_mean: Tensor
     basis: Tensor
     deviation: Tensor
-    p_std: Tensor
+    own_std: Tensor
 
     def __init__(self, config: RigConfig) -> None:
         super().__init__(config)
-        inputs, k, c, r = config.num_ws * config.w_dim, config.components, len(self.columns), config.rank
+        inputs, k, r = config.num_ws * config.w_dim, config.components, config.rank
+        c, p = len(self.columns) + len(self.turns), len(self.own_mean)
         self.register_buffer("w_mean", torch.zeros(config.num_ws, config.w_dim))
         self.register_buffer("basis", torch.zeros(k, inputs))  # orthonormal rows
         self.register_buffer("deviation", torch.ones(k))
-        self.register_buffer("p_std", torch.ones(c))
+        self.register_buffer("own_std", torch.ones(p))
         self.direction = nn.Parameter(torch.zeros(c, k))
         self.request_factor = nn.Parameter(torch.randn(c, r) / c**0.5)
         self.code_factor = nn.Parameter(torch.randn(k, r) / k**0.5)
+        self.own_factor = nn.Parameter(torch.randn(p, r) / p**0.5)
         self.product = nn.Parameter(torch.zeros(r, k))
 
-    def whitened(self, w: Tensor) -> Tensor:
-        """Y ``(B, K)``: the code along the components, unit variance over people."""
-        return (w - self.w_mean).flatten(1) @ self.basis.T / self.deviation
+    def person(self, w: Tensor, own: Tensor) -> Tensor:
+        """``(B, K + P)``: y and u, what an edit may depend on; each of unit variance over people."""
+        y = (w - self.w_mean).flatten(1) @ self.basis.T / self.deviation
+        return torch.cat([y, (own - self.own_mean) / self.own_std], dim=1)
 
     def offset(self, w: Tensor, params: Tensor, own: Tensor) -> Tensor:
-        q = (params - own)[:, self.columns] / self.p_std
-        c = q @ self.direction + ((q @ self.request_factor) * (self.whitened(w) @ self.code_factor)) @ self.product
+        q = self.request(params, own)
+        person = self.person(w, own) @ torch.cat([self.code_factor, self.own_factor])
+        c = q @ self.direction + ((q @ self.request_factor) * person) @ self.product
         return ((c * self.deviation) @ self.basis).unflatten(1, (self.config.num_ws, self.config.w_dim))
 
     @torch.no_grad()
     def compact(self) -> BilinearRigNet:
         """The same function as a `BilinearRigNet`."""
         result = BilinearRigNet(replace(self.config, form="bilinear"))
-        result.gain.copy_(self.gain)
-        result.w_mean.copy_(self.w_mean)
-        result.p_std.copy_(self.p_std)
-        result.request_factor.copy_(self.request_factor)
+        for name in ("gain", "w_mean", "p_std", "own_mean", "request_factor"):
+            getattr(result, name).copy_(getattr(self, name))
         result.code_factor.copy_((self.basis.T.double() / self.deviation) @ self.code_factor.double())
+        result.own_factor.copy_(self.own_factor / self.own_std[:, None])
         result.change.copy_((torch.cat([self.direction, self.product]).double() * self.deviation) @ self.basis.double())
         return result
 
 
-class BilinearRigNet(RigNet):
-    """``d = [q, (P q) * (Q (w - mean))] D``: q is the standardised ``p - F(w)`` of the controls."""
+class BilinearRigNet(_PersonalRigNet):
+    """``d = [q, (P q) * (Q (w - mean) + R (F(w) - mean))] D`` for the request q (`request`)."""
 
     w_mean: Tensor
-    p_std: Tensor
 
     def __init__(self, config: RigConfig) -> None:
         super().__init__(config)
-        width, c, r = config.num_ws * config.w_dim, len(self.columns), config.rank
+        width, r = config.num_ws * config.w_dim, config.rank
+        c = len(self.columns) + len(self.turns)
         self.register_buffer("w_mean", torch.zeros(config.num_ws, config.w_dim))
-        self.register_buffer("p_std", torch.ones(c))
         self.request_factor = nn.Parameter(torch.zeros(c, r))
         self.code_factor = nn.Parameter(torch.zeros(width, r))
+        self.own_factor = nn.Parameter(torch.zeros(len(self.own_mean), r))
         self.change = nn.Parameter(torch.zeros(c + r, width))
 
     def offset(self, w: Tensor, params: Tensor, own: Tensor) -> Tensor:
-        q = (params - own)[:, self.columns] / self.p_std
-        product = (q @ self.request_factor) * ((w - self.w_mean).flatten(1) @ self.code_factor)
-        d = torch.cat([q, product], dim=1) @ self.change
+        q = self.request(params, own)
+        person = (w - self.w_mean).flatten(1) @ self.code_factor + (own - self.own_mean) @ self.own_factor
+        d = torch.cat([q, (q @ self.request_factor) * person], dim=1) @ self.change
         return d.unflatten(1, (self.config.num_ws, self.config.w_dim))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.rignet import RigConfig, SubspaceRigNet, build, control_columns
+from stylerig_fast.rignet import MOST_SQUARED, RigConfig, SubspaceRigNet, build, control_columns
 
 SIZES = {"identity": 5, "albedo": 4, "expression": 3, "illumination": 27, "rotation": 3, "translation": 3}
 WIDTH = sum(SIZES.values())
@@ -50,12 +50,61 @@ def test_subspace_edit_depends_on_the_person_and_linear_does_not():
         assert bool(torch.allclose(change, other, atol=1e-6)) != personal
 
 
+@pytest.mark.parametrize("form", ["subspace", "bilinear"])
+def test_edit_depends_on_what_f_sees(form):
+    rig, (w, p, own) = make(form), inputs(1)
+    change = p - own
+    other = own + torch.randn_like(own)
+    assert not torch.allclose(rig(w, own + change, own), rig(w, other + change, other), atol=1e-4)
+
+
+@torch.no_grad()
+def squares_alone():
+    rig, (w, _, own) = make("subspace"), inputs()
+    rig.product.zero_()
+    rig.direction[: len(rig.columns)] = 0
+    rig.p_std.fill_(0.5)
+    assert [int(rig.columns[row]) for row in rig.turns] == [39, 40, 41]
+    assert rig.direction.shape[0] == len(rig.columns) + 3
+    own[:, 40] = 0.2
+
+    def turned(angle):
+        request = own.clone()
+        request[:, 40] = angle
+        return (rig(w, request, own) - w).flatten(1)
+
+    return turned, (rig.direction[len(rig.columns) + 1] * rig.deviation @ rig.basis).expand(3, -1)
+
+
+def test_turns_change_the_square_of_an_angle():
+    turned, unit = squares_alone()
+    for angle in (-0.7, 0.7):
+        torch.testing.assert_close(turned(angle), (0.7**2 - 0.2**2) / 0.5**2 * unit, atol=1e-5, rtol=1e-4)
+    # A face that is turned as far to the other side is no further from the front.
+    assert float(turned(-0.2).abs().max()) < 1e-6
+    assert float(turned(0.2).abs().max()) == 0
+
+
+def test_squares_have_an_end():
+    turned, unit = squares_alone()
+    torch.testing.assert_close(turned(3.0), MOST_SQUARED * unit, atol=1e-5, rtol=1e-4)
+
+
+def test_rigs_without_pose_have_no_turns():
+    rig, (w, p, own) = make("subspace", controls=("expression",)), inputs()
+    assert rig.turns == []
+    assert rig.direction.shape[0] == 3
+    assert not torch.equal(rig(w, p, own), w)
+
+
 def test_bilinear_is_subspace_multiplied_out():
     rig, (w, p, own) = make("subspace"), inputs()
     rig.gain.uniform_(0.5, 2)
     rig.deviation.uniform_(1, 3)
     rig.p_std.uniform_(0.5, 2)
     rig.w_mean.normal_()
+    rig.own_mean.normal_()
+    rig.own_std.uniform_(0.5, 2)
     compact = rig.compact()
     assert compact.config.form == "bilinear"
     torch.testing.assert_close(compact(w, p, own), rig(w, p, own), atol=1e-5, rtol=1e-4)

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import torch
 import tyro
 
 from stylerig_fast.checkpoint import write_atomically
@@ -17,6 +19,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.errors import StyleRigError
 from stylerig_fast.evaluation.edits import choose_people, measure_edits
 from stylerig_fast.evaluation.judge import Judge
+from stylerig_fast.evaluation.looking import LookBeside
 from stylerig_fast.evaluation.requests import Request, standard_requests
 from stylerig_fast.evaluation.rig_report import rig_figures
 from stylerig_fast.train import rig
@@ -50,7 +53,8 @@ ABLATIONS: dict[str, Change] = {
     "parameter-loss": lambda config: dataclasses.replace(config, compare="parameters"),
     "no-surroundings": _directions(surroundings=0.0),
     "no-colours": _directions(colours=0.0, length=1.0),
-    "one-edit-for-all": lambda config: dataclasses.replace(config, people=0, steps=0),
+    "no-pictures": lambda config: dataclasses.replace(config, pictures=0),
+    "one-edit-for-all": lambda config: dataclasses.replace(config, people=0, pictures=0, steps=0),
     "no-linear-start": lambda config: dataclasses.replace(config, start="zero"),
     "no-requests": lambda config: dataclasses.replace(config, requests=0),
     "linear": lambda config: dataclasses.replace(config, form="linear", start="zero"),
@@ -86,18 +90,24 @@ class Ablations:
     runs: Path = Path("runs")  # folder of runs; each ablation is runs/ablation-<name>
     people: int = 40  # held-out people that every rig edits
     steps: int = 200  # optimiser steps of each training
+    pictures: int = 250  # training people on whose edited pictures measures are regressed
     calibrate: int = 16  # people on whose pictures gains are measured; 0 shows what training alone gives
     limit: int | None = None  # use only so many portraits
     seed: int = 0  # of every random draw
     resolution: int = 512  # pixels of the judged pictures
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of all pictures
 
 
 def run(config: Ablations) -> dict[str, dict[str, float]]:
-    """Trains what is not trained yet, measures everything, writes ``runs/ablations.json``; figures by ablation."""
+    """Trains what is not trained yet, measures everything, writes ``runs/ablations.json``; figures by ablation.
+
+    What is read off the portraits, and what is solved before training, is made once for all that share it.
+    """
     unknown = [name for name in config.only if name not in ABLATIONS]
     if unknown:
         raise ValueError(f"unknown ablations {unknown}; there are {', '.join(ABLATIONS)}")
-    found = {}
+    found: dict[str, dict[str, float]] = {}
+    survey = None
     for name in config.only or ABLATIONS:
         training = RigTraining(
             data=config.data,
@@ -105,15 +115,18 @@ def run(config: Ablations) -> dict[str, dict[str, float]]:
             name=f"ablation-{name}",
             runs=config.runs,
             steps=config.steps,
+            pictures=config.pictures,
             calibrate=config.calibrate,
             limit=config.limit,
             grid=0,
             seed=config.seed,
+            dtype=config.dtype,
         )
         training = ABLATIONS[name](training)
         folder = config.runs / training.name
         if not (folder / "engine" / "reach.json").is_file():
-            rig.run(dataclasses.replace(training, resume=(folder / "config.json").is_file()))
+            survey = survey or rig.survey_of(training)
+            rig.run(dataclasses.replace(training, resume=(folder / "config.json").is_file()), survey)
         found[name] = measure(folder / "engine", training.controls, config)
         write_atomically(config.runs / "ablations.json", (json.dumps(found, indent=1) + "\n").encode())
     return found
@@ -121,13 +134,16 @@ def run(config: Ablations) -> dict[str, dict[str, float]]:
 
 def measure(folder: Path, controls: tuple[str, ...], config: Ablations) -> dict[str, float]:
     """Figures of one rig on the held-out people, for the controls that it has."""
-    engine = Engine.from_pretrained(folder)
+    engine = Engine.from_pretrained(folder, dtype=getattr(torch, config.dtype))
     engine.reach = None
     judge = Judge(engine.face_model, engine.camera)
     held_out = PortraitSet.load(config.data, shards="held-out")
     people, _ = choose_people(held_out, judge.estimator, config.people, seed=config.seed)
     requests = answerable(standard_requests(engine.face_model.expression_names, quick=True), controls)
-    measured = measure_edits(engine, judge, held_out.ws(people), requests, resolution=config.resolution)
+    with LookBeside(Judge, (judge.model, engine.camera)) as looker:
+        measured = measure_edits(
+            engine, judge, held_out.ws(people), requests, looker=looker, resolution=config.resolution
+        )
     figures = rig_figures(measured)
     return {name: figures[name].value for name in SHOWN if name in figures}
 

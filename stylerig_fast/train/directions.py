@@ -86,6 +86,16 @@ class LinearWorld:
         measures = self.observed.measures[:, rest]
         return self.price() + self.weights.measures * measures @ measures.T
 
+    def mending(self) -> Tensor:
+        """Offsets ``(M, K)`` that move one of the measures by a deviation and leave the others, as far as it pays.
+
+        Roll is not mended (zeros): hardly a portrait shows any, so that it costs much and is worth little.
+        """
+        measures = self.observed.measures.clone()
+        measures[:, MEASURES.index("roll")] = 0
+        asked = self.weights.mending * measures
+        return torch.linalg.solve(self.price() + asked @ measures.T, asked).T
+
     def _turns(self) -> Tensor:
         rotation = self.mean.blocks["rotation"]
         steps = torch.eye(3, dtype=rotation.dtype, device=rotation.device) * _TURN

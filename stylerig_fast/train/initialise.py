@@ -25,6 +25,16 @@ def request_scale(std: Tensor, sizes: Mapping[str, int]) -> Tensor:
     return torch.cat([block.clamp_min(0.3 * float(block.square().mean().sqrt())) for block in blocks])
 
 
+def f_columns(rig: SubspaceRigNet) -> slice:
+    """The half of the rig's rank for what F sees (`personal`) and for training."""
+    return slice(0, rig.config.rank - rig.config.rank // 2)
+
+
+def picture_columns(rig: SubspaceRigNet) -> slice:
+    """The half for what pictures show (`pictured`)."""
+    return slice(f_columns(rig).stop, rig.config.rank)
+
+
 @torch.no_grad()
 def initialise(
     rig: RigNet,
@@ -57,9 +67,15 @@ def initialise(
         rig.basis.copy_(space.basis)
         rig.deviation.copy_(space.deviation)
         rig.p_std.copy_(request_scale(std, rig.config.sizes)[rig.columns])
+        rig.own_mean.copy_(mean)
+        rig.own_std.copy_(std)
     if world is not None:
         if not isinstance(rig, SubspaceRigNet):
             raise ValueError("only the subspace form starts from the linear world; pass --start zero")
         directions = world.directions()
         blocks = [name for name in BLOCKS if name in {CONTROLS[control] for control in rig.config.controls}]
-        rig.direction.copy_(torch.cat([directions[name] for name in blocks]) * rig.p_std[:, None])
+        rig.direction[: len(rig.p_std)] = torch.cat([directions[name] for name in blocks]) * rig.p_std[:, None]
+        # Empty until pictures fill them: beside zeros nothing has a gradient, so that training leaves them alone.
+        for value in (rig.request_factor, rig.code_factor, rig.own_factor):
+            value[:, picture_columns(rig)] = 0
+        rig.product[picture_columns(rig)] = 0

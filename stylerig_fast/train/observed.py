@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.evaluation.glasses import measure_glasses
 from stylerig_fast.evaluation.light import measure_light
 from stylerig_fast.evaluation.measures import measure_face
 from stylerig_fast.evaluation.pose import PoseEstimator
@@ -23,10 +24,10 @@ from stylerig_fast.face.landmarks import JAW, OUTER_EYE_CORNERS
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate, picture_at_vertices
 
-# Columns of the measures: three angles, the fields of `FaceMeasures`, and the cheeks' light.
+# Columns of the measures: three angles, the fields of `FaceMeasures`, the cheeks' light, and the contrast of glasses.
 MEASURES = (
     *("yaw", "pitch", "roll", "mouth_opening", "smile_width", "corner_height"),
-    *("eye_opening_right", "eye_opening_left", "brow_height", "light"),
+    *("eye_opening_right", "eye_opening_left", "brow_height", "light", "glasses"),
 )
 ANGLES, LIGHT = slice(0, 3), MEASURES.index("light")
 LANDMARK_UNIT = 0.03  # outer-eye distances that count as one; about their deviation over portraits
@@ -57,12 +58,12 @@ class Observed:
 def rendered_answers(model: FaceModel, params: FaceParams, camera: Camera, deviation: Tensor) -> tuple[Tensor, Tensor]:
     """Measures ``(B, M)`` and landmarks ``(B, 102)`` of the face model itself, in the units of `Observed`.
 
-    Light is 0: directions answer it as F sees it.
+    Light is 0, for directions answer it as F sees it, and so are glasses.
     """
     landmarks = evaluate(model, params, camera).landmarks
     degrees = params.pose_degrees()
     face = measure_face(landmarks, degrees[:, 0]).stacked()
-    values = torch.cat([degrees, face, torch.zeros_like(face[:, :1])], dim=1)
+    values = torch.cat([degrees, face, torch.zeros_like(face[:, :2])], dim=1)
     return values / deviation, _framed(landmarks) / LANDMARK_UNIT
 
 
@@ -88,10 +89,12 @@ def observe(portraits: PortraitSet, own: Tensor, codes: Tensor, model: FaceModel
     degrees = PoseEstimator(model.to("cpu"), camera).fit(portraits.landmarks).degrees.float()
     face = measure_face(portraits.landmarks, degrees[:, 0]).stacked()
     blocks = torch.arange(len(portraits)).split(256)
-    light = [
-        measure_light(portraits.images[rows].float() / 255, portraits.landmarks[rows]).asymmetry for rows in blocks
-    ]
-    measures = torch.cat([degrees, face, torch.cat(light)[:, None].float()], dim=1)
+    seen = []
+    for rows in blocks:
+        pictures, landmarks = portraits.images[rows].float() / 255, portraits.landmarks[rows]
+        light, glasses = measure_light(pictures, landmarks).asymmetry, measure_glasses(pictures, landmarks)
+        seen.append(torch.stack([light.float(), glasses.float()], dim=1))
+    measures = torch.cat([degrees, face, torch.cat(seen)], dim=1)
     ends = torch.quantile(measures[portraits.detected], torch.tensor([_OUTLIERS, 1 - _OUTLIERS]), dim=0)
     measures = measures.clamp(ends[0], ends[1])
     deviation = measures[portraits.detected].std(0).clamp_min(1e-6)
@@ -115,11 +118,6 @@ def observe(portraits: PortraitSet, own: Tensor, codes: Tensor, model: FaceModel
         trust=(trust / trust.mean()).clamp_max(2),
         colours=regressed(colours.flatten(1)).unflatten(1, (-1, 3)),
     )
-
-
-def _asymmetry(portraits: PortraitSet, rows: Tensor) -> Tensor:
-    light = measure_light(portraits.images[rows].float() / 255, portraits.landmarks[rows])
-    return light.asymmetry[:, None].float()
 
 
 def _framed(landmarks: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,25 +16,22 @@ from stylerig_fast.evaluation.edits import choose_people
 from stylerig_fast.evaluation.judge import Judge
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator, open_generator
-from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build, control_columns
-from stylerig_fast.train.batches import Batch, gather
+from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build
+from stylerig_fast.train.batches import gather
 from stylerig_fast.train.calibrate import calibrate
-from stylerig_fast.train.codespace import CodeSpace
-from stylerig_fast.train.context import principal, surroundings, surroundings_map
-from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.initialise import initialise
-from stylerig_fast.train.objective import RenderObjective, RenderWeights
-from stylerig_fast.train.observed import observe
+from stylerig_fast.train.losses import RigLosses
+from stylerig_fast.train.objective import RenderWeights
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
 from stylerig_fast.train.pack import pack
 from stylerig_fast.train.personal import answer_personally
+from stylerig_fast.train.pictured import look_at_edits
 from stylerig_fast.train.presets import with_preset
-from stylerig_fast.train.requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.setting import begin
+from stylerig_fast.train.survey import Survey
 from stylerig_fast.train.weights import DirectionWeights, RigWeights
 from stylerig_fast.trained_for import TrainedFor
 
@@ -47,9 +43,13 @@ PAPER = {
     "lr": 0.01,
     "requests": 0,
     "people": 0,
+    "pictures": 0,
     "calibrate": 0,
     "weights": RigWeights(price=0.0),
 }
+
+# What the start depends on, beside the survey and whether anything is priced.
+STARTED_BY = ("form", "controls", "components", "rank", "start", "people", "directions", "seed")
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ class RigTraining:
     controls: tuple[Literal["pose", "expression", "illumination"], ...] = ("pose", "expression", "illumination")
     form: Form = "subspace"  # form of RigNet; linear is the paper's
     components: int = 768  # joint principal components of W+
-    rank: int = 64  # subspace: rank of the product of request and code
+    rank: int = 96  # subspace: rank of the product of request and person
     start: Literal["linear", "zero"] = "linear"  # start from the best directions of a linear world, or from no edit
     people: int = 8000  # on whose codes F's answers are regressed before training; 0 for one edit for all
+    pictures: int = 1000  # on whose edited pictures measures are regressed after training; 0 for none
     size: int = 128  # pictures are compared at this many pixels
     limit: int | None = None  # use only so many portraits
     steps: int = 200  # optimiser steps
@@ -83,26 +84,31 @@ class RigTraining:
     directions: DirectionWeights = field(default_factory=DirectionWeights)
     compare: Literal["pictures", "parameters"] = "pictures"  # pairs: what F sees is rendered, or compared as it is
     generator: str = ""  # name, or folder of a converted one; by default the one that the portraits name
-    calibrate: int = 16  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
+    calibrate: int = 40  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
     grid: int = 4  # people in the picture grids; 0 for none, and then no generator is needed but to calibrate
     seed: int = 0  # of every random draw
     device: str = "cpu"  # cpu or cuda
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the pictures; bfloat16 is faster where processors have it
     threads: int = 0  # CPU threads; 0 leaves torch's default
     log_every: int = 25  # steps between TensorBoard entries
     save_every: int = 100  # steps between states to resume from and picture grids
     resume: bool = False  # go on with a run of the same name
 
 
-def run(config: RigTraining) -> RigNet:
-    """Trains RigNet, writes ``runs/<name>/rig`` and the Engine's folder ``runs/<name>/engine``; returns it."""
+def run(config: RigTraining, survey: Survey | None = None) -> RigNet:
+    """Trains RigNet, writes ``runs/<name>/rig`` and the Engine's folder ``runs/<name>/engine``; returns it.
+
+    Args:
+        config: of the training.
+        survey: `survey_of` a config with the same portraits, F and components; made anew without.
+    """
     if config.preset == "paper":
         config = with_preset(config, PAPER)
-    model, portraits = begin(config)
-    reconstructor = FaceReconstructor.from_pretrained(config.reconstructor, config.device)
-    reconstructor.check_face_model(model)
-    own = reconstruct_all(reconstructor, portraits, config.device)
+    survey = survey or survey_of(config)
+    model, portraits, reconstructor, own = survey.model, survey.portraits, survey.reconstructor, survey.own
     generator, trained_for = trained_against(config, portraits, model)
     reconstructor.config.trained_for.check("reconstructor", trained_for)
+    torch.manual_seed(config.seed)
     rig = build(
         RigConfig(
             num_ws=portraits.num_ws,
@@ -114,17 +120,13 @@ def run(config: RigTraining) -> RigNet:
             trained_for=trained_for,
         )
     ).to(config.device)
-    space = CodeSpace.fit(portraits, config.components, config.seed).to(config.device)
-    price = torch.zeros(config.components, config.components, device=config.device)
-    world = None
-    if config.start == "linear" or config.weights.price:
-        world = linear_world(portraits, own, space, model, reconstructor, config)
-        price = world.unmeasured() if config.start == "linear" else world.price()
-    initialise(rig, portraits, own, space, world if config.start == "linear" else None)
-    if config.people and config.start == "linear":
-        assert isinstance(rig, SubspaceRigNet)
-        answer_personally(rig, reconstructor, portraits, own, model, config.people, seed=config.seed)
-    losses = RigLosses(model, reconstructor, rig, space, price, config)
+    engine = None
+    if generator is not None:
+        dtype = getattr(torch, config.dtype)
+        engine = Engine(generator, rig, reconstructor, model, device=config.device, dtype=dtype)
+    price = start_of(rig, survey, config)
+    rig.train().requires_grad_(True)  # an Engine freezes what it is given
+    losses = RigLosses(model, reconstructor, rig, survey.space, price, config.render, config.weights, config.compare)
     draw = torch.Generator().manual_seed(config.seed)
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
     with Run(config.runs / config.name, config, config.resume) as record:
@@ -156,115 +158,18 @@ def run(config: RigTraining) -> RigNet:
                     record.picture("edits", edit_grid(generator, rig, reconstructor, people), step + 1)
         rig.eval().requires_grad_(False)
         seconds = time.perf_counter() - began
+        if config.pictures and config.start == "linear" and engine is not None:
+            # After training against F, which sees less and would undo it.
+            world = survey.world(config.directions)
+            look_at_edits(engine, portraits, world, config.pictures, config.seed)
         shares = []
-        if generator is not None and config.calibrate:
-            engine = Engine(generator, rig, reconstructor, model, device=config.device)
+        if engine is not None and config.calibrate:
             shares = calibrate_on(engine, portraits, config)
         rig.save_pretrained(record.folder / "rig")
         stored = Path(config.generator) if Path(config.generator or "-").is_dir() else None
         pack(record.folder / "engine", rig, reconstructor, model, portraits, own, config.face_model, stored)
         record.write_metrics({"portraits": len(portraits), "seconds": seconds, "loss": values, "shares": shares})
     return rig
-
-
-class RigLosses:
-    """The losses of RigNet for one face model, F and set of controls."""
-
-    def __init__(
-        self,
-        model: FaceModel,
-        reconstructor: FaceReconstructor,
-        rig: RigNet,
-        space: CodeSpace,
-        price: Tensor,
-        config: RigTraining,
-    ) -> None:
-        self.model, self.reconstructor, self.rig, self.config = model, reconstructor, rig, config
-        self.space, self.price = space, price
-        self.objective = RenderObjective(model, reconstructor.camera, config.render)
-        self.surface = SurfaceObjective(model, reconstructor.camera)
-        # The rig pays for what it adds to its start.
-        self.start = copy.deepcopy(rig).requires_grad_(False)
-        width = sum(model.sizes[name] for name in BLOCKS)
-        device = model.mean.device
-        self.edited = torch.zeros(len(config.controls), width, dtype=torch.bool, device=device)
-        for row, control in enumerate(config.controls):
-            self.edited[row, control_columns(model.sizes, (control,))] = True
-        # Translation is neither edited nor kept: a turned head may move in the crop (the paper's supplement).
-        self.kept = ~self.edited
-        self.kept[:, -model.sizes["translation"] :] = False
-
-    def _params(self, vector: Tensor) -> FaceParams:
-        return FaceParams.from_vector(vector, self.model.sizes, self.model.expression_names)
-
-    def pairs(self, first: Batch, second: Batch, own_w: Tensor, own_v: Tensor) -> dict[str, Tensor]:
-        """L_rec, L_edit and L_consist of editing w toward v, one sample per pair and control."""
-        weights, controls = self.config.weights, len(self.config.controls)
-        rows = torch.arange(len(own_w), device=own_w.device).repeat(controls)
-        edited = self.edited.repeat_interleave(len(own_w), 0)
-        kept = self.kept.repeat_interleave(len(own_w), 0)
-        w, p_w, p_v = first.w[rows], own_w[rows], own_v[rows]
-        edited_code = self.rig(w, torch.where(edited, p_v, p_w), p_w)
-        seen = self.reconstructor.vector(edited_code)
-        # L_edit is scored against I_v, L_consist against I_w: the other way round trains the edit away.
-        edit = torch.where(edited, seen, p_v)
-        consist = torch.where(kept, seen, p_w)
-        target = torch.cat([second.image[rows], first.image[rows]])
-        points = torch.cat([second.landmarks[rows], first.landmarks[rows]])
-        detected = torch.cat([second.detected[rows], first.detected[rows]])
-        if self.config.compare == "pictures":
-            rendered = self.objective(self._params(torch.cat([edit, consist])), target, points, detected)
-            total = torch.stack(list(rendered.values())).sum(0)
-        else:
-            wrong = torch.cat([edit - p_v, consist - p_w]) / self.reconstructor.out_scale
-            total = wrong.square().mean(1)
-        same = self.rig(first.w, own_w, own_w)
-        std = self.reconstructor.w_std
-        return {
-            "rec": weights.reconstruction * ((same - first.w) / std).square().mean(),
-            "edit": weights.edit * total[: len(rows)].mean(),
-            "consist": weights.consistency * total[len(rows) :].mean(),
-            "price": self.priced(edited_code, w, torch.where(edited, p_v, p_w), p_w),
-        }
-
-    def priced(self, edited: Tensor, w: Tensor, params: Tensor, own: Tensor) -> Tensor:
-        """What edited codes change unasked, beyond what the rig changed at its start."""
-        added = self.space.deviations(edited - self.start(w, params, own))
-        return self.config.weights.price * torch.einsum("bi,ij,bj->b", added, self.price, added).mean()
-
-    def requests(self, w: Tensor, own: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
-        """Slider requests scored on the surface: pose and light are as asked, the identity stays.
-
-        Of expressions F sees too little to be asked: what it misses of a smile, it would have exaggerated.
-        """
-        weights, own_params = self.config.weights, self._params(own)
-        wanted = draw_requests(own_params, draw, self.config.controls)
-        edited_code = self.rig(w, wanted.vector(), own)
-        seen = self._params(self.reconstructor.vector(edited_code))
-        seen = seen.with_blocks(expression=wanted.blocks["expression"])
-        # Translation follows F: it is neither edited nor kept.
-        target = wanted.with_blocks(translation=seen.blocks["translation"].detach())
-        distance, colour = self.surface(seen, target)
-        return {
-            "surface": weights.surface * distance.mean(),
-            "shading": weights.shading * colour.mean(),
-            "request_price": self.priced(edited_code, w, wanted.vector(), own),
-        }
-
-
-def linear_world(
-    portraits: PortraitSet,
-    own: Tensor,
-    space: CodeSpace,
-    model: FaceModel,
-    reconstructor: FaceReconstructor,
-    config: RigTraining,
-) -> LinearWorld:
-    """The linear world of a training set; ``own`` is F of its codes."""
-    codes, camera = space.whiten_all(portraits), reconstructor.camera
-    around = surroundings_map(codes, principal(surroundings(portraits), config.surroundings))
-    seen = observe(portraits, own, codes, model, camera)
-    return LinearWorld.of(own, codes, seen, around, model, camera, config.directions)
 
 
 def trained_against(
@@ -276,7 +181,7 @@ def trained_against(
         CheckpointError: the generator is not the one that made the portraits.
     """
     made = TrainedFor(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint())
-    if not (config.grid or config.calibrate):
+    if not (config.grid or config.pictures or config.calibrate):
         return None, made
     generator = open_generator(config.generator or portraits.generator, config.device)
     found = TrainedFor.of(generator, model)
@@ -284,15 +189,43 @@ def trained_against(
     return generator, found
 
 
+def survey_of(config: RigTraining) -> Survey:
+    """What the training reads off its portraits."""
+    model, portraits = begin(config)
+    reconstructor = FaceReconstructor.from_pretrained(config.reconstructor, config.device)
+    reconstructor.check_face_model(model)
+    return Survey(portraits, model, reconstructor, config.components, config.surroundings, config.seed)
+
+
+def start_of(rig: RigNet, survey: Survey, config: RigTraining) -> Tensor:
+    """`solve_start`, once for all trainings of a survey that start alike."""
+    key = repr([getattr(config, name) for name in STARTED_BY] + [config.weights.price > 0])
+    if key not in survey.starts:
+        price = solve_start(rig, survey, config)
+        survey.starts[key] = {name: value.clone() for name, value in rig.state_dict().items()}, price
+    state, price = survey.starts[key]
+    rig.load_state_dict(state)
+    return price
+
+
+def solve_start(rig: RigNet, survey: Survey, config: RigTraining) -> Tensor:
+    """Fills a new rig: statistics, and what is solved before any step; the price of what training adds ``(K, K)``."""
+    linear = config.start == "linear"
+    price = torch.zeros(config.components, config.components, device=config.device)
+    world = survey.world(config.directions) if linear or config.weights.price else None
+    if world is not None:
+        price = world.unmeasured() if linear else world.price()
+    initialise(rig, survey.portraits, survey.own, survey.space, world if linear else None)
+    if linear and config.people:
+        assert isinstance(rig, SubspaceRigNet)
+        answer_personally(
+            rig, survey.reconstructor, survey.portraits, survey.own, survey.model, config.people, seed=config.seed
+        )
+    return price
+
+
 def calibrate_on(engine: Engine, portraits: PortraitSet, config: RigTraining) -> list[dict[str, float]]:
     """Calibrates the gains on training people within 10 degrees of yaw; see `calibrate`."""
-    judge = Judge(engine.face_model, engine.camera)
+    judge = Judge(engine.face_model, engine.camera, describe=False)
     people, _ = choose_people(portraits, judge.estimator, config.calibrate, seed=config.seed)
     return calibrate(engine, portraits.ws(people), judge=judge)
-
-
-@torch.no_grad()
-def reconstruct_all(reconstructor: FaceReconstructor, portraits: PortraitSet, device: str) -> Tensor:
-    """F of every portrait, ``(N, P)`` on ``device``."""
-    blocks = torch.arange(len(portraits)).split(512)
-    return torch.cat([reconstructor.vector(portraits.ws(index).to(device)) for index in blocks])

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -88,18 +97,29 @@ class Run:
 
 def progress(description: str, start: int, steps: int) -> Iterator[tuple[int, Progress]]:
     """Steps ``start … steps - 1`` under a progress bar whose description the caller may update."""
-    columns = (
+    with Progress(*_columns()) as bar:
+        task = bar.add_task(description, total=steps, completed=start)
+        for step in range(start, steps):
+            yield step, bar
+            bar.advance(task)
+
+
+@contextmanager
+def counter(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar; what it gives is called with what is done and how much there is."""
+    with Progress(*_columns()) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as bar:
-        task = bar.add_task(description, total=steps, completed=start)
-        for step in range(start, steps):
-            yield step, bar
-            bar.advance(task)
 
 
 def describe(bar: Progress, description: str, values: Mapping[str, float]) -> None:

@@ -27,8 +27,9 @@ class DirectionWeights:
 
     measures: float = 300.0  # measures of the face move as the rendered face model's
     landmarks: float = 0.3  # so do its 51 inner landmarks, mean square in 0.03 outer-eye distances
+    mending: float = 1.0  # what pictures show wrong is mended, per squared deviation
     light: float = 0.3  # F sees the light that is asked for, in the colours of the average face
-    length: float = 0.1  # the offset itself
+    length: float = 1.0  # the offset itself
     colours: float = 0.9  # colours of the skin where the request does not move it
     surroundings: float = 0.1  # hair, clothes, background
-    identity: float = 0.15  # identity and albedo that F sees
+    identity: float = 1.0  # identity and albedo that F sees

@@ -131,6 +131,7 @@ def test_the_rig():
     rig = build(RigConfig(2, sizes, components=8, rank=2))
     work = work_of_rig(reconstructor, rig)
     seeing = 1024 * 16 + 16 * 16 + 16 * width
-    rigging = 2 * 1024 * 8 + columns * 8 + columns * 2 + 8 * 2 + 2 * 8
+    # The request and the squares of its turns; the person is the code and what F sees.
+    rigging = 2 * 1024 * 8 + (columns + 3) * 8 + (columns + 3) * 2 + (8 + width) * 2 + 2 * 8
     assert work == Work({"matrix": seeing + rigging}, work.weights, 1024 * 4 + width * 4, 1024 * 4)
     assert next(reconstructor.parameters()).device.type == "cpu"

@@ -75,9 +75,10 @@ def small_rig(num_ws: int, form: str = "subspace") -> RigNet:
     if isinstance(rig, SubspaceRigNet):
         rig.basis.copy_(torch.linalg.qr(torch.randn(num_ws * 512, 24))[0].T)
         rig.deviation.uniform_(1, 20)
-        for value in (rig.w_mean, rig.direction, rig.product):
+        for value in (rig.w_mean, rig.direction, rig.product, rig.own_mean):
             value.normal_(0, 0.3)
-        rig.p_std.uniform_(0.5, 2)
+        for value in (rig.p_std, rig.own_std):
+            value.uniform_(0.5, 2)
     elif isinstance(rig, LinearRigNet):
         for value in (rig.w_mean, rig.p_mean, rig.bias):
             value.normal_(0, 0.3)

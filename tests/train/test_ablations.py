@@ -29,13 +29,15 @@ def test_single_controls_are_asked_for_theirs_alone():
 def test_what_is_trained_is_not_trained_again(tmp_path, monkeypatch, capsys):
     trained = []
 
-    def train(config):
+    def train(config, survey):
+        assert survey == "survey"
         trained.append(config.name)
         engine = config.runs / config.name / "engine"
         engine.mkdir(parents=True)
         (engine / "reach.json").write_text("{}")
 
     monkeypatch.setattr(rig, "run", train)
+    monkeypatch.setattr(rig, "survey_of", lambda config: "survey")
     monkeypatch.setattr(ablations, "measure", lambda folder, controls, config: {"yaw.gain": 0.9})
     arguments = ["--data", "d", "--reconstructor", "r", "--runs", str(tmp_path), "--only", "whole", "no-siamese"]
     assert ablations.main(arguments) == 0

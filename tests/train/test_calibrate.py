@@ -33,8 +33,9 @@ def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
     smile = start + face_model.expression_names.index("mouthSmileLeft")
     brow = start + face_model.expression_names.index("browInnerUp")
     light, rotation = start + 64, start + 64 + 27
-    assert gains[rotation] == pytest.approx(0.8)  # pitch
-    assert gains[rotation + 1] == pytest.approx(2.0)  # yaw
+    # To the nearer end of what is left alone.
+    assert gains[rotation] == pytest.approx(1.03 / 1.25)  # pitch
+    assert gains[rotation + 1] == pytest.approx(0.97 / 0.5)  # yaw
     assert gains[rotation + 2] == 1.0  # the generator has no roll to measure
     assert gains[jaw] == 1.0  # within what is left alone
     assert gains[smile] == pytest.approx(1.7)
@@ -53,4 +54,4 @@ def test_a_face_model_without_units_has_no_share_of_them() -> None:
     _apply(SimpleNamespace(rig_net=rig, face_model=model), shares)  # type: ignore[arg-type]
     gains = dict(zip(rig.columns.tolist(), rig.gain.tolist(), strict=True))
     assert (gains[2], gains[3]) == (1.0, 1.0)
-    assert gains[4 + 27 + 1] == pytest.approx(2.0)  # yaw
+    assert gains[4 + 27 + 1] == pytest.approx(0.97 / 0.5)  # yaw

@@ -36,7 +36,7 @@ def straight(face_model: FaceModel) -> LinearWorld:
     width = sum(face_model.sizes.values())
     observed = Observed(
         measures=regressions(len(MEASURES)),
-        deviation=torch.tensor([12.0, 7.0, 1.0, 0.06, 0.08, 0.04, 0.016, 0.016, 0.03, 0.2]),
+        deviation=torch.tensor([12.0, 7.0, 1.0, 0.06, 0.08, 0.04, 0.016, 0.016, 0.03, 0.2, 0.7]),
         landmarks=regressions(102),
         vertices=vertices,
         trust=torch.ones(len(vertices)),

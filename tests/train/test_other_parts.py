@@ -73,7 +73,9 @@ def reconstructor(parts: Path, runs: Path) -> Path:
 
 def rig_training(parts: Path, trained: Path, runs: Path, **options: object) -> RigTraining:
     values: dict = {"generator": str(parts / "generator"), "steps": 2, "pairs": 2, "requests": 4, "components": 16}
-    values |= {"rank": 2, "surroundings": 3, "calibrate": 0, "grid": 1, "log_every": 1} | SHARED | options
+    values |= (
+        {"rank": 2, "surroundings": 3, "pictures": 0, "calibrate": 0, "grid": 1, "log_every": 1} | SHARED | options
+    )
     return RigTraining(
         data=parts / "set", reconstructor=trained, runs=runs, face_model=parts / "face.safetensors", **values
     )

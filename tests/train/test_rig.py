@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
 from stylerig_fast.train.batches import gather
 from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.grids import edit_grid
+from stylerig_fast.train.losses import RigLosses
 from stylerig_fast.train.reconstructor import ReconstructorTraining
 from stylerig_fast.train.reconstructor import run as train_reconstructor
 from stylerig_fast.train.requests import SurfaceObjective, draw_requests
-from stylerig_fast.train.rig import RigLosses, RigTraining, reconstruct_all, run
+from stylerig_fast.train.rig import RigTraining, run, survey_of
+from stylerig_fast.train.survey import reconstruct_all
 
 from .conftest import world_params
 
@@ -45,6 +48,7 @@ def training(world: Path, reconstructor: Path, tmp_path: Path, **options: Any) -
         "components": 40,
         "rank": 4,
         "surroundings": 4,
+        "pictures": 0,
         "calibrate": 0,
         "grid": 0,
         "log_every": 3,
@@ -76,7 +80,8 @@ def losses(
     portraits = PortraitSet.load(world, size=32, shards="train")
     space = CodeSpace.fit(portraits, 40)
     rig = rig_of(RigConfig(num_ws=portraits.num_ws, sizes=model.sizes, controls=controls))
-    return RigLosses(model, net, rig, space, torch.eye(40), config), portraits, reconstruct_all(net, portraits, "cpu")
+    found = RigLosses(model, net, rig, space, torch.eye(40), config.render, config.weights)
+    return found, portraits, reconstruct_all(net, portraits, "cpu")
 
 
 def test_an_edit_that_happens_costs_less_than_one_that_does_not(
@@ -126,6 +131,20 @@ def test_training_makes_slider_requests_happen(
         for each in (trained, lazy)
     ]
     assert cost[0] < cost[1]
+
+
+def test_what_is_read_and_solved_once_serves_several_trainings(
+    world: Path, reconstructor: Path, tmp_path: Path
+) -> None:
+    config = training(world, reconstructor, tmp_path, steps=3)
+    alone = run(config)
+    survey = survey_of(config)
+    first = run(dataclasses.replace(config, name="first"), survey)
+    assert all(torch.equal(value, first.state_dict()[name]) for name, value in alone.state_dict().items())
+    run(dataclasses.replace(config, name="second", siamese=False), survey)
+    assert len(survey.starts) == 1
+    run(dataclasses.replace(config, name="third", people=0), survey)
+    assert len(survey.starts) == 2
 
 
 # An Oracle without codes leaves everybody as they are.
