@@ -2,9 +2,9 @@
 
 F sees neither that eyes close when a head turns nor that its mouth shuts; the directions are right on average and for
 small steps. So the rig edits training people, their pictures are rendered and measured, and what they show beyond the
-rendered face model is taken off: of turns, either way and their square, as it depends on the person; of expressions,
-what they move on average besides themselves. Faces' measures do this, not what training must not see: dlib's
-descriptor of the person, the fitted light, the surroundings.
+rendered face model is taken off: of turns, and of what they add to an angle's square, as it depends on the person; of
+expressions, what they move on average besides themselves. Faces' measures do this, not what training must not see:
+dlib's descriptor of the person, the fitted light, the surroundings.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def answer_pictures(
     knowing = torch.block_diag(measures, torch.eye(own.shape[1]).to(measures))
     person = rig.person(codes.to(rig.p_std), own) @ knowing
     few = slice(0, max(1, len(codes) // _SHARE))
-    total = len(codes) * (1 + len(turns)) + len(codes[few]) * (1 + len(units))
+    of_turns, of_units = (len(asked) and (1 + len(asked)) for asked in (turns, units))
+    total = len(codes) * of_turns + len(codes[few]) * of_units
     means = mending.new_zeros(len(MEASURES), len(rig.direction))
     slopes = mending.new_zeros(len(MEASURES), len(rig.direction), len(knowing))
 
@@ -149,7 +150,7 @@ def answer_pictures(
             means[:, rows], by_person = regress(request[known], person.repeat(2, 1)[known], wrong[known], _RIDGE)
             slopes[:, rows] = by_person @ knowing.T
     if units:
-        for asked, stray in zip(units, show(units, few, len(codes) * (1 + len(turns))), strict=True):
+        for asked, stray in zip(units, show(units, few, len(codes) * of_turns), strict=True):
             level = UNITS[asked.request.kind][1]
             request = (level - own[few][:, rig.columns[asked.rows]]).mean(0) / rig.p_std[asked.rows]
             # The smallest change of the units' directions that takes off what all of them do together.
