@@ -76,6 +76,7 @@ def squares_alone():
     return turned, (rig.direction[len(rig.columns) + 1] * rig.deviation @ rig.basis).expand(3, -1)
 
 
+@torch.no_grad()
 def test_turns_change_the_square_of_an_angle():
     turned, unit = squares_alone()
     for angle in (-0.7, 0.7):
@@ -85,6 +86,7 @@ def test_turns_change_the_square_of_an_angle():
     assert float(turned(0.2).abs().max()) == 0
 
 
+@torch.no_grad()
 def test_squares_have_an_end():
     turned, unit = squares_alone()
     torch.testing.assert_close(turned(3.0), MOST_SQUARED * unit, atol=1e-5, rtol=1e-4)

@@ -23,6 +23,8 @@ _SIZE = 128
 # Points of the fit must face the camera at least this squarely, so that none lies behind the nose or the silhouette.
 _FACING = 0.4
 _FLOOR = 1 / 255
+# No light is more directional than one lamp, whose linear band is this many times its constant one.
+_MOST_DIRECTIONAL = 3**0.5
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | N
     albedo = torch.cat([(albedo @ weights)[:, None], albedo], dim=1).clamp_min(0.05)
     basis = sh_basis(normals)[..., :4]
     gammas = torch.stack([_solve(basis * albedo[None, :, i, None], seen[..., i, None], used) for i in range(4)])
-    direction = gammas[0][:, [3, 1, 2]] / gammas[0][:, :1].clamp_min(1e-3)
+    linear = gammas[0][:, [3, 1, 2]]
+    least = (linear.norm(dim=-1, keepdim=True) / _MOST_DIRECTIONAL).clamp_min(1e-3)
+    direction = linear / gammas[0][:, :1].maximum(least)
     lit = sh_basis(torch.nn.functional.normalize(direction, dim=-1))[:, :4]
     red, green, blue = (gammas[1:] * lit).sum(-1).clamp_min(1e-3).log()
     return FittedLight(direction, torch.stack([red - green, blue - green], dim=1))

@@ -53,8 +53,8 @@ class Step:
 
     @property
     def reached(self) -> bool:
-        """Faces are still found, and the gain's interval meets ``lowest`` to 1.2: it was not shown to leave them."""
-        return self.gain.high >= self.lowest and self.gain.low <= HIGH and self.found.value >= FOUND
+        """Neither the gain was shown to leave ``lowest`` to 1.2, nor faces to be lost: the intervals meet both."""
+        return self.gain.high >= self.lowest and self.gain.low <= HIGH and self.found.high >= FOUND
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,7 @@ def sweep_json(found: Sequence[Sweep]) -> dict[str, Any]:
                     "gain": _plain(step.gain.value),
                     "gain_interval": [_plain(step.gain.low), _plain(step.gain.high)],
                     "found": _plain(step.found.value),
+                    "found_interval": [_plain(step.found.low), _plain(step.found.high)],
                     "identity_distance": _plain(step.distance.value),
                     "reached": step.reached,
                 }

@@ -61,7 +61,9 @@ def test_a_gain_that_may_lie_in_the_band_is_reached():
     assert not replace(step, gain=Figure(0.75, 0.72, 0.78, 60)).reached
     assert replace(step, gain=Figure(1.25, 1.19, 1.3, 60)).reached
     assert not replace(step, gain=Figure(1.25, 1.22, 1.3, 60)).reached
-    assert not replace(step, found=Figure(0.98, 0.97, 1.0, 6)).reached
+    # One of 40 faces that is not found may be chance, one of ten is not.
+    assert replace(step, found=Figure(0.975, 0.925, 1.0, 40)).reached
+    assert not replace(step, found=Figure(0.9, 0.82, 0.97, 40)).reached
     assert not replace(step, gain=Figure(math.nan, math.nan, math.nan, 0)).reached
 
 
