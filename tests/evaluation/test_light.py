@@ -67,6 +67,15 @@ def test_fitted_direction_is_the_light_s(yaw):
         assert cosine > 0.9, (direction, found)
 
 
+def test_a_fitted_light_is_no_more_directional_than_one_lamp():
+    """With more contrast than light can make, the constant term would be near zero or below."""
+    face = lit((1.0, 0.0, 1.0), share=0.3)
+    pose = PoseEstimator(MODEL).fit(face.landmarks)
+    harsh = fit_light(((face.image - 0.5) * 4).clamp(0, 1), pose, MODEL).direction[0]
+    assert harsh.norm() == pytest.approx(3**0.5)
+    assert torch.cosine_similarity(harsh, torch.tensor([1.0, 0.0, 1.0], dtype=harsh.dtype), dim=0) > 0.85
+
+
 def test_tint_is_the_light_s():
     """Halving the red of a picture is halving the red of its light."""
     face = lit((1.0, 0.0, 1.0))
