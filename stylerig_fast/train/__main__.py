@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from stylerig_fast.errors import StyleRigError
+from stylerig_fast.evaluation.memory import give_large_blocks_back
 from stylerig_fast.train import reconstructor, rig, sample
 
 Stage = (
@@ -25,6 +26,7 @@ STAGES: dict[type, Any] = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs one stage; a mistake of the user ends as one line and exit code 2."""
     config = tyro.cli(Stage, prog="python -m stylerig_fast.train", description=__doc__, args=arguments)
+    give_large_blocks_back()
     try:
         STAGES[type(config)](config)
     except (StyleRigError, ValueError) as error:

@@ -20,6 +20,7 @@ from stylerig_fast.errors import StyleRigError
 from stylerig_fast.evaluation.edits import choose_people, measure_edits
 from stylerig_fast.evaluation.judge import Judge
 from stylerig_fast.evaluation.looking import LookBeside
+from stylerig_fast.evaluation.memory import give_large_blocks_back
 from stylerig_fast.evaluation.requests import Request, standard_requests
 from stylerig_fast.evaluation.rig_report import rig_figures
 from stylerig_fast.train import rig
@@ -156,6 +157,7 @@ def answerable(requests: list[Request], controls: tuple[str, ...]) -> list[Reque
 def main(arguments: list[str] | None = None) -> int:
     """Runs the ablations and prints their table."""
     config = tyro.cli(Ablations, prog="python -m stylerig_fast.train.ablations", args=arguments)
+    give_large_blocks_back()
     try:
         found = run(config)
     except (StyleRigError, ValueError) as error:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.edits import Request, measure_edits, standard_requests
+from stylerig_fast.evaluation.edits import measure_edits
 from stylerig_fast.evaluation.judge import Judge
-from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS, SMILE_UNITS
+from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
 from stylerig_fast.evaluation.rig_report import rig_figures
 from stylerig_fast.evaluation.statistics import Figure
 from stylerig_fast.params import BLOCKS
@@ -36,10 +36,6 @@ TARGETS = {
     "brows": (0.85, 0.9),
     "illumination": (0.85, 0.9),
 }
-_USED = (
-    *("yaw-15", "yaw+15", "pitch-10", "pitch+10", "jawOpen=0", "jawOpen=0.5", "smile=0", "smile=0.8"),
-    *("eyes=0", "eyes=1", "brows=0", "brows=1"),
-)
 _UNITS = {"jawOpen": ("jawOpen",), "smile": SMILE_UNITS, "eyes": EYES_UNITS, "brows": BROWS_UNITS}
 
 _log = logging.getLogger(__name__)
@@ -58,9 +54,10 @@ def calibrate(engine: Engine, codes: Tensor, rounds: int = 2, judge: Judge | Non
         The shares that were measured in each round, by control.
     """
     judge = judge or Judge(engine.face_model, engine.camera)
+    requests = standard_requests(engine.face_model.expression_names, quick=True)
     rounds_seen = []
     for _ in range(rounds):
-        figures = rig_figures(measure_edits(engine, judge, codes, _requests(engine.face_model.expression_names)))
+        figures = rig_figures(measure_edits(engine, judge, codes, requests))
         shares = measured_shares(figures)
         _apply(engine, shares)
         rounds_seen.append(shares)
@@ -85,10 +82,6 @@ def measured_shares(figures: Mapping[str, Figure]) -> dict[str, float]:
         for share, names in found.items()
         if names[0] in figures
     }
-
-
-def _requests(units: Collection[str]) -> list[Request]:
-    return [request for request in standard_requests(units) if request.name in _USED or request.kind == "light"]
 
 
 def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
