@@ -24,6 +24,7 @@ __all__ = [
     "Measured",
     "Request",
     "choose_people",
+    "frontal_people",
     "measure_editors",
     "measure_edits",
     "standard_requests",
@@ -92,13 +93,30 @@ def choose_people(
     Raises:
         ValueError: there are not as many.
     """
-    yaw = estimator.fit(portraits.landmarks).yaw
-    order = torch.randperm(len(portraits), generator=torch.Generator().manual_seed(seed))
-    people = order[portraits.detected[order] & (yaw[order].abs() <= max_yaw)]
-    sources = order.flip(0)[portraits.detected[order.flip(0)]]
+    people = frontal_people(portraits, estimator, max_yaw, seed)
+    backwards = _shuffled(portraits, seed).flip(0)
+    sources = backwards[portraits.detected[backwards]]
     if len(people) < count:
         raise ValueError(f"{count} people within {max_yaw:g} degrees of yaw asked for, the set has {len(people)}")
     return people[:count], sources[:count]
+
+
+def frontal_people(portraits: PortraitSet, estimator: PoseEstimator, max_yaw: float = 10.0, seed: int = 0) -> Tensor:
+    """Everybody who is turned by ``max_yaw`` degrees at most, in random order; indices into ``portraits``.
+
+    Raises:
+        ValueError: nobody is.
+    """
+    yaw = estimator.fit(portraits.landmarks).yaw
+    order = _shuffled(portraits, seed)
+    people = order[portraits.detected[order] & (yaw[order].abs() <= max_yaw)]
+    if not len(people):
+        raise ValueError(f"the portraits show nobody within {max_yaw:g} degrees of yaw")
+    return people
+
+
+def _shuffled(portraits: PortraitSet, seed: int) -> Tensor:
+    return torch.randperm(len(portraits), generator=torch.Generator().manual_seed(seed))
 
 
 def measure_edits(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.edits import choose_people, measure_edits
+from stylerig_fast.evaluation.edits import frontal_people, measure_edits
 from stylerig_fast.evaluation.judge import Judge, Observation
 from stylerig_fast.evaluation.keeping_figures import KEPT
 from stylerig_fast.evaluation.looking import LookBeside, Looker
@@ -72,12 +72,12 @@ def look_at_edits(engine: Engine, portraits: PortraitSet, world: LinearWorld, pe
         engine: with a `SubspaceRigNet`, which is changed in place.
         portraits: training set.
         world: says how measures are mended.
-        people: how many.
+        people: how many, if there are as many.
         seed: of the choice of people.
     """
     model, camera, seen = engine.face_model.to("cpu"), engine.camera, world.observed
     judge = build_judge(model, camera)
-    chosen, _ = choose_people(portraits, judge.estimator, people, seed=seed)
+    chosen = frontal_people(portraits, judge.estimator, seed=seed)[:people]
     codes, mending = portraits.ws(chosen), world.mending()
     with LookBeside(build_judge, (model, camera)) as looker, counter("pictures of edits") as count:
         answer_pictures(engine, judge, codes, seen.deviation, seen.measures, mending, looker, progress=count)
@@ -112,7 +112,7 @@ def answer_pictures(
     assert isinstance(rig, SubspaceRigNet)
     turns, units = _turns(rig), _units(rig, engine.face_model.expression_names)
     own = engine.reconstructor.vector(codes.to(rig.p_std))
-    # A thousand people say little of 768 components. F's parameters of them say more, and what measures they have.
+    # A few thousand people say little of 768 components: F's parameters of them say more, and what measures they have.
     knowing = torch.block_diag(measures, torch.eye(own.shape[1]).to(measures))
     person = rig.person(codes.to(rig.p_std), own) @ knowing
     few = slice(0, max(1, len(codes) // _SHARE))

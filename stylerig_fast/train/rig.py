@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.edits import choose_people
+from stylerig_fast.evaluation.edits import frontal_people
 from stylerig_fast.evaluation.judge import Judge
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator, open_generator
@@ -68,7 +68,7 @@ class RigTraining:
     rank: int = 96  # subspace: rank of the product of request and person
     start: Literal["linear", "zero"] = "linear"  # start from the best directions of a linear world, or from no edit
     people: int = 8000  # on whose codes F's answers are regressed before training; 0 for one edit for all
-    pictures: int = 1000  # on whose edited pictures measures are regressed after training; 0 for none
+    pictures: int = 4000  # on whose edited pictures measures are regressed after training, at most; 0 for none
     size: int = 128  # pictures are compared at this many pixels
     limit: int | None = None  # use only so many portraits
     steps: int = 200  # optimiser steps
@@ -84,7 +84,7 @@ class RigTraining:
     directions: DirectionWeights = field(default_factory=DirectionWeights)
     compare: Literal["pictures", "parameters"] = "pictures"  # pairs: what F sees is rendered, or compared as it is
     generator: str = ""  # name, or folder of a converted one; by default the one that the portraits name
-    calibrate: int = 40  # training people on whose pictures the gains are measured afterwards; 0 leaves them at 1
+    calibrate: int = 40  # training people, at most, on whose pictures gains are measured afterwards; 0 leaves them at 1
     grid: int = 4  # people in the picture grids; 0 for none, and then no generator is needed but to calibrate
     seed: int = 0  # of every random draw
     device: str = "cpu"  # cpu or cuda
@@ -227,5 +227,5 @@ def solve_start(rig: RigNet, survey: Survey, config: RigTraining) -> Tensor:
 def calibrate_on(engine: Engine, portraits: PortraitSet, config: RigTraining) -> list[dict[str, float]]:
     """Calibrates the gains on training people within 10 degrees of yaw; see `calibrate`."""
     judge = Judge(engine.face_model, engine.camera, describe=False)
-    people, _ = choose_people(portraits, judge.estimator, config.calibrate, seed=config.seed)
+    people = frontal_people(portraits, judge.estimator, seed=config.seed)[: config.calibrate]
     return calibrate(engine, portraits.ws(people), judge=judge)

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.evaluation.edits import Edited, Measured, Request, choose_people, measure_edits, standard_requests
+from stylerig_fast.evaluation.edits import (
+    Edited,
+    Measured,
+    Request,
+    choose_people,
+    frontal_people,
+    measure_edits,
+    standard_requests,
+)
 from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Judge, Observation
 from stylerig_fast.evaluation.measures import FaceMeasures
 from stylerig_fast.evaluation.report import Report
@@ -248,3 +256,8 @@ def test_people_are_frontal_detected_and_chosen_by_seed(judge, stored_landmarks)
     assert not torch.equal(choose_people(portraits, judge.estimator, 20, seed=2)[0], people)
     with pytest.raises(ValueError, match="within 10 degrees"):
         choose_people(portraits, judge.estimator, 300)
+    everybody = frontal_people(portraits, judge.estimator, seed=1)
+    assert 20 < len(everybody) < 200
+    assert torch.equal(everybody[:20], people)
+    with pytest.raises(ValueError, match="nobody within 10 degrees"):
+        frontal_people(Portraits(stored_landmarks[:300], torch.zeros_like(detected)), judge.estimator)

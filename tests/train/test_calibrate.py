@@ -26,7 +26,7 @@ def test_shares_come_from_the_figures() -> None:
 def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
     rig = build(RigConfig(num_ws=2, sizes=face_model.sizes, w_dim=4, components=2, rank=1))
     engine = SimpleNamespace(rig_net=rig, face_model=face_model)
-    _apply(engine, {"yaw": 0.5, "pitch": 1.25, "jawOpen": 0.9, "smile": 0.5, "illumination": 0.1})  # type: ignore[arg-type]
+    _apply(engine, {"yaw": 0.5, "pitch": 1.25, "jawOpen": 0.78, "smile": 0.5, "illumination": 0.1})  # type: ignore[arg-type]
     gains = dict(zip(rig.columns.tolist(), rig.gain.tolist(), strict=True))
     start = 80 + 80
     jaw = start + face_model.expression_names.index("jawOpen")
