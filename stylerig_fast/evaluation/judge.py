@@ -25,7 +25,7 @@ MEASURED = (
     *("yaw", "pitch", "roll", "mouth_opening", "smile_width", "corner_height", "light", "fitted_light"),
     *("mesh_yaw", "mesh_pitch", "eye_opening", "brow_height"),
     *("light_x", "light_y", "light_z", "tint_red", "tint_blue"),
-    *("mesh_mouth_opening", "mesh_smile_width", "mesh_corner_height", "mesh_eye_opening", "mesh_brow_height"),
+    *("mesh_mouth_opening", "mesh_smile_width", "mesh_eye_opening", "mesh_brow_height"),
     "glasses",
 )
 # Standard deviation of each over the held-out portraits: what a drift in one is compared by with an edit of another.
@@ -47,7 +47,7 @@ class Observation:
     """What was seen in a batch of pictures.
 
     Attributes:
-        values: ``(B, 23)`` float64, the columns of `MEASURED`: degrees; outer-eye distances; logarithm of right over
+        values: ``(B, 22)`` float64, the columns of `MEASURED`: degrees; outer-eye distances; logarithm of right over
             left cheek; sideways part of the fitted light over its constant part; degrees by `MeshPoseEstimator`; eye
             opening (mean of both) and brow height; direction and tint of the fitted light (`FittedLight`); expressions
             by the mesh's points; contrast of glasses (`measure_glasses`), 0 for rendered models. NaN where no face was
@@ -190,7 +190,6 @@ class Judge:
             *fitted.tint.unbind(1),
             mesh_measures.mouth_opening,
             mesh_measures.smile_width,
-            mesh_measures.corner_height,
             mesh_measures.eye_opening,
             mesh_measures.brow_height,
             glasses,

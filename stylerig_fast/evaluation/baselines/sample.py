@@ -69,7 +69,7 @@ def take_sample(
         "pitch": pose.pitch,
         "mouth_opening": face.mouth_opening,
         "smile_width": face.smile_width,
-        "eye_opening": (face.eye_opening_right + face.eye_opening_left) / 2,
+        "eye_opening": face.eye_opening,
         "brow_height": face.brow_height,
         "light": torch.cat(light),
     }
