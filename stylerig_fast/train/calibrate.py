@@ -18,6 +18,7 @@ from torch import Tensor
 from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.edits import measure_edits
 from stylerig_fast.evaluation.judge import Judge
+from stylerig_fast.evaluation.looking import Looker
 from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
 from stylerig_fast.evaluation.rig_report import rig_figures
 from stylerig_fast.evaluation.statistics import Figure
@@ -42,23 +43,25 @@ _UNITS = {"jawOpen": ("jawOpen",), "smile": SMILE_UNITS, "eyes": EYES_UNITS, "br
 _log = logging.getLogger(__name__)
 
 
-def calibrate(engine: Engine, codes: Tensor, rounds: int = 2, judge: Judge | None = None) -> list[dict[str, float]]:
+def calibrate(
+    engine: Engine, judge: Judge, codes: Tensor, looker: Looker | None = None, rounds: int = 2
+) -> list[dict[str, float]]:
     """Sets ``engine.rig_net.gain`` so that pictures answer with the change that was asked for.
 
     Args:
         engine: the trained rig, changed in place.
+        judge: of rendered face models, and of the pictures unless ``looker`` looks.
         codes: ``(n, num_ws, 512)`` training people.
+        looker: looks at the pictures.
         rounds: measurements; an edit's size is not quite linear in the request, so one round leaves a rest.
-        judge: looks at the pictures.
 
     Returns:
         The shares that were measured in each round, by control.
     """
-    judge = judge or Judge(engine.face_model, engine.camera)
     requests = standard_requests(engine.face_model.expression_names, quick=True)
     rounds_seen = []
     for _ in range(rounds):
-        figures = rig_figures(measure_edits(engine, judge, codes, requests))
+        figures = rig_figures(measure_edits(engine, judge, codes, requests, looker=looker))
         shares = measured_shares(figures)
         _apply(engine, shares)
         rounds_seen.append(shares)

@@ -21,13 +21,13 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.edits import frontal_people, measure_edits
 from stylerig_fast.evaluation.judge import Judge, Observation
 from stylerig_fast.evaluation.keeping_figures import KEPT
-from stylerig_fast.evaluation.looking import LookBeside, Looker
+from stylerig_fast.evaluation.looking import Looker
 from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, Kind, Request, express
-from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.initialise import picture_columns
+from stylerig_fast.train.looking import looking_beside
 from stylerig_fast.train.observed import ANGLES, MEASURES
 from stylerig_fast.train.personal import Answers, regress, take_off
 from stylerig_fast.train.run import counter
@@ -60,11 +60,6 @@ class _Asked:
     kept: Tensor
 
 
-def build_judge(model: FaceModel, camera: Camera) -> Judge:
-    """Sees all but the person; called in the processes that look."""
-    return Judge(model, camera, describe=False)
-
-
 def look_at_edits(engine: Engine, portraits: PortraitSet, world: LinearWorld, people: int, seed: int = 0) -> None:
     """`answer_pictures` of training people within 10 degrees of yaw; a second process looks while this one renders.
 
@@ -75,11 +70,9 @@ def look_at_edits(engine: Engine, portraits: PortraitSet, world: LinearWorld, pe
         people: how many, if there are as many.
         seed: of the choice of people.
     """
-    model, camera, seen = engine.face_model.to("cpu"), engine.camera, world.observed
-    judge = build_judge(model, camera)
-    chosen = frontal_people(portraits, judge.estimator, seed=seed)[:people]
-    codes, mending = portraits.ws(chosen), world.mending()
-    with LookBeside(build_judge, (model, camera)) as looker, counter("pictures of edits") as count:
+    seen, mending = world.observed, world.mending()
+    with looking_beside(engine) as (judge, looker), counter("pictures of edits") as count:
+        codes = portraits.ws(frontal_people(portraits, judge.estimator, seed=seed)[:people])
         answer_pictures(engine, judge, codes, seen.deviation, seen.measures, mending, looker, progress=count)
 
 

@@ -39,6 +39,7 @@ class Survey:
     ) -> None:
         self.portraits, self.model, self.reconstructor = portraits, model, reconstructor
         self.components, self.around, self.seed = components, around, seed
+        self._worlds: dict[DirectionWeights, LinearWorld] = {}
         # States of rigs after what is solved, and prices, by what they were solved with; see `train.rig`.
         self.starts: dict[str, tuple[dict[str, Tensor], Tensor]] = {}
 
@@ -66,8 +67,12 @@ class Survey:
 
     def world(self, weights: DirectionWeights) -> LinearWorld:
         """The linear world of these portraits."""
-        camera = self.reconstructor.camera
-        return LinearWorld.of(self.own, self.codes, self.observed, self.surroundings, self.model, camera, weights)
+        if weights not in self._worlds:
+            camera, seen = self.reconstructor.camera, self.observed
+            self._worlds[weights] = LinearWorld.of(
+                self.own, self.codes, seen, self.surroundings, self.model, camera, weights
+            )
+        return self._worlds[weights]
 
 
 @torch.no_grad()
