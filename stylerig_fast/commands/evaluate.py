@@ -238,6 +238,7 @@ def metrics(study: Study, settings: dict[str, object], network: str) -> dict[str
     """Everything that was found, as plain values for ``metrics.json``."""
     from stylerig_fast.evaluation.comparison import row_json
     from stylerig_fast.evaluation.reachability import sweep_json
+    from stylerig_fast.evaluation.standings import standing_json
 
     return {
         "settings": settings,
@@ -246,6 +247,7 @@ def metrics(study: Study, settings: dict[str, object], network: str) -> dict[str
         "second_rig": None if study.other is None else study.other.to_json(),
         "frechet_network": network,
         "methods": [row_json(row) for row in study.rows],
+        "standings": [standing_json(standing) for standing in study.standings],
         "reach": sweep_json(study.sweeps),
         "layers": {name: values.tolist() for name, values in study.layers.items()},
         "seconds": study.seconds,

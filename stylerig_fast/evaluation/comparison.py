@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,40 @@ from stylerig_fast.evaluation.judge import SPREAD
 from stylerig_fast.evaluation.keeping_figures import KEPT
 from stylerig_fast.evaluation.requests import MEASURE
 from stylerig_fast.evaluation.statistics import Figure, mean, ratio, slope
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How one method answered one kind of edit, person by person.
+
+    Attributes:
+        method, kind: which.
+        strength: what the method's offset was multiplied by.
+        want, got: ``(P, K)`` changes asked for and seen in the picture, in the units of the measure.
+        size, off: ``(P,)`` sums over the K edits of the change asked for, and of its distance to the change seen; 0
+            where no face was found.
+        stray: ``(P,)`` likewise, what the kept measures moved, on average, in deviations over portraits.
+        identity: ``(P,)`` mean dlib distance to the unedited person; NaN where no face was found.
+        outside: ``(P,)`` mean change of hair, clothes and background; likewise.
+        found: share of pictures with a face.
+    """
+
+    method: str
+    kind: str
+    strength: float
+    want: Tensor
+    got: Tensor
+    size: Tensor
+    off: Tensor
+    stray: Tensor
+    identity: Tensor
+    outside: Tensor
+    found: float
+
+    @property
+    def deviations(self) -> Tensor:
+        """``size`` in deviations over portraits."""
+        return self.size / SPREAD[MEASURE[self.kind]]
 
 
 @dataclass(frozen=True)
@@ -44,42 +78,69 @@ class Row:
     found: float
 
 
-def rows(found: Mapping[tuple[str, float], Measured]) -> list[Row]:
-    """All methods and kinds.
+def answers(found: Mapping[tuple[str, float], Measured]) -> list[Answers]:
+    """Of all methods to all kinds of edits.
 
     Args:
-        found: by method and strength.
+        found: by method and strength, of the same people.
     """
-    kinds = [kind for kind in MEASURE if any(m.of(kind) for m in found.values())]  # type: ignore[arg-type]
-    return [_row(method, strength, kind, measured) for kind in kinds for (method, strength), measured in found.items()]
+    return list(_answers(found))
 
 
-def _row(method: str, strength: float, kind: str, measured: Measured) -> Row:
-    edits = [edit for edit in measured.edits if edit.request.kind == kind]
-    name = MEASURE[kind]
-    want, got = change(edits, measured, name, rendered=True), change(edits, measured, name)
-    known = torch.isfinite(want) & torch.isfinite(got)
-    zero = torch.zeros_like(want)
-    size = torch.where(known, want.abs(), zero)
-    off = torch.where(known, (got - want).abs(), zero)
-    strays = torch.stack([_stray(edits, measured, other) for other in KEPT[kind]]).nanmean(0)
-    stray = torch.where(known & torch.isfinite(strays), strays, zero)
-    return Row(
-        method,
-        kind,
-        strength,
-        slope(want, got),
-        ratio(off.sum(1), size.sum(1)),
-        mean(torch.stack([identity_distance(e.picture.descriptor, measured.before.descriptor) for e in edits], 1)),
-        ratio(stray.sum(1), (size / SPREAD[name]).sum(1)),
-        mean(torch.stack([e.outside for e in edits], dim=1)),
-        float(torch.stack([e.picture.detected for e in edits]).double().mean()),
-    )
+def _answers(found: Mapping[tuple[str, float], Measured]) -> Iterator[Answers]:
+    for kind, name in MEASURE.items():
+        for (method, strength), measured in found.items():
+            edits = [edit for edit in measured.edits if edit.request.kind == kind]
+            if not edits:
+                continue
+            want, got = change(edits, measured, name, rendered=True), change(edits, measured, name)
+            known = torch.isfinite(want) & torch.isfinite(got)
+            zero = torch.zeros_like(want)
+            strays = torch.stack([_stray(edits, measured, other) for other in KEPT[kind]]).nanmean(0)
+            looks = [identity_distance(e.picture.descriptor, measured.before.descriptor) for e in edits]
+            yield Answers(
+                method,
+                kind,
+                strength,
+                want,
+                got,
+                torch.where(known, want.abs(), zero).sum(1),
+                torch.where(known, (got - want).abs(), zero).sum(1),
+                torch.where(known & torch.isfinite(strays), strays, zero).sum(1),
+                torch.stack(looks, dim=1).double().nanmean(1),
+                torch.stack([e.outside for e in edits], dim=1).double().nanmean(1),
+                float(torch.stack([e.picture.detected for e in edits]).double().mean()),
+            )
 
 
 def _stray(edits: list[Edited], measured: Measured, other: str) -> Tensor:
     moved = change(edits, measured, other) - change(edits, measured, other, rendered=True)
     return moved.abs() / SPREAD[other]
+
+
+def row(answer: Answers) -> Row:
+    """The figures of one method on one kind of edit."""
+    return Row(
+        answer.method,
+        answer.kind,
+        answer.strength,
+        slope(answer.want, answer.got),
+        ratio(answer.off, answer.size),
+        mean(answer.identity),
+        ratio(answer.stray, answer.deviations),
+        mean(answer.outside),
+        answer.found,
+    )
+
+
+def outside_figures(found: list[Answers], method: str, other: str) -> dict[str, Figure]:
+    """What ``method`` changes around the face over what ``other`` does, by kind of edit, on the same people."""
+    whole = {(answer.method, answer.kind): answer.outside for answer in found if answer.strength == 1.0}
+    return {
+        f"outside.{kind}_over_{other.replace(' ', '_')}": ratio(whole[method, kind], whole[other, kind])
+        for kind in MEASURE
+        if (method, kind) in whole and (other, kind) in whole
+    }
 
 
 def row_json(row: Row) -> dict[str, object]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.baselines import NoEdit, Sample, StyleMixing, fit_baselines
-from stylerig_fast.evaluation.comparison import Row, rows
+from stylerig_fast.evaluation.comparison import Answers, Row, answers, outside_figures, row
 from stylerig_fast.evaluation.editor import Editor, RigEditor, Scaled
 from stylerig_fast.evaluation.edits import Measured, choose_people, measure_editors
 from stylerig_fast.evaluation.judge import Judge, Observation
@@ -31,13 +31,18 @@ from stylerig_fast.evaluation.reachability import Sweep, sweep_requests, sweeps
 from stylerig_fast.evaluation.realism import features, realism_figures
 from stylerig_fast.evaluation.reconstructor_report import measure_reconstructor
 from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.requests import compared_requests, standard_requests
+from stylerig_fast.evaluation.requests import MEASURE, compared_requests, standard_requests
 from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
+from stylerig_fast.evaluation.standings import Standing, standings
+from stylerig_fast.evaluation.statistics import Figure
 from stylerig_fast.reconstruction import FaceReconstructor
 
 Progress = Callable[[str, int, int], None]  # phase, pictures done, pictures in all
-# The Fréchet distance of edited over that of unedited pictures.
-REALISM_GOAL = {"frechet.edited_over_unedited": Goal(high=1.15)}
+# Those that need more than the rig's own edits: fresh portraits, and another method's edits of the same people.
+MORE_GOALS = {
+    "frechet.edited_over_unedited": Goal(high=1.15),
+    **{f"outside.{kind}_over_style_mixing": Goal(high=0.5) for kind in MEASURE},
+}
 
 
 @dataclass(frozen=True)
@@ -49,17 +54,17 @@ class Plan:
         swept: of them, on whom the controls' reach is measured. mirrored: of them, who are also seen in the mirror.
         fresh: other portraits for the Fréchet distance.
         fitted: training portraits that baselines are fitted on.
-        strengths: of every method's edits in the comparison.
+        strengths: of every method's edits in the comparison, 1 among them.
         short: fewer steps per edit.
     """
 
     people: int = 500
-    compared: int = 20
+    compared: int = 24
     swept: int = 40
     mirrored: int = 100
     fresh: int = 1000
     fitted: int = 4000
-    strengths: tuple[float, ...] = (0.7, 1.0)
+    strengths: tuple[float, ...] = (0.7, 1.0, 1.3)
     short: bool = False
     seed: int = 0
     resolution: int = 512
@@ -79,7 +84,7 @@ class Study:
         reconstructor, rig: figures with their goals.
         measured: all that was seen of the rig's edits.
         other: figures of the second rig, on the same people.
-        rows: methods against each other.
+        rows: methods against each other. standings: the rig beside each at equal identity distance.
         sweeps: reach of the controls.
         layers: influence of each slot, by control.
         histograms: measures of training portraits.
@@ -93,6 +98,7 @@ class Study:
     measured: Measured
     other: Report | None = None
     rows: list[Row] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     layers: dict[str, Tensor] = field(default_factory=dict)
     histograms: dict[str, Tensor] = field(default_factory=dict)
@@ -156,18 +162,25 @@ class _Work:
         with self._phase("realism"):
             figures |= realism_figures(measured, fresh, plan.seed)
         figures |= mirror_figures(measured.before, self._mirrored())
-        settings: dict[str, object] = {"people": plan.people, "seed": plan.seed, "resolution": plan.resolution}
-        report = Report("Rig on held-out people, judged on the picture", figures, GOALS | REALISM_GOAL, settings)
-        study = Study(plan, reconstructor, report, measured, seconds=self.seconds)
+        beside: dict[str, Figure] = {}
         if self.other is not None:
             second, beside = self._rig("second rig", self.other)
             beside |= realism_figures(second, fresh, plan.seed)
-            study.other = Report("Second rig on the same people", beside, GOALS | REALISM_GOAL, settings)
         with self._phase("fitting baselines"):
             baselines, sample = fit_baselines(
                 self.training.subset(slice(0, plan.fitted)), engine.reconstructor, self.judge.estimator, plan.seed
             )
-        study.rows = self._compare(baselines)
+        compared = self._compare(baselines)
+        figures |= outside_figures(compared, "rig", "style mixing")
+        settings: dict[str, object] = {"people": plan.people, "seed": plan.seed, "resolution": plan.resolution}
+        goals = GOALS | MORE_GOALS
+        report = Report("Rig on held-out people, judged on the picture", figures, goals, settings)
+        study = Study(plan, reconstructor, report, measured, seconds=self.seconds)
+        if beside:
+            beside |= outside_figures(compared, "second rig", "style mixing")
+            study.other = Report("Second rig on the same people", beside, goals, settings)
+        study.rows = [row(answer) for answer in compared]
+        study.standings = standings(compared, seed=plan.seed)
         study.sweeps = self._sweep()
         mixing = baselines["style mixing"]
         assert isinstance(mixing, StyleMixing)
@@ -175,7 +188,7 @@ class _Work:
             self._draw(study, sample, mixing)
         return study
 
-    def _rig(self, phase: str, engine: Engine) -> tuple[Measured, dict]:
+    def _rig(self, phase: str, engine: Engine) -> tuple[Measured, dict[str, Figure]]:
         requests = standard_requests(self.units, self.plan.short)
         witnesses = {"own": engine.params}
         if self.second is not None:
@@ -217,7 +230,7 @@ class _Work:
                 count(done)
             return Observation.cat([look() for look in seen])
 
-    def _compare(self, baselines: Mapping[str, Editor]) -> list[Row]:
+    def _compare(self, baselines: Mapping[str, Editor]) -> list[Answers]:
         plan, codes = self.plan, self.codes[: self.plan.compared]
         methods: dict[str, Editor] = {"rig": RigEditor(self.engine)}
         if self.other is not None:
@@ -243,7 +256,7 @@ class _Work:
                 resolution=plan.resolution,
                 progress=self._count(phase, total),
             )
-        return rows({key: found[name] for name, key in keyed.items()})
+        return answers({key: found[name] for name, key in keyed.items()})
 
     def _sweep(self) -> list[Sweep]:
         codes, asked = self.codes[: self.plan.swept], sweep_requests(self.units, self.plan.short)

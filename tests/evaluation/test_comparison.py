@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stylerig_fast.evaluation.comparison import row_json, rows
+from stylerig_fast.evaluation.comparison import answers, outside_figures, row, row_json
 from stylerig_fast.evaluation.edits import Edited, Measured
 from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Observation
 from stylerig_fast.evaluation.keeping_figures import keeping_figures
@@ -52,9 +52,9 @@ def turned(gain, pitch=0.0, lies=0.0):
 
 
 def test_rows_are_what_was_put_in():
-    found = rows({("rig", 1.0): turned(0.8, pitch=0.1), ("no edit", 0.0): turned(0.0)})
-    assert [(row.method, row.kind) for row in found] == [("rig", "yaw"), ("no edit", "yaw")]
-    rig, nothing = found
+    found = answers({("rig", 1.0): turned(0.8, pitch=0.1), ("no edit", 0.0): turned(0.0)})
+    assert [(answer.method, answer.kind) for answer in found] == [("rig", "yaw"), ("no edit", "yaw")]
+    rig, nothing = map(row, found)
     assert rig.gain.value == pytest.approx(0.8)
     assert rig.error.value == pytest.approx(0.2)
     assert rig.identity.value == pytest.approx(0.3)
@@ -63,6 +63,17 @@ def test_rows_are_what_was_put_in():
     assert rig.drift.value == pytest.approx(0.1 * SPREAD["yaw"] / SPREAD["pitch"] / 6, rel=1e-6)
     assert nothing.error.value == pytest.approx(1.0)
     assert row_json(rig)["gain"] == pytest.approx(0.8)
+
+
+def test_surroundings_beside_another_method():
+    mixing = turned(1.0)
+    for edit in mixing.edits:
+        edit.outside.mul_(4)
+    found = answers({("rig", 1.0): turned(0.8), ("style mixing", 0.7): turned(0.7), ("style mixing", 1.0): mixing})
+    figures = outside_figures(found, "rig", "style mixing")
+    assert list(figures) == ["outside.yaw_over_style_mixing"]
+    assert figures["outside.yaw_over_style_mixing"].value == pytest.approx(0.25)
+    assert outside_figures(found, "rig", "nobody") == {}
 
 
 def test_a_witness_that_is_pleased_shows():

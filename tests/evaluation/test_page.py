@@ -14,6 +14,7 @@ from stylerig_fast.evaluation.page.svg import Series, bars, histogram, plot, tic
 from stylerig_fast.evaluation.paper_figures import Grid
 from stylerig_fast.evaluation.reachability import Step, Sweep
 from stylerig_fast.evaluation.report import Goal, Report
+from stylerig_fast.evaluation.standings import Standing
 from stylerig_fast.evaluation.statistics import Figure
 from stylerig_fast.evaluation.study import Plan, Study
 
@@ -56,6 +57,11 @@ def test_the_page_needs_nothing_else(tmp_path):
     some = Figure(0.5, 0.4, 0.6, 5)
     study = Study(Plan(5), report("reconstructor"), report("rig <b>"), measured=type("M", (), {"witnesses": {}})())
     study.rows = [Row(m, "yaw", s, some, some, some, some, some, 1.0) for m in ("rig", "no edit") for s in (0.7, 1.0)]
+    less, unclear = Figure(0.2, 0.1, 0.3, 5), Figure(0.1, -0.1, 0.3, 5)
+    study.standings = [
+        Standing("style mixing", kind, 0.3, 0.1, 0.3, less, 0.1, 0.2, more)
+        for kind, more in (("yaw", less), ("pitch", less), ("smile", unclear))
+    ]
     steps = tuple(Step(a, Figure(0.9, 0.8, 1.0, 5), Figure(1, 1, 1, 5), some) for a in (-10.0, 10.0))
     study.sweeps = [Sweep("yaw", (), steps)]
     study.layers = {"pose": torch.rand(16)}
@@ -70,6 +76,9 @@ def test_the_page_needs_nothing_else(tmp_path):
     for title in ("At a glance", "Beside the baselines", "Reach", "Pictures", "Layers", "All figures", "Settings"):
         assert title in page
     assert "missed" in page
+    assert (
+        "Beside style mixing the rig errs less in yaw, pitch, smile. It drifts less in yaw, pitch; is not told" in page
+    )
 
 
 def test_grids_hold_every_picture():

@@ -14,6 +14,8 @@ from stylerig_fast.evaluation.page.style import STYLE
 from stylerig_fast.evaluation.page.svg import Series, bars, histogram, plot
 from stylerig_fast.evaluation.reachability import HIGH, LOW, Sweep
 from stylerig_fast.evaluation.requests import LABELS, MEASURE
+from stylerig_fast.evaluation.standings import Standing, verdict
+from stylerig_fast.evaluation.statistics import Figure
 from stylerig_fast.evaluation.study import Study
 
 FIRST = {
@@ -31,10 +33,13 @@ FIRST = {
     "identity.expression": "identity distance, expression",
     "identity.light": "identity distance, light",
     "drift.yaw": "drift of what yaw should keep",
+    "outside.yaw_over_style_mixing": "change around the face by yaw, over style mixing's",
     "glasses.changed_by_yaw": "glasses put on or taken off by yaw",
     "detected.share": "faces found",
     "frechet.edited_over_unedited": "Fréchet distance, edited over unedited",
 }
+# Beside whom the page says in words how the rig stands: the paper's comparison, the strong direction, and `--compare`.
+STRONG = ("style mixing", "pattern direction", "second rig")
 SECTIONS = {
     "first": "At a glance",
     "methods": "Beside the baselines",
@@ -58,7 +63,7 @@ def write_page(path: Path, study: Study, settings: Mapping[str, object], network
     """
     bodies = {
         "first": _first(study, network),
-        "methods": _methods(study.rows),
+        "methods": _methods(study.rows, study.standings),
         "witnesses": _witnesses(study),
         "reach": _reach(study.sweeps),
         "pictures": "".join(f"<h3>{escape(title)}</h3>{picture_grid(grid)}" for title, grid in study.grids.items()),
@@ -99,13 +104,13 @@ def _first(study: Study, network: str) -> str:
     return f"<p>{escape(verdict)}</p><p class='soft'>{escape(text)}</p>{cards(study.rig, FIRST, study.other)}"
 
 
-def _methods(rows: list[Row]) -> str:
+def _methods(rows: list[Row], found: list[Standing]) -> str:
     if not rows:
         return ""
     text = (
         "Error is the distance between the change seen and the change asked for, as a share of the latter: 1 is no "
-        "edit. Each line is one method at several strengths of its offset; down and to the left is better. Drift is "
-        "what the other measures moved over the change asked for, in deviations over portraits."
+        "edit. Drift is what the other measures moved over the change asked for, in deviations over portraits. In the "
+        "plots each line is one method at several strengths of its offset; down and to the left is better."
     )
     kinds = [kind for kind in MEASURE if any(row.kind == kind for row in rows)]
     distances = [figure(LABELS[kind], _against(rows, kind, "identity", "identity distance", 0.9)) for kind in kinds]
@@ -125,10 +130,63 @@ def _methods(rows: list[Row]) -> str:
         tables.append(figure(LABELS[kind], table(headings, body, marked=("rig",))))
     note = "Outside: change of hair, clothes and background, mean colour difference of 0 to 1."
     return (
-        f"<p>{escape(text)}</p><h3>Error against identity distance</h3>{plots(distances)}"
+        f"<p>{escape(text)}</p>{_standings(found)}<h3>Error against identity distance</h3>{plots(distances)}"
         f"<h3>Error against drift</h3>{plots(drifts)}<h3>At full strength</h3>"
         f'<div class="plots wide">{"".join(tables)}</div><p class="soft">{escape(note)}</p>'
     )
+
+
+def _standings(found: list[Standing]) -> str:
+    """In words where the rig stands beside the strong methods, then in numbers beside all."""
+    sentences = []
+    for method in (name for name in STRONG if any(s.method == name for s in found)):
+        of_method = [standing for standing in found if standing.method == method]
+        errs = _said("errs", {LABELS[s.kind]: s.more_error for s in of_method})
+        drifts = _said("drifts", {LABELS[s.kind]: s.more_drift for s in of_method})
+        sentences.append(f"<li>{escape(f'Beside {method} the rig {errs}. It {drifts}.')}</li>")
+    headings = (
+        "edit",
+        "method",
+        "identity",
+        "rig's error",
+        "method's",
+        "more by",
+        "rig's drift",
+        "method's",
+        "more by",
+    )
+    body = [
+        (
+            LABELS[s.kind],
+            s.method,
+            number(s.identity),
+            *(number(s.error), number(s.other_error), _interval(s.more_error)),
+            *(number(s.drift), number(s.other_drift), _interval(s.more_drift)),
+        )
+        for s in found
+    ]
+    text = (
+        "Each method is followed over its strengths to where it errs least without costing more of the person than "
+        "the rig does. Less and more are said where the 95 % interval of the difference leaves no doubt."
+    )
+    return (
+        f"<h3>At equal identity distance</h3><p>{escape(text)}</p><ul>{''.join(sentences)}</ul>"
+        f"<details><summary>in numbers, beside every method</summary>{table(headings, body)}</details>"
+    )
+
+
+def _said(verb: str, more: Mapping[str, Figure]) -> str:
+    """In which edits the rig has less and more of it."""
+    parts = []
+    for word, before in (("less", verb), ("more", verb), ("not told apart", "is")):
+        labels = [label for label, figure in more.items() if verdict(figure) == word]
+        if labels:
+            parts.append(f"{before} {word} in {', '.join(labels)}")
+    return "; ".join(parts)
+
+
+def _interval(figure: Figure) -> str:
+    return f"{number(figure.low)} … {number(figure.high)}"
 
 
 def _against(rows: list[Row], kind: str, name: str, label: str, most: float) -> str:

@@ -11,7 +11,7 @@ main { max-width: 1180px; margin: 0 auto; padding: 32px 20px 80px; }
 h1 { font-size: 28px; line-height: 1.2; margin: 0 0 6px; }
 h2 { font-size: 20px; margin: 48px 0 8px; padding-top: 12px; border-top: 1px solid var(--line); }
 h3 { font-size: 15px; margin: 20px 0 6px; }
-p { max-width: 86ch; margin: 6px 0 12px; }
+p, li { max-width: 86ch; } p { margin: 6px 0 12px; }
 p.lead, figcaption, .soft { color: var(--soft); }
 nav { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 14px 0 0; }
 nav a { color: inherit; }
