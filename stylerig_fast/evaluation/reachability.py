@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from stylerig_fast.checkpoint import write_atomically
@@ -17,7 +17,7 @@ from stylerig_fast.evaluation.edits import Measured
 from stylerig_fast.evaluation.identity import identity_distance
 from stylerig_fast.evaluation.judge import MEASURED, Observation
 from stylerig_fast.evaluation.requests import Kind, Request
-from stylerig_fast.evaluation.statistics import Figure, mean, share, slope
+from stylerig_fast.evaluation.statistics import CONFIDENCE, Figure, mean, share, slope
 
 LOW, HIGH = 0.8, 1.2  # gains between these are called reached
 # dlib's lids never meet: its landmarks show about 0.6 of eyes that close for everybody to see.
@@ -53,8 +53,20 @@ class Step:
 
     @property
     def reached(self) -> bool:
-        """Neither the gain was shown to leave ``lowest`` to 1.2, nor faces to be lost: the intervals meet both."""
-        return self.gain.high >= self.lowest and self.gain.low <= HIGH and self.found.high >= FOUND
+        """Neither the gain was shown to leave ``lowest`` to 1.2, nor faces to be lost."""
+        return self.gain.high >= self.lowest and self.gain.low <= HIGH and not lost(self.found)
+
+
+def lost(found: Figure) -> bool:
+    """Whether so few faces are found hardly ever (binomial, 2.5 %) where 99 % can be: 3 of 40 missing, 2 are not.
+
+    Shares this close to 1 have no use for a bootstrap: where no face is missing it knows of no doubt, and with 3 of 40
+    missing its interval still ends at 1.
+    """
+    if not math.isfinite(found.value):
+        return True
+    seen, n = round(found.value * found.n), found.n
+    return sum(math.comb(n, i) * FOUND**i * (1 - FOUND) ** (n - i) for i in range(seen + 1)) < (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True)
@@ -186,4 +198,4 @@ def sweep_json(found: Sequence[Sweep]) -> dict[str, Any]:
 
 
 def _plain(value: float) -> float | None:
-    return value if bool(torch.isfinite(torch.tensor(value))) else None
+    return value if math.isfinite(value) else None

@@ -90,8 +90,10 @@ def _resampled(answer: Answers, draws: np.ndarray) -> np.ndarray:
     """Identity distance, error and drift ``(B, 3)`` of each draw ``(B, P)`` of people."""
     parts = (answer.identity, answer.off, answer.size, answer.stray, answer.deviations)
     identity, off, size, stray, deviations = (part.double().cpu().numpy()[draws] for part in parts)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.stack([np.nanmean(identity, 1), off.sum(1) / size.sum(1), stray.sum(1) / deviations.sum(1)], axis=1)
+    known = np.isfinite(identity)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a method that leaves no face
+        distance = np.where(known, identity, 0).sum(1) / known.sum(1)
+        return np.stack([distance, off.sum(1) / size.sum(1), stray.sum(1) / deviations.sum(1)], axis=1)
 
 
 def _least(line: np.ndarray, most: np.ndarray) -> np.ndarray:

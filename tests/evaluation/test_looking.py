@@ -45,3 +45,15 @@ def test_children_see_what_the_judge_sees():
 def test_a_child_that_cannot_start_is_an_error():
     with LookBeside(build, (3,)) as looker, pytest.raises(Exception, match="terminated|broken"):
         looker.submit(torch.zeros(1, 8, 8, 3, dtype=torch.uint8))()
+
+
+def test_each_child_is_left_a_core():
+    before = torch.get_num_threads()
+    try:
+        for threads, processes, left in ((4, 1, 3), (2, 1, 1), (2, 3, 1)):
+            torch.set_num_threads(threads)
+            with LookBeside(build, (2,), processes):
+                assert torch.get_num_threads() == left
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

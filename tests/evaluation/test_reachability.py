@@ -61,9 +61,11 @@ def test_a_gain_that_may_lie_in_the_band_is_reached():
     assert not replace(step, gain=Figure(0.75, 0.72, 0.78, 60)).reached
     assert replace(step, gain=Figure(1.25, 1.19, 1.3, 60)).reached
     assert not replace(step, gain=Figure(1.25, 1.22, 1.3, 60)).reached
-    # One of 40 faces that is not found may be chance, one of ten is not.
-    assert replace(step, found=Figure(0.975, 0.925, 1.0, 40)).reached
-    assert not replace(step, found=Figure(0.9, 0.82, 0.97, 40)).reached
+    # Two of 40 faces that are not found may be chance, three are not; nor is one of ten in many people.
+    assert replace(step, found=Figure(0.95, 0.875, 1.0, 40)).reached
+    assert not replace(step, found=Figure(0.925, 0.825, 1.0, 40)).reached
+    assert not replace(step, found=Figure(0.9, 0.87, 0.93, 500)).reached
+    assert not replace(step, found=Figure(math.nan, math.nan, math.nan, 0)).reached
     assert not replace(step, gain=Figure(math.nan, math.nan, math.nan, 0)).reached
 
 

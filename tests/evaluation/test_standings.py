@@ -82,6 +82,16 @@ def test_people_without_a_face_are_left_out():
     assert [found.identity, found.error] == pytest.approx([0.3, 0.1])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_method_that_leaves_no_face_is_followed_no_further():
+    lost = answer("optimisation", 1.0, torch.nan, 0.0, 0.0)
+    for values in (lost.size, lost.off, lost.stray):
+        values.zero_()
+    (found,) = standings([RIG, NOTHING, answer("optimisation", 0.7, 0.2, 0.5, 0.3), lost])
+    assert [found.other_error, found.other_drift] == pytest.approx([0.5, 0.3])
+    assert verdict(found.more_error) == "less"
+
+
 def test_without_the_rig_there_is_nothing_to_set_beside():
     assert standings([NOTHING, answer("style mixing", 1.0, 0.6, 0.1, 0.8)]) == []
     assert standings([RIG, NOTHING]) == []

@@ -12,7 +12,7 @@ from stylerig_fast.evaluation.comparison import Row
 from stylerig_fast.evaluation.page.parts import cards, figure, number, picture_grid, plots, report_table, table
 from stylerig_fast.evaluation.page.style import STYLE
 from stylerig_fast.evaluation.page.svg import Series, bars, histogram, plot
-from stylerig_fast.evaluation.reachability import HIGH, LOW, Sweep
+from stylerig_fast.evaluation.reachability import FOUND, HIGH, LOW, LOWEST, Sweep
 from stylerig_fast.evaluation.requests import LABELS, MEASURE
 from stylerig_fast.evaluation.standings import Standing, verdict
 from stylerig_fast.evaluation.statistics import Figure
@@ -220,8 +220,9 @@ def _reach(found: list[Sweep]) -> str:
         return ""
     text = (
         f"A control reaches as far as its gain is not shown to leave {LOW:g} to {HIGH:g} (the band), nor faces to be "
-        "lost: at every step from zero on, the gain's 95 % interval meets the band, and that of the share of faces "
-        "found reaches 99 %. reach.json holds these ranges for the Engine's warnings."
+        "lost: at every step from zero on, the gain's 95 % interval meets the band, and faces that are not found may "
+        f"be missing by chance where {100 * FOUND:g} % are. Eyes count from {LOWEST['eye_opening']:g} on: the "
+        "landmarks of lids that are shut do not meet. reach.json holds these ranges for the Engine's warnings."
     )
     drawn = []
     for sweep in found:
