@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.edits import measure_edits
 from stylerig_fast.evaluation.judge import Judge
 from stylerig_fast.evaluation.looking import Looker
+from stylerig_fast.evaluation.reachability import UNITS, Sweep, sweep_requests, sweeps
 from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
 from stylerig_fast.evaluation.rig_report import rig_figures
 from stylerig_fast.evaluation.statistics import Figure
@@ -39,6 +40,9 @@ TARGETS = {
     "illumination": (0.85, 0.9),
 }
 _UNITS = {"jawOpen": ("jawOpen",), "smile": SMILE_UNITS, "eyes": EYES_UNITS, "brows": BROWS_UNITS}
+# Other units that landmarks measure, to what share, and at which levels beside rest.
+_MORE = tuple(units for units in UNITS if units not in _UNITS.values())
+_MORE_TARGET, _MORE_LEVELS = (0.85, 0.9), (0.0, 0.5, 1.0)
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +62,15 @@ def calibrate(
     Returns:
         The shares that were measured in each round, by control.
     """
-    requests = standard_requests(engine.face_model.expression_names, quick=True)
+    names = engine.face_model.expression_names
+    requests = standard_requests(names, quick=True)
+    more = [entry for entry in sweep_requests(names) if entry[1] in _MORE and entry[3].amount in _MORE_LEVELS]
     rounds_seen = []
     for _ in range(rounds):
-        figures = rig_figures(measure_edits(engine, judge, codes, requests, looker=looker))
-        shares = measured_shares(figures)
+        shares = measured_shares(rig_figures(measure_edits(engine, judge, codes, requests, looker=looker)))
+        if more:
+            measured = measure_edits(engine, judge, codes, [request for *_, request in more], looker=looker)
+            shares |= unit_shares(sweeps(more, measured))
         _apply(engine, shares)
         rounds_seen.append(shares)
         _log.info("share of the request in the picture: %s", {name: round(v, 3) for name, v in shares.items()})
@@ -88,11 +96,17 @@ def measured_shares(figures: Mapping[str, Figure]) -> dict[str, float]:
     }
 
 
+def unit_shares(found: Sequence[Sweep]) -> dict[str, float]:
+    """Shares of the request that arrive, of other units, by the first of those that move together; if measured."""
+    shares = {sweep.units[0]: sum(step.gain.value for step in sweep.steps) / len(sweep.steps) for sweep in found}
+    return {unit: share for unit, share in shares.items() if math.isfinite(share)}
+
+
 def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     rig, sizes = engine.rig_net, engine.face_model.sizes
     factor = {}
     for name, share in shares.items():
-        lowest, highest = TARGETS[name]
+        lowest, highest = TARGETS.get(name, _MORE_TARGET)
         wanted = min(max(share, lowest), highest)
         factor[name] = min(max(wanted / max(share, 1e-3), LOWEST), HIGHEST)
     whole = torch.ones(sum(sizes[name] for name in BLOCKS), device=rig.gain.device)
@@ -104,8 +118,9 @@ def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     known = [factor[name] for name in _UNITS if name in factor]
     # Units that have no measure of their own are taken to answer like those that have.
     expression[:] = math.prod(known) ** (1 / max(1, len(known)))
-    for name in factor.keys() & _UNITS.keys():
-        for unit in _UNITS[name]:
+    together = _UNITS | {units[0]: units for units in _MORE}
+    for name in factor.keys() & together.keys():
+        for unit in together[name]:
             expression[engine.face_model.expression_names.index(unit)] = factor[name]
     # The constant band is the exposure, which a change of direction leaves alone.
     whole[start["illumination"] + 3 : start["illumination"] + 27] = factor["illumination"]

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from stylerig_fast.evaluation.reachability import Step, Sweep
 from stylerig_fast.evaluation.statistics import Figure
 from stylerig_fast.face import FaceModel
 from stylerig_fast.rignet import RigConfig, build
-from stylerig_fast.train.calibrate import HIGHEST, _apply, measured_shares
+from stylerig_fast.train.calibrate import HIGHEST, _apply, measured_shares, unit_shares
 
 
 def figure(value: float) -> Figure:
@@ -23,10 +26,18 @@ def test_shares_come_from_the_figures() -> None:
     assert shares == {"yaw": 0.5, "pitch": 0.8, "jawOpen": 0.9, "smile": pytest.approx(0.6), "illumination": 0.4}
 
 
+def test_units_share_what_their_steps_do() -> None:
+    steps = tuple(Step(level, figure(gain), figure(1.0), figure(0.1)) for level, gain in ((0.5, 0.6), (1.0, 0.7)))
+    found = [Sweep("browDownLeft + browDownRight", ("browDownLeft", "browDownRight"), steps)]
+    nothing = Sweep("mouthPucker", ("mouthPucker",), (replace(steps[0], gain=figure(math.nan)),))
+    assert unit_shares([*found, nothing]) == {"browDownLeft": pytest.approx(0.65)}
+
+
 def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
     rig = build(RigConfig(num_ws=2, sizes=face_model.sizes, w_dim=4, components=2, rank=1))
     engine = SimpleNamespace(rig_net=rig, face_model=face_model)
-    _apply(engine, {"yaw": 0.5, "pitch": 1.25, "jawOpen": 0.78, "smile": 0.5, "illumination": 0.1})  # type: ignore[arg-type]
+    shares = {"yaw": 0.5, "pitch": 1.25, "jawOpen": 0.78, "smile": 0.5, "illumination": 0.1, "browDownLeft": 0.68}
+    _apply(engine, shares)  # type: ignore[arg-type]
     gains = dict(zip(rig.columns.tolist(), rig.gain.tolist(), strict=True))
     start = 80 + 80
     jaw = start + face_model.expression_names.index("jawOpen")
@@ -40,6 +51,8 @@ def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
     assert gains[jaw] == 1.0  # within what is left alone
     assert gains[smile] == pytest.approx(1.7)
     assert gains[brow] == pytest.approx(1.7**0.5)  # nothing of its own: like the others
+    for unit in ("browDownLeft", "browDownRight"):
+        assert gains[start + face_model.expression_names.index(unit)] == pytest.approx(0.85 / 0.68)
     assert gains[light] == 1.0  # exposure
     assert gains[light + 5] == HIGHEST
     assert torch.isfinite(rig.gain).all()
