@@ -14,7 +14,7 @@ from stylerig_fast.evaluation.identity import identity_distance
 from stylerig_fast.evaluation.judge import SPREAD
 from stylerig_fast.evaluation.keeping_figures import KEPT
 from stylerig_fast.evaluation.requests import MEASURE
-from stylerig_fast.evaluation.statistics import Figure, mean, ratio, slope
+from stylerig_fast.evaluation.statistics import Figure, mean, plain_number, ratio, slope
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,7 @@ def outside_figures(found: list[Answers], method: str, other: str) -> dict[str, 
 def row_json(row: Row) -> dict[str, object]:
     """Plain values."""
     figures = {name: getattr(row, name) for name in ("gain", "error", "identity", "drift", "outside")}
-    plain = {name: _number(figure.value) for name, figure in figures.items()}
-    intervals = {f"{name}_interval": [_number(f.low), _number(f.high)] for name, f in figures.items()}
+    plain = {name: plain_number(figure.value) for name, figure in figures.items()}
+    intervals = {f"{name}_interval": [plain_number(f.low), plain_number(f.high)] for name, f in figures.items()}
     head = {"method": row.method, "kind": row.kind, "strength": row.strength, "found": row.found}
     return {**head, **plain, **intervals}
-
-
-def _number(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None

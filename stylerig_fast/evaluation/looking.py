@@ -58,7 +58,6 @@ class LookBeside:
         self.processes, self.threads = processes, torch.get_num_threads()
 
     def __enter__(self) -> LookBeside:
-        self.threads = torch.get_num_threads()
         torch.set_num_threads(max(1, self.threads - self.processes))
         return self
 

@@ -17,7 +17,7 @@ from stylerig_fast.evaluation.edits import Measured
 from stylerig_fast.evaluation.identity import identity_distance
 from stylerig_fast.evaluation.judge import MEASURED, Observation
 from stylerig_fast.evaluation.requests import Kind, Request
-from stylerig_fast.evaluation.statistics import CONFIDENCE, Figure, mean, share, slope
+from stylerig_fast.evaluation.statistics import CONFIDENCE, Figure, mean, plain_number, share, slope
 
 LOW, HIGH = 0.8, 1.2  # gains between these are called reached
 # dlib's lids never meet: its landmarks show about 0.6 of eyes that close for everybody to see.
@@ -183,11 +183,11 @@ def sweep_json(found: Sequence[Sweep]) -> dict[str, Any]:
             "steps": [
                 {
                     "asked": step.amount,
-                    "gain": _plain(step.gain.value),
-                    "gain_interval": [_plain(step.gain.low), _plain(step.gain.high)],
-                    "found": _plain(step.found.value),
-                    "found_interval": [_plain(step.found.low), _plain(step.found.high)],
-                    "identity_distance": _plain(step.distance.value),
+                    "gain": plain_number(step.gain.value),
+                    "gain_interval": [plain_number(step.gain.low), plain_number(step.gain.high)],
+                    "found": plain_number(step.found.value),
+                    "found_interval": [plain_number(step.found.low), plain_number(step.found.high)],
+                    "identity_distance": plain_number(step.distance.value),
                     "reached": step.reached,
                 }
                 for step in sweep.steps
@@ -195,7 +195,3 @@ def sweep_json(found: Sequence[Sweep]) -> dict[str, Any]:
         }
         for sweep in found
     }
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.evaluation.statistics import Figure, plain_number
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Report:
         """Plain dicts, lists, numbers and None (for NaN), ready for ``json.dumps``."""
         figures: dict[str, object] = {}
         for name, figure in self.figures.items():
-            plain: dict[str, object] = {k: _number(v) for k, v in dataclasses.asdict(figure).items()}
+            plain: dict[str, object] = {k: plain_number(v) for k, v in dataclasses.asdict(figure).items()}
             if name in self.goals:
                 plain |= {"goal": str(self.goals[name]), "met": self.goals[name].met(figure)}
             figures[name] = plain
@@ -75,7 +75,3 @@ class Report:
             interval = f"{figure.low:.3f} … {figure.high:.3f}"
             table.add_row(name, f"{figure.value:.3f}", interval, str(figure.n), str(goal or ""), verdict)
         Console().print(table)
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

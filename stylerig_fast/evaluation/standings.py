@@ -7,14 +7,13 @@ costing more of the person than the rig does. Differences are resampled over the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from stylerig_fast.evaluation.comparison import Answers
-from stylerig_fast.evaluation.statistics import BOOTSTRAP, CONFIDENCE, Figure
+from stylerig_fast.evaluation.statistics import BOOTSTRAP, Figure, interval, plain_number
 
 
 @dataclass(frozen=True)
@@ -122,14 +121,11 @@ def standing_json(standing: Standing) -> dict[str, object]:
 def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return plain_number(value) if isinstance(value, float) else value
 
 
 def _figure(differences: np.ndarray, people: int) -> Figure:
     """The first is of the people as they are, the others of draws."""
     draws = differences[1:][np.isfinite(differences[1:])]
-    if not len(draws) or people < 2:
-        return Figure(float(differences[0]), math.nan, math.nan, people)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Figure(float(differences[0]), float(low), float(high), people)
+    # One person's draws are all alike, and would leave no doubt.
+    return Figure(float(differences[0]), *interval(draws if people > 1 else draws[:0]), people)

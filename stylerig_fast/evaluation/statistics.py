@@ -29,6 +29,20 @@ class Figure:
     n: int
 
 
+def interval(draws: np.ndarray) -> tuple[float, float]:
+    """Ends of the 95 % interval of resampled figures ``(B,)``; NaN without any."""
+    if not len(draws):
+        return math.nan, math.nan
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def plain_number(value: float) -> float | None:
+    """For JSON, which has no NaN and no infinity: None in their place."""
+    return value if math.isfinite(value) else None
+
+
 def ratio(numerators: Tensor, denominators: Tensor, seed: int = 0) -> Figure:
     """``sum(numerators) / sum(denominators)``, resampled over people.
 
@@ -54,9 +68,7 @@ def ratio(numerators: Tensor, denominators: Tensor, seed: int = 0) -> Figure:
     rows = np.random.default_rng(seed).integers(0, n, size=(BOOTSTRAP, n))
     sums = bottom[rows].sum(1)
     draws = top[rows].sum(1)[sums != 0] / sums[sums != 0]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail]) if len(draws) else (math.nan, math.nan)
-    return Figure(value, float(low), float(high), n)
+    return Figure(value, *interval(draws), n)
 
 
 def mean(values: Tensor, seed: int = 0) -> Figure:
@@ -77,9 +89,7 @@ def median(values: Tensor, seed: int = 0) -> Figure:
     if n == 0:
         return Figure(math.nan, math.nan, math.nan, 0)
     rows = np.random.default_rng(seed).integers(0, n, size=(BOOTSTRAP, n))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.median(known[rows], axis=1), [tail, 1 - tail])
-    return Figure(float(np.median(known)), float(low), float(high), n)
+    return Figure(float(np.median(known)), *interval(np.median(known[rows], axis=1)), n)
 
 
 def share(conditions: Tensor, seed: int = 0) -> Figure:

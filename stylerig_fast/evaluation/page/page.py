@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.evaluation.comparison import Row
-from stylerig_fast.evaluation.page.parts import cards, figure, number, picture_grid, plots, report_table, table
+from stylerig_fast.evaluation.page.parts import cards, ends, figure, number, picture_grid, plots, report_table, table
 from stylerig_fast.evaluation.page.style import STYLE
 from stylerig_fast.evaluation.page.svg import Series, bars, histogram, plot
 from stylerig_fast.evaluation.reachability import FOUND, HIGH, LOW, LOWEST, Sweep
@@ -160,8 +160,8 @@ def _standings(found: list[Standing]) -> str:
             LABELS[s.kind],
             s.method,
             number(s.identity),
-            *(number(s.error), number(s.other_error), _interval(s.more_error)),
-            *(number(s.drift), number(s.other_drift), _interval(s.more_drift)),
+            *(number(s.error), number(s.other_error), ends(s.more_error)),
+            *(number(s.drift), number(s.other_drift), ends(s.more_drift)),
         )
         for s in found
     ]
@@ -183,10 +183,6 @@ def _said(verb: str, more: Mapping[str, Figure]) -> str:
         if labels:
             parts.append(f"{before} {word} in {', '.join(labels)}")
     return "; ".join(parts)
-
-
-def _interval(figure: Figure) -> str:
-    return f"{number(figure.low)} … {number(figure.high)}"
 
 
 def _against(rows: list[Row], kind: str, name: str, label: str, most: float) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from stylerig_fast.evaluation.paper_figures import Grid
 from stylerig_fast.evaluation.report import Report
+from stylerig_fast.evaluation.statistics import Figure
 
 _QUALITY = 82  # of WebP
 
@@ -36,6 +37,11 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
+def ends(figure: Figure) -> str:
+    """The figure's interval."""
+    return f"{number(figure.low)} … {number(figure.high)}"
+
+
 def report_table(report: Report, other: Report | None = None) -> str:
     """All figures with intervals and goals, and those of a second report beside them."""
     headings = ["figure", "value", "95 % interval", "people", "goal", ""]
@@ -44,12 +50,12 @@ def report_table(report: Report, other: Report | None = None) -> str:
     for name, figure in report.figures.items():
         goal = report.goals.get(name)
         verdict = "" if goal is None else "met" if goal.met(figure) else "missed"
-        row = [name, number(figure.value), f"{number(figure.low)} … {number(figure.high)}", str(figure.n)]
+        row = [name, number(figure.value), ends(figure), str(figure.n)]
         row += [str(goal or ""), verdict]
         if other is not None:
             beside = other.figures.get(name)
             row += ["", ""] if beside is None else [
-                number(beside.value), f"{number(beside.low)} … {number(beside.high)}"
+                number(beside.value), ends(beside)
             ]  # fmt: skip
         rows.append(row)
     return table(headings, rows)
@@ -63,7 +69,7 @@ def cards(report: Report, names: dict[str, str], other: Report | None = None) ->
         if figure is None:
             continue
         verdict = "" if goal is None else "met" if goal.met(figure) else "missed"
-        aim = f"goal {goal}, {verdict}" if goal is not None else f"{number(figure.low)} … {number(figure.high)}"
+        aim = f"goal {goal}, {verdict}" if goal is not None else ends(figure)
         beside = other.figures.get(name) if other is not None else None
         second = f" <small>second {number(beside.value)}</small>" if beside is not None else ""
         parts.append(
