@@ -1,4 +1,4 @@
-"""Pictures from a device to NumPy, through page-locked memory where the device is a GPU."""
+"""Between host and device: codes and requests there, pictures back; through page-locked memory where that is a GPU."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from torch import Tensor
 
 # Shapes whose page-locked buffers are kept.
 SHAPES = 8
+
+
+def upload(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """``value`` on ``device``; a copy to a GPU does not wait for what is queued there."""
+    if device.type == "cuda" and value.device.type == "cpu":
+        # torch keeps the page-locked copy until the device has read it.
+        return value.to(dtype=dtype).pin_memory().to(device, non_blocking=True)
+    return value.to(device, dtype)
 
 
 class HostCopies:
