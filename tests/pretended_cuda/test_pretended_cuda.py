@@ -33,6 +33,8 @@ OF_THE_PROJECT = (
 SUITES = {
     "device": ("tests/pretended_cuda/check_device.py",),
     "engine": ("tests/pretended_cuda/check_engine.py",),
+    "training": ("tests/pretended_cuda/check_training.py",),
+    "commands": ("tests/pretended_cuda/check_commands.py",),
     "project": (*OF_THE_PROJECT, "-k", "(cuda or gpu) and not size8"),
 }
 
