@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kChunk = 96;  // coefficients in shared memory at a time
+constexpr int kAhead = 8;   // coefficients whose numbers are read ahead; divides kChunk
 constexpr int kSums = 12;   // g (3) and g (x - t)^T (9), as in morphable_cpu.cpp
 constexpr int kPadded = 16;
 
@@ -32,36 +33,52 @@ __global__ void pose_kernel(int64_t batch, const T* __restrict__ rotation,  // [
 // A warp's 32 vertices are 96 numbers in a row. Lane i works on numbers i, i + 32 and i + 64, so that a warp reads and
 // writes whole lines, not every third number three times.
 struct Numbers {
-  int64_t first;  // of this lane
-  bool there[3];
+  int64_t at[3];  // what to read: beyond the last number the last one, so that no load waits for a branch
+  bool there[3];  // whether to write
 
-  __device__ __forceinline__ Numbers(int64_t vertex, int64_t num_vertices)
-      : first(3 * vertex + threadIdx.x % 32),
-        there{first < 3 * num_vertices, first + 32 < 3 * num_vertices, first + 64 < 3 * num_vertices} {}
+  __device__ __forceinline__ Numbers(int64_t vertex, int64_t num_vertices) {
+#pragma unroll
+    for (int c = 0; c < 3; ++c) {
+      const int64_t number = 3 * vertex + 32 * c + threadIdx.x % 32;
+      there[c] = number < 3 * num_vertices;
+      at[c] = there[c] ? number : 3 * num_vertices - 1;
+    }
+  }
 };
 
-// sums[j] += coefficients [b0 + j, :] . basis [:, numbers] for the block's pictures. All threads take part.
+// sums[j] += coefficients [b0 + j, :] . basis [:, numbers] for the block's pictures. All threads take part. The numbers
+// of kAhead coefficients are on their way at a time: that is what keeps the memory busy.
 template <typename T, typename Basis, int kPictures>
 __device__ __forceinline__ void accumulate(const Basis* __restrict__ basis,     // [K, V, 3]
                                            const T* __restrict__ coefficients,  // [B, K]
                                            int64_t size, int64_t batch, int64_t b0, int64_t num_vertices,
                                            const Numbers& numbers, T (*chunk)[kPictures], T (&sums)[kPictures][3]) {
   for (int64_t k0 = 0; k0 < size; k0 += kChunk) {
-    const int count = int(smaller<int64_t>(kChunk, size - k0));
+    const int count = int(smaller<int64_t>(kChunk, size - k0)), padded = (count + kAhead - 1) / kAhead * kAhead;
     __syncthreads();
-    for (int i = threadIdx.x; i < count * kPictures; i += kThreads) {
+    for (int i = threadIdx.x; i < padded * kPictures; i += kThreads) {
+      const int k = i / kPictures;
       const int64_t b = b0 + i % kPictures;
-      chunk[i / kPictures][i % kPictures] = b < batch ? coefficients[b * size + k0 + i / kPictures] : T(0);
+      chunk[k][i % kPictures] = k < count && b < batch ? coefficients[b * size + k0 + k] : T(0);
     }
     __syncthreads();
-    const Basis* at = basis + 3 * k0 * num_vertices + numbers.first;
-#pragma unroll 8
-    for (int k = 0; k < count; ++k, at += 3 * num_vertices) {
+    const Basis* rows = basis + 3 * k0 * num_vertices;
+    for (int k = 0; k < padded; k += kAhead) {
+      Basis offsets[kAhead][3];
 #pragma unroll
-      for (int c = 0; c < 3; ++c) {
-        const T offset = numbers.there[c] ? T(widen(at[32 * c])) : T(0);
+      for (int a = 0; a < kAhead; ++a) {
+        const Basis* row = rows + 3 * num_vertices * smaller(k + a, count - 1);
 #pragma unroll
-        for (int j = 0; j < kPictures; ++j) sums[j][c] += chunk[k][j] * offset;
+        for (int c = 0; c < 3; ++c) offsets[a][c] = row[numbers.at[c]];
+      }
+#pragma unroll
+      for (int a = 0; a < kAhead; ++a) {
+#pragma unroll
+        for (int c = 0; c < 3; ++c) {
+          const T offset = T(widen(offsets[a][c]));
+#pragma unroll
+          for (int j = 0; j < kPictures; ++j) sums[j][c] += chunk[k + a][j] * offset;
+        }
       }
     }
   }
@@ -81,7 +98,7 @@ __device__ __forceinline__ void start_from(const T* __restrict__ mean, const Num
                                            T (&sums)[kPictures][3]) {
 #pragma unroll
   for (int c = 0; c < 3; ++c) {
-    const T value = numbers.there[c] ? mean[numbers.first + 32 * c] : T(0);
+    const T value = mean[numbers.at[c]];
 #pragma unroll
     for (int j = 0; j < kPictures; ++j) sums[j][c] = value;
   }
@@ -95,7 +112,7 @@ __device__ __forceinline__ void write_colours(int64_t batch, int64_t b0, int64_t
     if (b0 + j >= batch) break;
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
-      if (numbers.there[c]) colours[3 * (b0 + j) * num_vertices + numbers.first + 32 * c] = sums[j][c];
+      if (numbers.there[c]) colours[3 * (b0 + j) * num_vertices + numbers.at[c]] = sums[j][c];
     }
   }
 }
@@ -121,7 +138,7 @@ __device__ __forceinline__ void write_posed(const Model<T, Basis>& m, const Pose
     __syncwarp();
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
-      if (numbers.there[c]) vertices[3 * b * m.num_vertices + numbers.first + 32 * c] = row[lane + 32 * c];
+      if (numbers.there[c]) vertices[3 * b * m.num_vertices + numbers.at[c]] = row[lane + 32 * c];
     }
   }
 }

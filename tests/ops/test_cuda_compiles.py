@@ -16,8 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 NVCC = _recipe.find_nvcc()
 pytestmark = pytest.mark.skipif(NVCC is None, reason="needs nvcc")
 
-# Bytes of stack that a kernel may use. The argument reduction of sine and cosine in double takes 40; nothing else may.
-STACK = {"pose_kernel": 40, "pose_backward_kernel": 40}
+# Bytes of stack that a kernel may use: the argument reduction of sine and cosine in double takes 40, a division in double
+# is a call over which lanes that wait for each other may be noted down in 8. Nothing else may.
+STACK = {
+    ("morphable_cuda", "pose_kernel"): 40,
+    ("morphable_cuda", "pose_backward_kernel"): 40,
+    ("morphable_cuda", "backward_kernel"): 8,
+}
 
 
 def resources(report):
@@ -63,7 +68,7 @@ def test_nothing_spills_and_nothing_uses_more_stack_than_it_did(compiled):
     seen = [(stem, *kernel) for stem, report in compiled.items() for kernel in resources(report)]
     assert {architecture for _, _, architecture, _, _ in seen} == {"sm_80", "sm_90"}
     assert len({name for _, name, *_ in seen}) >= 14
-    bad = [kernel for kernel in seen if kernel[4] > 0 or kernel[3] > STACK.get(kernel[1], 0)]
+    bad = [kernel for kernel in seen if kernel[4] > 0 or kernel[3] > STACK.get(kernel[:2], 0)]
     assert not bad, "kernels that spill or use stack (file, kernel, architecture, stack, spills):\n" + "\n".join(
         map(str, bad)
     )
