@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NVCC = _recipe.find_nvcc()
 pytestmark = pytest.mark.skipif(NVCC is None, reason="needs nvcc")
 
-# Bytes of stack that a kernel may use: the argument reduction of sine and cosine in double takes 40, a division in double
-# is a call over which lanes that wait for each other may be noted down in 8. Nothing else may.
+# Bytes of stack that a kernel may use: the argument reduction of sine and cosine in double takes 40, and a division in
+# double is a call, over which lanes that wait for each other may be noted down in 8. Nothing else may.
 STACK = {
     ("morphable_cuda", "pose_kernel"): 40,
     ("morphable_cuda", "pose_backward_kernel"): 40,
