@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "common/cuda.h"
+#include "morphable/morphable_backward_kernels.cuh"
 #include "morphable/morphable_kernels.cuh"
 
 namespace stylerig {
@@ -134,14 +135,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
       using T = decltype(type);
       const Tensor poses = make_poses<T>(rotation, translation, on.stream());
       const auto* pose = static_cast<const Pose<T>*>(poses.const_data_ptr());
-      const int64_t blocks = larger<int64_t>(1, (count + kThreads - 1) / kThreads);
+      const int64_t blocks = larger<int64_t>(1, (count + kBackwardThreads - 1) / kBackwardThreads);
       Tensor partial = empty({batch, blocks + 1, kSums}, vertices);
       const dim3 grid(static_cast<unsigned>(blocks), rows_for(batch));
-      STYLERIG_LAUNCH(backward_kernel<T>, grid, kThreads, on.stream(), batch, count, static_cast<T>(focal), pose,
-                      vertices.const_data_ptr<T>(), data_or_null<T>(v_vertices), data_or_null<T>(v_screen),
+      STYLERIG_LAUNCH(backward_kernel<T>, grid, kBackwardThreads, on.stream(), batch, count, static_cast<T>(focal),
+                      pose, vertices.const_data_ptr<T>(), data_or_null<T>(v_vertices), data_or_null<T>(v_screen),
                       v_shape.mutable_data_ptr<T>(), partial.mutable_data_ptr<T>());
-      STYLERIG_LAUNCH(landmark_backward_kernel<T>, static_cast<unsigned>(batch), kThreads, on.stream(), marks, count,
-                      blocks + 1, static_cast<T>(focal), pose, landmark_vertices.const_data_ptr<int64_t>(),
+      STYLERIG_LAUNCH(landmark_backward_kernel<T>, static_cast<unsigned>(batch), kBackwardThreads, on.stream(), marks,
+                      count, blocks + 1, static_cast<T>(focal), pose, landmark_vertices.const_data_ptr<int64_t>(),
                       vertices.const_data_ptr<T>(), data_or_null<T>(v_landmarks), v_shape.mutable_data_ptr<T>(),
                       partial.mutable_data_ptr<T>());
       STYLERIG_LAUNCH(pose_backward_kernel<T>, static_cast<unsigned>(batch), kAdders, on.stream(), blocks + 1,

@@ -1,4 +1,4 @@
-// The CUDA kernels of morphable; morphable_cuda.cu launches them and says what each is for.
+// The CUDA kernels of morphable's forward pass; morphable_cuda.cu launches them and says what each is for.
 #pragma once
 
 #include "common/cuda.h"
@@ -9,8 +9,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kChunk = 96;  // coefficients in shared memory at a time
-constexpr int kSums = 12;   // g (3) and g (x - t)^T (9), as in morphable_cpu.cpp
-constexpr int kPadded = 16;
+constexpr int kAhead = 8;   // coefficients whose numbers are read ahead; divides kChunk
 
 struct Half {  // bfloat16: the upper half of a float
   uint16_t bits;
@@ -32,36 +31,52 @@ __global__ void pose_kernel(int64_t batch, const T* __restrict__ rotation,  // [
 // A warp's 32 vertices are 96 numbers in a row. Lane i works on numbers i, i + 32 and i + 64, so that a warp reads and
 // writes whole lines, not every third number three times.
 struct Numbers {
-  int64_t first;  // of this lane
-  bool there[3];
+  int64_t at[3];  // what to read: beyond the last number the last one, so that no load waits for a branch
+  bool there[3];  // whether to write
 
-  __device__ __forceinline__ Numbers(int64_t vertex, int64_t num_vertices)
-      : first(3 * vertex + threadIdx.x % 32),
-        there{first < 3 * num_vertices, first + 32 < 3 * num_vertices, first + 64 < 3 * num_vertices} {}
+  __device__ __forceinline__ Numbers(int64_t vertex, int64_t num_vertices) {
+#pragma unroll
+    for (int c = 0; c < 3; ++c) {
+      const int64_t number = 3 * vertex + 32 * c + threadIdx.x % 32;
+      there[c] = number < 3 * num_vertices;
+      at[c] = there[c] ? number : 3 * num_vertices - 1;
+    }
+  }
 };
 
-// sums[j] += coefficients [b0 + j, :] . basis [:, numbers] for the block's pictures. All threads take part.
+// sums[j] += coefficients [b0 + j, :] . basis [:, numbers] for the block's pictures. All threads take part. The numbers
+// of kAhead coefficients are on their way at a time: that is what keeps the memory busy.
 template <typename T, typename Basis, int kPictures>
 __device__ __forceinline__ void accumulate(const Basis* __restrict__ basis,     // [K, V, 3]
                                            const T* __restrict__ coefficients,  // [B, K]
                                            int64_t size, int64_t batch, int64_t b0, int64_t num_vertices,
                                            const Numbers& numbers, T (*chunk)[kPictures], T (&sums)[kPictures][3]) {
   for (int64_t k0 = 0; k0 < size; k0 += kChunk) {
-    const int count = int(smaller<int64_t>(kChunk, size - k0));
+    const int count = int(smaller<int64_t>(kChunk, size - k0)), padded = (count + kAhead - 1) / kAhead * kAhead;
     __syncthreads();
-    for (int i = threadIdx.x; i < count * kPictures; i += kThreads) {
+    for (int i = threadIdx.x; i < padded * kPictures; i += kThreads) {
+      const int k = i / kPictures;
       const int64_t b = b0 + i % kPictures;
-      chunk[i / kPictures][i % kPictures] = b < batch ? coefficients[b * size + k0 + i / kPictures] : T(0);
+      chunk[k][i % kPictures] = k < count && b < batch ? coefficients[b * size + k0 + k] : T(0);
     }
     __syncthreads();
-    const Basis* at = basis + 3 * k0 * num_vertices + numbers.first;
-#pragma unroll 8
-    for (int k = 0; k < count; ++k, at += 3 * num_vertices) {
+    const Basis* rows = basis + 3 * k0 * num_vertices;
+    for (int k = 0; k < padded; k += kAhead) {
+      Basis offsets[kAhead][3];
 #pragma unroll
-      for (int c = 0; c < 3; ++c) {
-        const T offset = numbers.there[c] ? T(widen(at[32 * c])) : T(0);
+      for (int a = 0; a < kAhead; ++a) {
+        const Basis* row = rows + 3 * num_vertices * smaller(k + a, count - 1);
 #pragma unroll
-        for (int j = 0; j < kPictures; ++j) sums[j][c] += chunk[k][j] * offset;
+        for (int c = 0; c < 3; ++c) offsets[a][c] = row[numbers.at[c]];
+      }
+#pragma unroll
+      for (int a = 0; a < kAhead; ++a) {
+#pragma unroll
+        for (int c = 0; c < 3; ++c) {
+          const T offset = T(widen(offsets[a][c]));
+#pragma unroll
+          for (int j = 0; j < kPictures; ++j) sums[j][c] += chunk[k + a][j] * offset;
+        }
       }
     }
   }
@@ -81,7 +96,7 @@ __device__ __forceinline__ void start_from(const T* __restrict__ mean, const Num
                                            T (&sums)[kPictures][3]) {
 #pragma unroll
   for (int c = 0; c < 3; ++c) {
-    const T value = numbers.there[c] ? mean[numbers.first + 32 * c] : T(0);
+    const T value = mean[numbers.at[c]];
 #pragma unroll
     for (int j = 0; j < kPictures; ++j) sums[j][c] = value;
   }
@@ -95,7 +110,7 @@ __device__ __forceinline__ void write_colours(int64_t batch, int64_t b0, int64_t
     if (b0 + j >= batch) break;
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
-      if (numbers.there[c]) colours[3 * (b0 + j) * num_vertices + numbers.first + 32 * c] = sums[j][c];
+      if (numbers.there[c]) colours[3 * (b0 + j) * num_vertices + numbers.at[c]] = sums[j][c];
     }
   }
 }
@@ -121,7 +136,7 @@ __device__ __forceinline__ void write_posed(const Model<T, Basis>& m, const Pose
     __syncwarp();
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
-      if (numbers.there[c]) vertices[3 * b * m.num_vertices + numbers.first + 32 * c] = row[lane + 32 * c];
+      if (numbers.there[c]) vertices[3 * b * m.num_vertices + numbers.at[c]] = row[lane + 32 * c];
     }
   }
 }
@@ -169,120 +184,6 @@ __global__ void landmark_kernel(int64_t count, int64_t marks, int64_t num_vertic
       continue;
     }
     project_point(load3(vertices + 3 * (i / marks * num_vertices + v)), focal, landmarks + 2 * i);
-  }
-}
-
-// Adds the sums of a block's threads up, in an order that is always the same; thread i < kSums writes row[i].
-template <typename T>
-__device__ __forceinline__ void write_sums(const T (&values)[kPadded], T (*of_warps)[kSums], T* __restrict__ row) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const T sum = warp_sums(values);
-  if (lane < kSums) of_warps[warp][lane] = sum;
-  __syncthreads();
-  if (threadIdx.x < kSums) {
-    T total = 0;
-    for (int w = 0; w < kThreads / 32; ++w) total += of_warps[w][threadIdx.x];
-    row[threadIdx.x] = total;
-  }
-}
-
-template <typename T>
-__device__ __forceinline__ void add_sums(T (&values)[kPadded], Vec3<T> g, Vec3<T> x, const Pose<T>& pose) {
-  const T gs[3] = {g.x, g.y, g.z}, xs[3] = {x.x - pose.t[0], x.y - pose.t[1], x.z - pose.t[2]};
-#pragma unroll
-  for (int i = 0; i < 3; ++i) {
-    values[i] += gs[i];
-#pragma unroll
-    for (int j = 0; j < 3; ++j) values[3 + 3 * i + j] += gs[i] * xs[j];
-  }
-}
-
-// partial: [B, gridDim.x + 1, kSums]; the last row of a picture is the landmarks'.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    backward_kernel(int64_t batch, int64_t num_vertices, T focal, const Pose<T>* __restrict__ poses,
-                    const T* __restrict__ vertices,    // [B, V, 3]
-                    const T* __restrict__ v_vertices,  // [B, V, 3] or null
-                    const T* __restrict__ v_screen,    // [B, V, 2] or null
-                    T* __restrict__ v_shape,           // [B, V, 3]
-                    T* __restrict__ partial) {
-  __shared__ T of_warps[kThreads / 32][kSums];
-  const int64_t v = blockIdx.x * int64_t(kThreads) + threadIdx.x;
-  for (int64_t b = blockIdx.y; b < batch; b += gridDim.y) {
-    T values[kPadded] = {};
-    if (v < num_vertices) {
-      const int64_t at = b * num_vertices + v;
-      const Pose<T> pose = poses[b];
-      const Vec3<T> x = load3(vertices + 3 * at);
-      Vec3<T> g = {0, 0, 0};
-      if (v_vertices != nullptr) g = load3(v_vertices + 3 * at);
-      if (v_screen != nullptr) g = g + project_point_bwd(x, focal, v_screen[2 * at], v_screen[2 * at + 1]);
-      add_sums(values, g, x, pose);
-      store3(v_shape + 3 * at, pose.rotate_back(g));
-    }
-    write_sums(values, of_warps, partial + (b * (gridDim.x + 1) + blockIdx.x) * kSums);
-    __syncthreads();
-  }
-}
-
-// One block per picture. The first landmark at a vertex collects those of all landmarks there: no two threads write
-// to the same place.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    landmark_backward_kernel(int64_t marks, int64_t num_vertices, int64_t rows, T focal,
-                             const Pose<T>* __restrict__ poses,
-                             const int64_t* __restrict__ index,  // [L]
-                             const T* __restrict__ vertices,     // [B, V, 3]
-                             const T* __restrict__ v_landmarks,  // [B, L, 2] or null
-                             T* __restrict__ v_shape,            // [B, V, 3]
-                             T* __restrict__ partial) {          // [B, rows, kSums]
-  __shared__ T of_warps[kThreads / 32][kSums];
-  const int64_t b = blockIdx.x;
-  T values[kPadded] = {};
-  for (int64_t i = threadIdx.x; v_landmarks != nullptr && i < marks; i += kThreads) {
-    const int64_t v = index[i];
-    bool first = v >= 0 && v < num_vertices;
-    for (int64_t j = 0; j < i && first; ++j) first = index[j] != v;
-    if (!first) continue;
-    const int64_t at = 3 * (b * num_vertices + v);
-    const Vec3<T> x = load3(vertices + at);
-    Vec3<T> g = {0, 0, 0};
-    for (int64_t j = i; j < marks; ++j) {
-      const T* given = v_landmarks + 2 * (b * marks + j);
-      if (index[j] == v) g = g + project_point_bwd(x, focal, given[0], given[1]);
-    }
-    const Pose<T> pose = poses[b];
-    add_sums(values, g, x, pose);
-    store3(v_shape + at, load3(v_shape + at) + pose.rotate_back(g));
-  }
-  write_sums(values, of_warps, partial + (b * rows + rows - 1) * kSums);
-}
-
-// One block per picture.
-template <typename T>
-__global__ void __launch_bounds__(kAdders)
-    pose_backward_kernel(int64_t rows, const T* __restrict__ partial,  // [B, rows, kSums]
-                         const T* __restrict__ rotation,               // [B, 3]
-                         T* __restrict__ v_rotation,                   // [B, 3]
-                         T* __restrict__ v_translation) {              // [B, 3]
-  __shared__ double of_warps[kAdderWarps][kSums];
-  __shared__ double total[kSums];
-  const int64_t b = blockIdx.x;
-  const double sum = column_sum(partial + b * rows * kSums, rows, of_warps);
-  if (threadIdx.x < kSums) total[threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  const Rodrigues exact(rotation + 3 * b);
-  double v_matrix[9], turn[3];
-#pragma unroll
-  for (int i = 0; i < 9; ++i) {
-    const double* row = total + 3 + i / 3 * 3;
-    v_matrix[i] = row[0] * exact.matrix[i % 3] + row[1] * exact.matrix[3 + i % 3] + row[2] * exact.matrix[6 + i % 3];
-  }
-  exact.backward(v_matrix, turn);
-  for (int i = 0; i < 3; ++i) {
-    v_rotation[3 * b + i] = T(turn[i]);
-    v_translation[3 * b + i] = T(total[i]);
   }
 }
 

@@ -105,6 +105,19 @@ def test_masked_photometric(emulated, batch, mesh, size):
         assert torch.equal(a, factors[:, None, None] * b)
 
 
+def test_masked_photometric_in_float32_is_as_exact_as_plain_torch(emulated):
+    inputs = photometric_inputs(3, (64, 65), torch.float32, mesh=(20, 30))
+    exact = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in inputs.items()}
+    results = []
+    for where in (exact, inputs):
+        leaves = {name: where[name].clone().requires_grad_() for name in LEAVES}
+        loss = ops.masked_photometric(**{**where, **leaves}, impl="reference").loss
+        results.append([loss.detach(), *torch.autograd.grad(loss.sum(), list(leaves.values()))])
+    loss, _, *gradients = photometric(emulated, inputs)
+    for wanted, plain, found in zip(*results, (loss, *gradients), strict=True):
+        assert relative_error(found, wanted) <= 2 * relative_error(plain, wanted) + 1e-6
+
+
 def test_masked_photometric_without_pixels_or_gradients(emulated):
     inputs = photometric_inputs(2, (10, 10))
     inputs["triangle_ids"][0] = -1
