@@ -25,7 +25,7 @@ struct Scene {
   Camera<T> camera;
   int64_t batch;
 
-  __device__ __forceinline__ int64_t pixels() const { return int64_t(camera.height) * camera.width; }
+  STYLERIG_HD int64_t pixels() const { return int64_t(camera.height) * camera.width; }
 };
 
 template <typename T>
