@@ -48,6 +48,6 @@ def refusal(architectures: tuple[str, ...], index: int) -> str:
     wanted = "{}.{}".format(*capability)
     return (
         f"{torch.cuda.get_device_name(index)} has compute capability {wanted}, and the library was built for "
-        f"{', '.join(architectures)}. With nvcc on the machine, `TORCH_CUDA_ARCH_LIST={wanted} pip install "
-        "--no-build-isolation --force-reinstall --no-deps stylerig-fast` builds it for this GPU"
+        f"{', '.join(architectures)}. With an nvcc that knows {wanted} on the machine, `TORCH_CUDA_ARCH_LIST={wanted} "
+        "pip install --no-build-isolation --force-reinstall --no-deps stylerig-fast` builds it for this GPU"
     )
