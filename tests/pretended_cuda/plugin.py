@@ -30,9 +30,13 @@ for source in (ROOT / "csrc").glob("*/*_cuda.cu"):
     op = source.parent.name
     if _library.has_kernel(op, "cpu"):
         _library.library().kernels |= {(op, "cuda")}
+_library.library().architectures = ("9.0",)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With -v, what waited in all of the tests, the commonest first."""
+    if terminalreporter.verbosity <= 0:
+        return
     terminalreporter.write_line("what waited for the device:")
     for place, count in STATE.counts.most_common():
         terminalreporter.write_line(f"  {count:6d}  {place}")
