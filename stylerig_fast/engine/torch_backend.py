@@ -13,7 +13,7 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.engine.backend import Setting, is_preview
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.generators import MobileStyleGAN
+from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
@@ -78,9 +78,13 @@ class CompiledBackend:
 
 
 def compiled(setting: Setting) -> Network | None:
-    """The packed network of a generator; None for those that have none here."""
-    generator, device, dtype = setting.generator, setting.device.type, setting.dtype
-    paths = ops.paths(setting.device)
+    """The packed network of a setting's generator; None for those that have none here."""
+    return compiled_network(setting.generator, setting.device, setting.dtype)
+
+
+def compiled_network(generator: Generator, where: torch.device, dtype: torch.dtype = torch.float32) -> Network | None:
+    """The packed network of a generator in float32 on ``where``, computing in ``dtype``; None if it has none here."""
+    device, paths = where.type, ops.paths(where)
 
     def there(*names: str) -> bool:
         return all("reference" not in paths[name] for name in names)
