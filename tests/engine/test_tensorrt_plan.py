@@ -1,4 +1,4 @@
-"""The tensorrt backend, as far as it goes without TensorRT and without a GPU: a stand-in takes TensorRT's place."""
+"""How plans are built and kept, with stand-ins for both libraries. See test_tensorrt_rtx.py for a real one."""
 
 from __future__ import annotations
 
@@ -17,68 +17,14 @@ from stylerig_fast.engine import tensorrt_plan
 from stylerig_fast.engine.backend import Setting, choose
 from stylerig_fast.engine.graphs import GraphFolder
 from stylerig_fast.engine.plan_cache import PlanCache
-from stylerig_fast.engine.tensorrt_plan import Gpu, Profile, plan_for, tensorrt_version
+from stylerig_fast.engine.tensorrt_library import find_library
+from stylerig_fast.engine.tensorrt_plan import Gpu, Profile, plan_for
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
 from tests.engine.conftest import small_parts
+from tests.engine.tensorrt_stand_in import use
 
 GPU = Gpu("NVIDIA H200", "9.0", "580.65.06")
-
-
-class StandIn:
-    """The part of TensorRT's interface that builds plans; remembers what it was asked."""
-
-    def __init__(self, shape, version="10.13.0.35", problems=(), plan=b"plan"):
-        self.__version__, self.shape = version, shape
-        self.problems, self.plan = list(problems), plan
-        self.calls = []
-        self.WARNING = 2
-        self.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=0 if version.startswith("11") else 1)
-        self.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
-        self.BuilderFlag = SimpleNamespace(TF32="tf32")
-        self.Logger = type("Logger", (), {"WARNING": 2, "__init__": lambda logger, level: None})
-        self.Dims = list
-
-    def note(self, name, result=None):
-        def call(*arguments, **named):
-            self.calls.append((name, *arguments, *named.items()))
-            return result
-
-        return call
-
-    def Builder(self, logger):  # noqa: N802
-        inputs = [SimpleNamespace(name="ws", shape=self.shape)]
-        network = SimpleNamespace(num_inputs=1, get_input=inputs.__getitem__)
-        config = SimpleNamespace(
-            set_memory_pool_limit=self.note("memory"),
-            clear_flag=self.note("clear"),
-            create_timing_cache=self.note("timings", "cache"),
-            set_timing_cache=self.note("set timings"),
-            get_timing_cache=lambda: SimpleNamespace(serialize=lambda: b"measured"),
-            add_optimization_profile=self.note("profile"),
-        )
-        return SimpleNamespace(
-            create_network=self.note("network", network),
-            create_builder_config=lambda: config,
-            create_optimization_profile=lambda: SimpleNamespace(set_shape=self.note("shape")),
-            build_serialized_network=self.note("build", self.plan),
-        )
-
-    def OnnxParser(self, network, logger):  # noqa: N802
-        return SimpleNamespace(
-            parse=self.note("parse", not self.problems),
-            num_errors=len(self.problems),
-            get_error=self.problems.__getitem__,
-        )
-
-    def called(self, name):
-        return [call[1:] for call in self.calls if call[0] == name]
-
-
-def use(monkeypatch, shape=(-1, 8, 512), **options) -> StandIn:
-    stand_in = StandIn(shape, **options)
-    monkeypatch.setitem(sys.modules, "tensorrt", stand_in)
-    return stand_in
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +39,11 @@ def cache(tmp_path):
     return PlanCache(tmp_path / "plans")
 
 
-def plan(folder, cache, gpu=GPU, profile=None):
-    return plan_for(GraphFolder(folder), "generator", gpu, profile or Profile(), cache)
+def plan(folder, cache, gpu: Gpu | None = GPU, profile=None):
+    return plan_for(find_library(), GraphFolder(folder), "generator", gpu, profile or Profile(), cache)
 
 
-@pytest.mark.parametrize("version", ["10.0.1", "10.13.0.35", "11.4.0.106"])
+@pytest.mark.parametrize("version", ["10.1.0", "10.13.0.35", "11.4.0.106"])
 def test_how_a_plan_is_built(folder, cache, monkeypatch, version):
     trt = use(monkeypatch, version=version)
     assert plan(folder, cache) == b"plan"
@@ -184,32 +130,51 @@ def test_what_tensorrt_cannot_read(folder, cache, monkeypatch):
 
 def test_what_tensorrt_cannot_build(folder, cache, monkeypatch):
     use(monkeypatch, plan=None)
-    with pytest.raises(BackendUnavailable, match="cannot build it; its log says why"):
+    with pytest.raises(BackendUnavailable, match=r"onnx: TensorRT .* cannot build it: no kernel for the node"):
         plan(folder, cache)
 
 
-def test_no_tensorrt(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(BackendUnavailable, match="pip install tensorrt"):
-        tensorrt_version()
+def test_rtx_asks_no_timings_and_rules_out_memory_at_run_time(folder, cache, monkeypatch, caplog):
+    trt = use(monkeypatch, "rtx")
+    assert plan(folder, cache) == b"plan"
+    assert trt.called("set") == [("user allocation",)]
+    assert trt.called("clear") == [("tf32",)]
+    assert trt.called("shape") == [("ws", [1, 8, 512], [1, 8, 512], [8, 8, 512])]
+    assert not trt.called("timings")
+    assert not trt.called("set timings")
+    assert len(list(cache.folder.glob("*.sealed"))) == 1
+    assert "minutes" not in caplog.text
 
 
-def test_its_types_alone_are_not_tensorrt(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace())
-    with pytest.raises(BackendUnavailable, match="only TensorRT's types are installed"):
-        tensorrt_version()
+def test_a_plan_of_rtx_is_for_every_gpu_and_for_none(folder, cache, monkeypatch):
+    trt = use(monkeypatch, "rtx")
+    for gpu in (None, GPU, Gpu("NVIDIA GeForce RTX 4090", "8.9", "999.0")):
+        assert plan(folder, cache, gpu) == b"plan"
+    assert len(trt.called("build")) == 1
 
 
-def test_an_old_tensorrt(monkeypatch):
-    use(monkeypatch, version="8.6.1")
-    with pytest.raises(BackendUnavailable, match=r"TensorRT 8\.6\.1 is installed, expected 10 or newer"):
-        tensorrt_version()
+def test_another_library_is_built_again(folder, cache, monkeypatch):
+    use(monkeypatch, version="11.0.0")
+    plan(folder, cache)
+    trt = use(monkeypatch, "rtx", version="11.0.0", plan=b"portable")
+    assert plan(folder, cache) == b"portable"
+    assert len(trt.called("build")) == 1
+    use(monkeypatch, "rtx", version="1.8.0.1", plan=b"newer")
+    assert plan(folder, cache) == b"newer"
 
 
-def test_no_gpu(folder, monkeypatch):
-    use(monkeypatch)
+def test_without_a_gpu_only_rtx_builds(folder, cache, monkeypatch):
+    trt = use(monkeypatch)
+    with pytest.raises(BackendUnavailable, match="there is none here; TensorRT for RTX builds its plans on any"):
+        plan(folder, cache, gpu=None)
+    assert not trt.called("build")
+
+
+@pytest.mark.parametrize("library", ["tensorrt", "rtx"])
+def test_no_gpu(folder, monkeypatch, library):
+    use(monkeypatch, library)
     generator, rig, _ = small_parts()
-    with pytest.raises(BackendUnavailable, match="the tensorrt backend needs a CUDA device, not cpu"):
+    with pytest.raises(BackendUnavailable, match="the tensorrt backend needs a CUDA device, not cpu; TensorRT"):
         choose("tensorrt", Setting(generator, rig, torch.device("cpu"), graphs=folder))
 
 
@@ -252,7 +217,7 @@ def test_the_types_of_tensorrt(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("import tensorrt\n\ntensorrt.Builder(1)\n")
     package = Path(stylerig_fast.__file__).parent
-    checked = [str(package / "engine" / f"tensorrt_{name}.py") for name in ("plan", "backend")]
+    checked = [str(package / "engine" / f"tensorrt_{name}.py") for name in ("plan", "loaded", "backend")]
     command = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]
     done = subprocess.run(
         [*command, f"--cache-dir={tmp_path / 'cache'}", *checked, str(wrong)],
@@ -263,6 +228,6 @@ def test_the_types_of_tensorrt(tmp_path):
     )
     ours = [line for line in done.stdout.splitlines() if ".pyi:" not in line and ": note:" not in line]
     *found, summary = ours
-    assert "checked 3 source files" in summary, done.stdout + done.stderr
+    assert "checked 4 source files" in summary, done.stdout + done.stderr
     assert [line for line in found if "wrong.py" in line]
     assert not [line for line in found if "wrong.py" not in line]
