@@ -21,8 +21,6 @@ from stylerig_fast.engine.plan_cache import Label, PlanCache
 from stylerig_fast.engine.tensorrt_library import INSTALL, RTX, Library
 from stylerig_fast.errors import BackendUnavailable
 
-WORKSPACE = 4 << 30  # bytes of GPU memory that kernels may take for themselves
-
 _log = logging.getLogger(__name__)
 
 
@@ -142,7 +140,8 @@ def build(
         problems = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
         raise BackendUnavailable(f"{path}: {library} cannot read it: {problems}")
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    # No limit on the workspace: whole graphs are one kernel's to TensorRT for RTX, and StyleGAN3 at 1024 px takes more
+    # than 6 GB for a batch of 8. A context gets what its own batch needs.
     config.clear_flag(trt.BuilderFlag.TF32)  # float32 means float32
     if library.portable:
         _take_no_memory_at_run_time(library, config)

@@ -19,7 +19,6 @@ class StandIn:
         self.problems, self.plan = list(problems), plan
         self.calls: list[tuple[Any, ...]] = []
         self.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=0 if version.startswith("11") else 1)
-        self.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
         self.BuilderFlag = SimpleNamespace(TF32="tf32", REQUIRE_USER_ALLOCATION="user allocation")
         self.ILogger = type("ILogger", (), {"ERROR": 1, "WARNING": 2})
         self.Dims = list
@@ -53,7 +52,6 @@ class StandIn:
         inputs = [SimpleNamespace(name="ws", shape=self.shape)]
         network = SimpleNamespace(num_inputs=1, get_input=inputs.__getitem__)
         config = SimpleNamespace(
-            set_memory_pool_limit=self.note("memory"),
             clear_flag=self.note("clear"),
             set_flag=self.note("set"),
             create_timing_cache=self.note("timings", "cache"),
