@@ -202,6 +202,7 @@ def test_streams_of_shards_and_seeds_differ(generator: Generator) -> None:
     assert torch.equal(draw_codes(generator, 2, 1, 2).w_a, drawn[5])
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_same_codes_on_cuda(generator: Generator) -> None:
     here, there = draw_codes(generator, 8, 3), draw_codes(TinyGenerator().cuda(), 8, 3)
