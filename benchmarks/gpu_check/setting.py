@@ -43,6 +43,11 @@ class Setting:
         return self.store / "_kernels.so"
 
     @property
+    def commit_file(self) -> Path:
+        """Which commit the sources of a kit are of."""
+        return self.store / "commit"
+
+    @property
     def cache(self) -> Path:
         """The user's cache as a kit brings it: the portrait generator."""
         return self.store / "unpacked" / "generator"
@@ -71,6 +76,8 @@ class Setting:
         if self.kit is not None:
             path = [self.tree, self.store / "wheels", self.store / "unpacked" / "tensorrt"]
             found["PYTHONPATH"] = os.pathsep.join([*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])])
+            if self.commit_file.is_file():
+                found["STYLERIG_COMMIT"] = self.commit_file.read_text()
             if self.cache.is_dir():
                 found["XDG_CACHE_HOME"] = str(self.cache)
         return found

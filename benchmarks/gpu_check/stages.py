@@ -130,10 +130,10 @@ def _bench_stage(setting: Setting) -> list[Step]:
     full, both = ("32", "32") if setting.small else ("1024", "1024 256")
     short = " ".join(SMALL if setting.small else SHORT)
     return [
-        _bench(setting, "edit-mobile", 60, f"{edit} --resolutions {both} {short}", setting.generator),
+        _bench(setting, "edit-mobile", 80, f"{edit} --resolutions {both} {short}", setting.generator),
         _bench(setting, "edit-stylegan2", 60, f"{edit} --resolutions {full} {short}", setting.stylegan2),
-        _bench(setting, "batch-mobile", 35, batch, setting.generator),
-        _bench(setting, "batch-stylegan2", 45, batch, setting.stylegan2),
+        _bench(setting, "batch-mobile", 50, batch, setting.generator),
+        _bench(setting, "batch-stylegan2", 60, batch, setting.stylegan2),
     ]
 
 
@@ -166,7 +166,7 @@ STAGES: dict[str, Stage] = {
     "test": Stage(120, _test, "the tests marked `gpu`"),
     "sanitize": Stage(140, _sanitize, "compute-sanitizer over every kernel: memcheck, racecheck"),
     "ops": Stage(120, _ops, "times of the operations and of convolutions, from CUDA graphs"),
-    "bench": Stage(240, _bench_stage, "stylerig-bench edit and batch"),
+    "bench": Stage(250, _bench_stage, "stylerig-bench edit and batch"),
     "tensorrt": Stage(150, _tensorrt, "whether TensorRT for RTX takes this GPU; edits through it"),
     "train": Stage(90, _train, "training steps, and how long 200,000 portraits take"),
 }

@@ -56,10 +56,19 @@ class Piece:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a kit's stream consists of: its archives from the beginning, and the parts that it is cut into."""
+    """What a kit's stream consists of, and of which sources it was made.
+
+    Attributes:
+        parts: that the stream is cut into.
+        archives: from its beginning.
+        commit: of the checkout, as ``git`` knew it.
+        sources: `digest` of the checkout.
+    """
 
     parts: tuple[Piece, ...] = ()
     archives: tuple[Piece, ...] = ()
+    commit: str = ""
+    sources: str = ""
 
     def write(self, folder: Path) -> None:
         (folder / MANIFEST).write_text(json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -74,7 +83,8 @@ class Manifest:
             raise ValueError(f"{path}: cannot be read ({error}); expected what `make gpu-kit` writes") from error
         if found.get("format") != FORMAT:
             raise ValueError(f"{path}: format {found.get('format')!r}, expected {FORMAT!r}; run `make gpu-kit` again")
-        return Manifest(*(tuple(Piece(**piece) for piece in found[kind]) for kind in ("parts", "archives")))
+        parts, archives = (tuple(Piece(**piece) for piece in found[kind]) for kind in ("parts", "archives"))
+        return Manifest(parts, archives, found["commit"], found["sources"])
 
 
 def part_file(kit: Path, part: str) -> Path:
@@ -142,9 +152,9 @@ def _overlapping(parts: Sequence[Piece], begin: int, end: int) -> list[tuple[int
 
 
 def prepare(setting: Setting) -> None:
-    """Wheels unpacked, and the checkout laid out as it is now."""
+    """Wheels unpacked, and the checkout laid out as it is now; its commit noted, for there is no git to ask."""
     assert setting.kit is not None
-    Manifest.read(setting.kit / "common")
+    manifest = Manifest.read(setting.kit / "common")
     target = setting.store / "wheels"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -153,6 +163,20 @@ def prepare(setting: Setting) -> None:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(target)
     lay_out(setting.root, setting.tree)
+    changed = "" if digest(setting.root) == manifest.sources or manifest.commit.endswith("+") else "+"
+    setting.commit_file.write_text(manifest.commit and manifest.commit + changed)
+
+
+def digest(root: Path) -> str:
+    """The sha256 of a checkout's sources, names and contents."""
+    found = hashlib.sha256()
+    for name in TREE:
+        files = [root / name] if (root / name).is_file() else sorted((root / name).rglob("*"))
+        for path in files:
+            if path.is_file() and path.suffix != ".so" and "__pycache__" not in path.parts:
+                found.update(path.relative_to(root).as_posix().encode() + b"\0")
+                found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def lay_out(root: Path, tree: Path) -> None:

@@ -70,7 +70,9 @@ def test_what_is_over_its_limit_ends_with_its_children(setting, steps):
 
 
 def test_what_ignores_the_request_to_end_is_killed(tmp_path):
-    text = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(300)"
+    text = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(300)"
+    )
     code, over = runner.run_limited([sys.executable, "-c", text], 2.0, tmp_path / "log", tmp_path, {}, grace=0.1)
     assert over and code < 0
 
