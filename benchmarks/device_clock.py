@@ -19,9 +19,8 @@ import torch
 # Milliseconds of one round of calls, about: events tell half a microsecond.
 ROUND = 2.0
 MOST_CALLS = 20
-# Milliseconds that all rounds of one function may take together, beyond the fewest that have a median.
+# Milliseconds that all rounds of one function may take together; one round is made in any case.
 BUDGET = 600.0
-FEWEST_ROUNDS = 3
 
 
 class Time(NamedTuple):
@@ -67,7 +66,8 @@ def medians(*functions: Callable[[], object], rounds: int = 11) -> list[Time]:
         rounds: at most so many of each; fewer where a call takes long.
     """
     prepared = [_prepare(function) for function in functions]
-    counts = [max(FEWEST_ROUNDS, min(rounds, int(BUDGET / max(each.ms() * each.calls, 1e-3)))) for each in prepared]
+    # The round that says how many more there is time for is the first replay, and is not counted.
+    counts = [max(1, min(rounds, int(BUDGET / max(each.ms() * each.calls, 1e-3)))) for each in prepared]
     times: list[list[float]] = [[] for _ in prepared]
     for turn in range(max(counts, default=0)):
         for each, count, kept in zip(prepared, counts, times, strict=True):
@@ -77,8 +77,7 @@ def medians(*functions: Callable[[], object], rounds: int = 11) -> list[Time]:
 
 
 def _prepare(function: Callable[[], object]) -> _Round:
-    for _ in range(2):
-        function()
+    function()
     calls = max(1, min(MOST_CALLS, int(ROUND / max(between(function), 1e-3))))
 
     def one_after_the_other() -> None:
@@ -86,9 +85,7 @@ def _prepare(function: Callable[[], object]) -> _Round:
             function()
 
     graph = capture(one_after_the_other)
-    chosen = one_after_the_other if graph is None else graph.replay
-    chosen()
-    return _Round(chosen, calls, graph is not None)
+    return _Round(one_after_the_other if graph is None else graph.replay, calls, graph is not None)
 
 
 def capture(function: Callable[[], object]) -> torch.cuda.CUDAGraph | None:

@@ -24,7 +24,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     rows = [list(row) for row in rows]
     kept = [i for i, _ in enumerate(columns) if any(row[i] not in ("", NOTHING) for row in rows)]
     lines = [[columns[i] for i in kept], ["---"] * len(kept), *([row[i] for i in kept] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return "\n".join(map(line, lines)) + "\n"
+
+
+def line(cells: Iterable[str]) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -201,18 +206,21 @@ def megabytes(values: Iterable[int | None]) -> str:
 def ops(report: Mapping[str, Any]) -> str:
     section = report["ops"]
     s = section["setting"]
-    unit = "µs" if s["clock"] == "device" else "ms"
     about = (
         f"{s['model']} ({s['vertices']:,} vertices, {s['triangles']:,} triangles), batch {s['batch']}, {s['pixels']} "
         f"pixels, float32, {s['threads']} threads, {s['clock']} time; copy {s['copy GB/s']:.1f} GB/s, matrix product "
         f"{s['matrix GFLOP/s']:.1f} GFLOP/s."
     )
-    columns = ["op", unit, f"reference {unit}", "times faster", f"floor {unit}", "times the floor", f"other {unit}"]
-    columns.append("parity")
-    text = f"{about}\n\n{table(columns, [ops_cells(row, s) for row in section['rows']])}"
+    text = f"{about}\n\n{table(ops_columns(s), [ops_cells(row, s) for row in section['rows']])}"
     if any(row.get("launched") for row in section["rows"]):
         text += "\n\\* not captured in a CUDA graph: Python's launches are part of this time.\n"
     return text
+
+
+def ops_columns(setting: Mapping[str, Any]) -> list[str]:
+    unit = "µs" if setting["clock"] == "device" else "ms"
+    times = [unit, f"reference {unit}", "times faster", f"floor {unit}", "times the floor", f"other {unit}"]
+    return ["op", *times, "parity"]
 
 
 def ops_cells(row: Row, setting: Mapping[str, Any]) -> list[str]:
@@ -233,11 +241,6 @@ def ops_cells(row: Row, setting: Mapping[str, Any]) -> list[str]:
         f"{other[0]} {time('other', other[1])}" if other else "",
         row["parity"],
     ]
-
-
-def ops_line(row: Row, setting: Mapping[str, Any]) -> str:
-    """The same, as it is printed while the others are still measured."""
-    return f"| {' | '.join(ops_cells(row, setting))} |"
 
 
 def studio(report: Mapping[str, Any]) -> str:

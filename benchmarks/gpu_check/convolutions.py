@@ -60,7 +60,8 @@ def synthesis(rows: Rows) -> None:
         network = ops.StyleGAN2Synthesis(generator, dtype)
         label = f"StyleGAN2 {generator.resolution} px {str(dtype).removeprefix('torch.')}"
         for batch in (1,) if work.small else (1, 16):
-            ws = torch.randn(batch, generator.num_ws, generator.w_dim, device=work.device)
+            # Drawn on the host: a capture that failed leaves the device's random numbers unusable.
+            ws = torch.randn(batch, generator.num_ws, generator.w_dim).to(work.device)
             for chosen in (False, True):
                 torch.backends.cudnn.benchmark = chosen
                 rows.time(f"{label} batch {batch}, cudnn.benchmark {chosen}", lambda n=network, w=ws: n.pictures(w))  # type: ignore[misc]

@@ -94,12 +94,13 @@ def _measure(options: Options, scene: Scene, print_rows: bool) -> dict[str, Any]
     if print_rows:
         for key, value in setting.items():
             print(f"{key}: {value:.1f}" if isinstance(value, float) else f"{key}: {value}")
+        print(tables.line(tables.ops_columns(setting)), tables.line(["---"] * 8), sep="\n")
     rows: list[dict[str, Any]] = []
     for measure_op in ALL:
         for row in measure_op(scene, machine):
             rows.append(row.as_dict())
             if print_rows:
-                print(tables.ops_line(rows[-1], setting), flush=True)
+                print(tables.line(tables.ops_cells(rows[-1], setting)), flush=True)
     return {"setting": setting, "rows": rows}
 
 

@@ -178,19 +178,15 @@ def test_a_dry_run_from_a_kit(packed, tmp_path):
     kit, _ = packed(64 << 20)
     words = ["--kit", str(kit), "--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
     command = [sys.executable, "-m", "benchmarks.gpu_check", *words, "--device", "cpu", "--small"]
-    done = subprocess.run(
-        [*command, "store:1", "probe", "build", "sanitize:racecheck"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([*command, "store:1", "probe", "build"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 steps passed" in done.stdout and "weights: unpacked" in done.stdout
+    assert "3 of 3 steps passed" in done.stdout and "weights: unpacked" in done.stdout
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert [step["status"] for step in summary["steps"]] == ["passed"] * 4
+    assert [step["status"] for step in summary["steps"]] == ["passed"] * 3
     assert json.loads((tmp_path / "out" / "build.json").read_text())["library"] == "the carried library"
     probe = json.loads((tmp_path / "out" / "probe.json").read_text())
     assert probe["setting"]["commit"] == store.Manifest.read(kit / "common").commit
     assert probe["copy GB/s"] > 0 and probe["product TFLOP/s"]["float32"] > 0
-    found = json.loads((tmp_path / "out" / "racecheck.json").read_text())["differences"]
-    assert len(found) > 40
     tree = tmp_path / "store" / "tree"
     assert (tree / "stylerig_fast" / "export" / "onnx.py").is_file() and not list(tree.rglob("*.so"))
     assert (tmp_path / "store" / "wheels" / "carried_by_a_wheel.py").is_file()
@@ -209,14 +205,3 @@ def test_a_changed_tree_has_another_commit(tmp_path):
     source.write_text("a = 2")
     store.prepare(setting)
     assert setting.environment()["STYLERIG_COMMIT"] == "abc+"
-
-
-def test_every_kernel_of_a_gpu_is_checked():
-    """`kernels` calls every op that has CUDA code; gradients are theirs too."""
-    import re
-
-    from benchmarks.gpu_check import kernels
-
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "csrc").rglob("*_cuda.cu"))
-    ops = {name.removesuffix("_fwd").removesuffix("_bwd") for name in re.findall(r'm\.impl\("(\w+)"', sources)}
-    assert ops == {case.op for case in kernels.cases()}

@@ -184,7 +184,6 @@ def test_the_last_word_of_a_sanitizer():
 
 def test_times_of_the_host_are_in_milliseconds():
     row = operation("rasterize", (4.0, True), (8.0, True))
-    assert (
-        tables.ops_line(row, {"clock": "wall"}) == "| rasterize | 4.00 | 8.00 | 2.0 | 0.004 | 1000.0 |  | rel. 1e-7 |"
-    )
-    assert tables.ops_line(row, {"clock": "device"}).startswith("| rasterize | 4000 | 8000 | 2.0 | 4.00 |")
+    cells = ["rasterize", "4.00", "8.00", "2.0", "0.004", "1000.0", "", "rel. 1e-7"]
+    assert tables.ops_cells(row, {"clock": "wall"}) == cells
+    assert tables.ops_cells(row, {"clock": "device"})[1:5] == ["4000", "8000", "2.0", "4.00"]
