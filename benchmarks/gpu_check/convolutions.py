@@ -70,8 +70,15 @@ def synthesis(rows: Rows) -> None:
                 rows.add({"name": f"{label}: kernels", "kernels": kernels(lambda n=network, w=ws: n.pictures(w))})  # type: ignore[misc]
 
 
-def kernels(function: Callable[[], object], calls: int = 3, most: int = 18) -> list[dict[str, Any]]:
-    """The kernels of one call that take the most time, in microseconds."""
+def kernels(function: Callable[[], object], calls: int = 3, most: int = 18) -> list[dict[str, Any]] | str:
+    """The kernels of one call that take the most time, in microseconds; or why the profiler does not tell."""
+    try:
+        return _profiled(function, calls, most)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that its profiler was built for CUDA
+        return first_line(error)
+
+
+def _profiled(function: Callable[[], object], calls: int, most: int) -> list[dict[str, Any]]:
     function()
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
