@@ -113,7 +113,7 @@ gpu-check: $(STAMPS)/dev
 	@$(BIN)/python -m benchmarks.gpu_check $(GPU_CHECK_ARGS)
 
 gpu-kit: $(STAMPS)/dev
-	@$(BIN)/python -m stylerig_fast.benchmarks.gpu_check.pack $(GPU_KIT_ARGS)
+	@$(BIN)/python -m benchmarks.gpu_check.pack $(GPU_KIT_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist out .gpu-kit *.egg-info .mypy_cache .ruff_cache .pytest_cache

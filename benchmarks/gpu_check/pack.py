@@ -27,7 +27,7 @@ from stylerig_fast.generators import pretrained, save_generator
 from stylerig_fast.ops import _recipe
 
 from ..machine import commit
-from .store import Manifest, Piece, digest, part_file
+from .store import KERNELS, Manifest, Piece, digest, part_file
 
 ROOT = Path(__file__).resolve().parents[2]
 # What such machines lack of what is imported: tyro and what it needs, and where caches are.
@@ -198,7 +198,7 @@ def pack(kit: Path, work: Path, limit: int, kernels: Path | None, architectures:
     # The manifest's own bytes, and folders as some count them.
     tree = working_tree(ROOT)
     room = limit - tree - size_of(common) - (16 << 10)
-    manifest = replace(cut(contents, room, kit), commit=commit(), sources=digest(ROOT))
+    manifest = replace(cut(contents, room, kit), commit=commit(), sources=digest(ROOT), kernels=digest(ROOT, KERNELS))
     manifest.write(common)
     print(f"working tree {tree:,} bytes, common {size_of(common):,}, limit {limit:,}")
     for part in manifest.parts:

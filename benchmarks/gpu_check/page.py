@@ -18,7 +18,8 @@ def section(check: Check) -> str:
     """One check as Markdown, under the name of its GPU."""
     setting = check.setting
     assert setting is not None, "a check without a machine is none: see results.read_checks"
-    parts = [f"## On {check.gpu}", one_line(setting) + "."]
+    how = "Measured by `make gpu-check`, see [development.md](development.md#checking-a-gpu)."
+    parts = [f"## On {check.gpu}", how, one_line(setting) + "."]
     parts += _rates(check.found.get("probe", {}))
     parts.append(_steps(check))
     for title, command in (("Edits", "edit"), ("Batches", "batch")):

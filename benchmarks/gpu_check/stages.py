@@ -79,7 +79,10 @@ def _probe(setting: Setting) -> list[Step]:
 def _build(setting: Setting) -> list[Step]:
     words = ["--library", str(setting.library), "--csrc", str(setting.tree / "csrc")]
     if setting.kit is not None:
-        words += ["--carried", str(setting.kit / "common" / "_kernels.so.xz")]
+        common = setting.kit / "common"
+        same = store.Manifest.read(common).kernels == store.digest(setting.root, store.KERNELS)
+        # A library of other sources would pass for that of these.
+        words += ["--carried", str(common / "_kernels.so.xz")] if same else ["--outdated"]
     if setting.small:
         words += ["--generators", str(setting.store / "small")]
     # What an earlier call has put there may be what does not load.
@@ -106,7 +109,7 @@ def _sanitize(setting: Setting) -> list[Step]:
         command = [*watched, *step.command] if setting.device == "cuda" else step.command
         # Without torch's cache every tensor is an allocation of its own: reads beyond its end are seen.
         alone = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-        steps.append(Step(tool, command, 70, alone, on_request=tool in ("initcheck", "synccheck")))
+        steps.append(Step(tool, command, 90, alone, on_request=tool in ("initcheck", "synccheck")))
     return steps
 
 
@@ -164,7 +167,7 @@ STAGES: dict[str, Stage] = {
     "probe": Stage(30, _probe, "what the machine is, its copy bandwidth and matrix rates"),
     "build": Stage(150, _build, "loads the compiled operations or compiles them, and looks at a few answers"),
     "test": Stage(120, _test, "the tests marked `gpu`"),
-    "sanitize": Stage(140, _sanitize, "compute-sanitizer over every kernel: memcheck, racecheck"),
+    "sanitize": Stage(180, _sanitize, "compute-sanitizer over every kernel: memcheck, racecheck"),
     "ops": Stage(120, _ops, "times of the operations and of convolutions, from CUDA graphs"),
     "bench": Stage(250, _bench_stage, "stylerig-bench edit and batch"),
     "tensorrt": Stage(150, _tensorrt, "whether TensorRT for RTX takes this GPU; edits through it"),

@@ -25,6 +25,8 @@ MANIFEST = "kit.json"
 # What is copied of a checkout; export/ and benchmarks/ also inside the package, where pip puts them.
 TREE = ("stylerig_fast", "benchmarks", "export", "tests", "csrc", "pyproject.toml")
 INSIDE = ("benchmarks", "export")
+# What the compiled operations are made of.
+KERNELS = ("csrc", "stylerig_fast/ops/_recipe.py")
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,14 @@ class Manifest:
         archives: from its beginning.
         commit: of the checkout, as ``git`` knew it.
         sources: `digest` of the checkout.
+        kernels: `digest` of what the carried library was compiled of.
     """
 
     parts: tuple[Piece, ...] = ()
     archives: tuple[Piece, ...] = ()
     commit: str = ""
     sources: str = ""
+    kernels: str = ""
 
     def write(self, folder: Path) -> None:
         (folder / MANIFEST).write_text(json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -84,7 +88,7 @@ class Manifest:
         if found.get("format") != FORMAT:
             raise ValueError(f"{path}: format {found.get('format')!r}, expected {FORMAT!r}; run `make gpu-kit` again")
         parts, archives = (tuple(Piece(**piece) for piece in found[kind]) for kind in ("parts", "archives"))
-        return Manifest(parts, archives, found["commit"], found["sources"])
+        return Manifest(parts, archives, found["commit"], found["sources"], found["kernels"])
 
 
 def part_file(kit: Path, part: str) -> Path:
@@ -167,10 +171,10 @@ def prepare(setting: Setting) -> None:
     setting.commit_file.write_text(manifest.commit and manifest.commit + changed)
 
 
-def digest(root: Path) -> str:
-    """The sha256 of a checkout's sources, names and contents."""
+def digest(root: Path, names: Sequence[str] = TREE) -> str:
+    """The sha256 of files of a checkout, names and contents."""
     found = hashlib.sha256()
-    for name in TREE:
+    for name in names:
         files = [root / name] if (root / name).is_file() else sorted((root / name).rglob("*"))
         for path in files:
             if path.is_file() and path.suffix != ".so" and "__pycache__" not in path.parts:

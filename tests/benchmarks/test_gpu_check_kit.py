@@ -7,12 +7,14 @@ import random
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.gpu_check import pack, store
 from benchmarks.gpu_check.setting import Setting
+from benchmarks.gpu_check.stages import STAGES
 from stylerig_fast.ops import _library
 from tests.ops.meshes import needs_kernels
 
@@ -190,6 +192,18 @@ def test_a_dry_run_from_a_kit(packed, tmp_path):
     tree = tmp_path / "store" / "tree"
     assert (tree / "stylerig_fast" / "export" / "onnx.py").is_file() and not list(tree.rglob("*.so"))
     assert (tmp_path / "store" / "wheels" / "carried_by_a_wheel.py").is_file()
+
+
+def test_a_library_of_other_sources_is_left_aside(packed, tmp_path):
+    kit, _ = packed(64 << 20)
+    setting = Setting(ROOT, tmp_path / "out", tmp_path / "store", kit, device="cpu")
+    (step,) = STAGES["build"].steps(setting)
+    assert str(kit / "common" / "_kernels.so.xz") in step.command and "--outdated" not in step.command
+    assert step.environment == {"STYLERIG_KERNELS": ""}
+    found = replace(store.Manifest.read(kit / "common"), kernels="others")
+    found.write(kit / "common")
+    (step,) = STAGES["build"].steps(setting)
+    assert "--outdated" in step.command and "--carried" not in step.command
 
 
 def test_a_changed_tree_has_another_commit(tmp_path):
