@@ -66,3 +66,17 @@ def test_shapes_are_captured_once_and_the_oldest_is_dropped(engine: Engine) -> N
     for n in (1, 2, 1, 3, 4, 5, 6, 7, 8, 9, 1):
         assert len(engine.render(engine.sample(seed=n, n=n))) == n
     assert engine.info()["captured shapes"] == 8
+
+
+@needs_cuda
+def test_arrays_stay_the_callers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In page-locked memory and, beyond what callers may hold of it, in their own."""
+    w = engine.sample(seed=0)
+    picture = engine.render(w)
+    monkeypatch.setattr("stylerig_fast.engine.host.PAGE_LOCKED", 3 * picture.nbytes)
+    kept = [engine.render(engine.sample(seed=seed))[0] for seed in range(5)]
+    wanted = [array.copy() for array in kept]
+    for seed in range(5, 9):
+        engine.render(engine.sample(seed=seed))
+    assert all((array == copy).all() for array, copy in zip(kept, wanted, strict=True))
+    assert not (kept[0] == kept[1]).all()
