@@ -209,8 +209,8 @@ def check(work: Task, tool: str = "", smoke: bool = False) -> dict[str, float]:
         if (smoke and case.op in seen) or (case.blas and tool not in ("", "memcheck")):
             continue
         seen.add(case.op)
-        if not _library.has_kernel(case.op, work.device.type):
-            raise SystemExit(f"{case.op}: {_library.why_slow(case.op, work.device.type)}")
+        if why := _library.why_slow(case.op, work.device):
+            raise SystemExit(f"{case.op}: {why}")
         name = f"{case.op} {case.what}"
         found[name] = difference(case.call(work.device, work.device.type), case.call(torch.device("cpu"), "reference"))
         right = found[name] <= case.bound

@@ -68,6 +68,7 @@ def test_shapes_are_captured_once_and_the_oldest_is_dropped(engine: Engine) -> N
     assert engine.info()["captured shapes"] == 8
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_arrays_stay_the_callers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """In page-locked memory and, beyond what callers may hold of it, in their own."""
