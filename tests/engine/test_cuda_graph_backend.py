@@ -25,6 +25,7 @@ def engine() -> Engine:
     return Engine(*small_parts(), backend="cuda_graph", device="cuda")
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_agrees_with_eager(engine: Engine) -> None:
     eager = Engine(*small_parts(), backend="torch", device="cuda")
@@ -35,6 +36,7 @@ def test_agrees_with_eager(engine: Engine) -> None:
             assert abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_pictures_stay_the_callers(engine: Engine) -> None:
     first = engine.edit(engine.sample(seed=0), FaceParams(), output="torch")
@@ -43,6 +45,7 @@ def test_pictures_stay_the_callers(engine: Engine) -> None:
     assert torch.equal(first, kept)
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_a_frame_allocates_nothing_and_waits_for_nothing(engine: Engine) -> None:
     w = engine.sample(seed=0)
@@ -57,6 +60,7 @@ def test_a_frame_allocates_nothing_and_waits_for_nothing(engine: Engine) -> None
     assert torch.cuda.memory_stats()["num_device_alloc"] == before
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_shapes_are_captured_once_and_the_oldest_is_dropped(engine: Engine) -> None:
     for n in (1, 2, 1, 3, 4, 5, 6, 7, 8, 9, 1):
@@ -64,6 +68,7 @@ def test_shapes_are_captured_once_and_the_oldest_is_dropped(engine: Engine) -> N
     assert engine.info()["captured shapes"] == 8
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_arrays_stay_the_callers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """In page-locked memory and, beyond what callers may hold of it, in their own."""
