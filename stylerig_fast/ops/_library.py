@@ -23,8 +23,17 @@ Impl = Literal["auto", "reference", "cpu", "cuda"]
 Path_ = Literal["reference", "cpu", "cuda"]
 
 # These have one kernel, not a forward and a backward one.
-WITHOUT_GRADIENT = ("rasterize", "mobile_synthesis", "styled_epilogue", "upsample_filter")
+WITHOUT_GRADIENT = (
+    "rasterize",
+    "mobile_synthesis",
+    "styled_epilogue",
+    "upsample_filter",
+    "depthwise_layer",
+    "picture_layer",
+)
 OPS = ("morphable", "vertex_normals", "masked_photometric", *WITHOUT_GRADIENT)
+# These have a kernel for one device only, by design: MobileStyleGAN is one op on the CPU, and two per layer on CUDA.
+ONLY_FOR = {"mobile_synthesis": "cpu", "depthwise_layer": "cuda", "picture_layer": "cuda"}
 STEM = "_kernels"
 logger = logging.getLogger(__name__)
 
@@ -128,6 +137,8 @@ def why_slow(op: str, device: str) -> str:
             f"there is no compiled library ({_library.problem}). With a C++17 compiler and ninja on the machine, "
             "`pip install --no-build-isolation --force-reinstall --no-deps stylerig-fast` builds it"
         )
+    if ONLY_FOR.get(op, device) != device:
+        return f"{op} is for {ONLY_FOR[op]} only; on {device} MobileStyleGAN runs through other ops"
     if device == "cuda":
         return (
             "the library was built without CUDA. With nvcc on the machine, reinstall with STYLERIG_BUILD_CUDA=1 and "
