@@ -16,14 +16,14 @@ STYLERIG_HD float finish(float x, float noise, float bias) {
   return fmaxf(x, kLayerSlope * x);
 }
 
-// The left or the right column of the four pixels that a pixel of bands becomes.
-struct HaarColumn {
-  float upper, lower;
-  STYLERIG_HD HaarColumn(float low, float rows, float columns, float both, bool right) {
-    const float upper_high = columns + both, lower_high = columns - both;
-    upper = right ? (low + rows) - upper_high : (low + rows) + upper_high;
-    lower = right ? (low - rows) - lower_high : (low - rows) + lower_high;
-  }
-};
+// Bands of a pixel to the four pixels that it becomes: upper left, upper right, lower left, lower right.
+STYLERIG_HD void haar(float (&values)[4]) {
+  const float upper_low = values[0] + values[1], lower_low = values[0] - values[1];
+  const float upper_high = values[2] + values[3], lower_high = values[2] - values[3];
+  values[0] = upper_low + upper_high;
+  values[1] = upper_low - upper_high;
+  values[2] = lower_low + lower_high;
+  values[3] = lower_low - lower_high;
+}
 
 }  // namespace stylerig

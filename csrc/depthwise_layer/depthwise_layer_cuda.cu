@@ -1,7 +1,7 @@
-// depthwise_layer on CUDA. A thread makes a strip of pixels, two wide, of a few channels: it goes down the rows of x,
-// finishes the pixels of a row around its columns in registers, and adds them to the three rows of the output that they
-// reach. The next row is on its way meanwhile. Neighbours read some of the same pixels at about the same time: they
-// come from the cache, and to finish a value two or three times costs less than to exchange it.
+// depthwise_layer on CUDA. A block makes a square tile of the output, of a few channels: its threads finish the pixels
+// of x that the tile and its border need, each once, and leave them in shared memory, transformed; behind a barrier
+// each filters a part of two columns of the tile. Neighbouring tiles read each other's borders at about the same time:
+// they come from the cache.
 #include <type_traits>
 
 #include "common/cuda.h"
@@ -11,9 +11,11 @@
 namespace stylerig {
 namespace {
 
-constexpr int kThreads = 128, kWarp = 32;
-constexpr int kColumns = 2, kMostRows = 8;   // of the output, per thread
-constexpr int64_t kEnoughThreads = 1 << 16;  // to fill a large GPU; smaller layers are cut into shorter strips
+constexpr int kThreads = 256, kLanes = 8, kSlots = kThreads / kLanes;  // lanes share a pixel
+constexpr int kPack = 4, kChunk = kLanes * kPack;                      // channels of a lane, of a block
+constexpr int kColumns = 2;                                            // of the tile, per thread
+constexpr int kSmall = 8, kLarge = 16;                                 // sides of a tile
+constexpr int64_t kEnoughBlocks = 264;  // of large tiles, to keep a large GPU busy; smaller layers take small ones
 
 template <typename From, typename To>
 struct Arguments {
@@ -25,170 +27,219 @@ struct Arguments {
   const float* weight;          // [3, 3, C]
   Channelwise style;            // [B, C]
   To* y;                        // [B, H, W, C]
-  int lanes, rows;              // threads that share a pixel, rows of a strip
 };
 
-// A pixel of x as it is in memory: N channels, of each band.
-template <typename From, int N, bool kBands>
-struct Pixel {
-  Pack<From, N> parts[kBands ? 4 : 1];
-  float noise;
-};
-
-template <typename From, int N, bool kBands>
-__device__ __forceinline__ void load_pixel(Pixel<From, N, kBands>& to, const From* __restrict__ x, const float* noise,
-                                           int64_t pixel, int channels) {
-  constexpr int kParts = kBands ? 4 : 1;
+// The first `count` of a pack's channels, or all at once; the others are 0.
+template <bool kWhole, typename T>
+__device__ __forceinline__ Pack<T, kPack> load_channels(const T* from, int count) {
+  if constexpr (kWhole) {
+    return load_pack<T, kPack>(from);
+  } else {
+    Pack<T, kPack> pack;
 #pragma unroll
-  for (int part = 0; part < kParts; ++part) {
-    to.parts[part] = load_pack<From, N>(x + (pixel * kParts + part) * channels);
-  }
-  to.noise = noise == nullptr ? 0.0f : noise[pixel];
-}
-
-// Adds column `m` of the four that a strip reaches, of one row, to the rows of the output around it.
-template <int N>
-__device__ __forceinline__ void spread(float (*sums)[kColumns][N], const float (&taps)[3][3][N], int m, int i,
-                                       float value) {
-#pragma unroll
-  for (int j = 0; j < kColumns; ++j) {
-    if (m < j || m > j + 2) continue;
-#pragma unroll
-    for (int k = 0; k < 3; ++k) sums[k][j][i] += taps[2 - k][m - j][i] * value;
+    for (int i = 0; i < kPack; ++i) pack.values[i] = i < count ? from[i] : static_cast<T>(0.0f);
+    return pack;
   }
 }
 
-template <typename From, typename To, int N, bool kBands>
-__global__ void __launch_bounds__(kThreads, sizeof(From) == 4 && !kBands ? 3 : 4) layer_kernel(Arguments<From, To> a) {
-  constexpr int kParts = kBands ? 4 : 1, kScale = kBands ? 2 : 1;
-  constexpr int kReach = kBands ? 3 : 4;  // pixels of a row of x that a strip needs
-  const int lane = threadIdx.x % a.lanes, chunks = (a.channels + a.lanes * N - 1) / (a.lanes * N);
-  const int across = kThreads / a.lanes * kColumns, tiles = (a.width + across - 1) / across;
-  const int c = (static_cast<int>(blockIdx.x) % chunks * a.lanes + lane) * N;
-  const int tile = static_cast<int>(blockIdx.x) / chunks;
-  const int left = tile % tiles * across + static_cast<int>(threadIdx.x) / a.lanes * kColumns;
-  const int top = tile / tiles * a.rows;
-  if (c >= a.channels || left >= a.width) return;
-  const int64_t b = blockIdx.y;
-  const int height = a.height / kScale, width = a.width / kScale;  // of x
-  const From* x = a.x + b * height * width * kParts * a.channels + c;
-  To* y = a.y + b * a.height * a.width * a.channels + c;
-
-  float taps[3][3][N];
+template <bool kWhole, typename T>
+__device__ __forceinline__ void store_channels(T* to, const Pack<T, kPack>& pack, int count) {
+  if constexpr (kWhole) {
+    store_pack<T, kPack>(to, pack);
+  } else {
 #pragma unroll
-  for (int k = 0; k < 9; ++k) {
-    const Constants<N> tap(a.weight + k * a.channels + c);
-#pragma unroll
-    for (int i = 0; i < N; ++i) taps[k / 3][k % 3][i] = tap.values[i];
+    for (int i = 0; i < kPack; ++i) {
+      if (i < count) to[i] = pack.values[i];
+    }
   }
-  float bias[kParts][N], scale[kParts][N];
+}
+
+// What a block works on.
+struct Tile {
+  int64_t b;
+  int top, left;  // of the output
+  int c, count;   // this thread's channels; none if count is not positive
+  int lane, slot;
+  __device__ __forceinline__ Tile(int width, int channels, int side)
+      : b(blockIdx.y), lane(threadIdx.x % kLanes), slot(threadIdx.x / kLanes) {
+    const int chunks = (channels + kChunk - 1) / kChunk, across = (width + side - 1) / side;
+    const int tile = static_cast<int>(blockIdx.x) / chunks;
+    c = static_cast<int>(blockIdx.x) % chunks * kChunk + lane * kPack;
+    count = channels - c;
+    top = tile / across * side;
+    left = tile % across * side;
+  }
+};
+
+// Which pixels of x a thread finishes for a tile and the border of one pixel around it, `kRow` by `kRow` of them:
+// columns of the left part in whole rows of threads, so that little is left to compute, then the two last columns.
+template <int kRow>
+struct Route {
+  static constexpr int kPart = kRow - 2 > kSlots ? kSlots : kRow - 2;  // columns of the left part
+  static constexpr int kStep = kSlots / kPart, kMain = (kRow + kStep - 1) / kStep;
+  static constexpr int kTurns = kMain + (2 * kRow + kSlots - 1) / kSlots;
+  static_assert(kPart == kRow - 2 && kSlots % kPart == 0, "the left part is whole rows of threads");
+  int row, column;
+  __device__ __forceinline__ Route(int slot, int turn) {
+    if (turn < kMain) {
+      row = slot / kPart + turn * kStep;
+      column = slot % kPart;
+    } else {
+      const int n = slot + (turn - kMain) * kSlots;
+      row = n / 2;
+      column = kPart + n % 2;
+    }
+  }
+  __device__ __forceinline__ bool there() const { return row < kRow; }
+};
+
+// Finishes the pixels of the tile and of one pixel around it: zeros outside the picture.
+template <typename From, typename To, int kSide, bool kBands, bool kWhole>
+__device__ __forceinline__ void fill(const Arguments<From, To>& a, const Tile& t, Pack<float, kPack>* tile) {
+  constexpr int kParts = kBands ? 4 : 1, kScale = kBands ? 2 : 1, kWide = kSide + 2;
+  using Way = Route<kSide / kScale + 2>;
+  constexpr int kAhead = (kBands ? 4 : 6) * 2 / sizeof(From);  // what fits into the registers
+  const int height = a.height / kScale, width = a.width / kScale;
+  const int top = t.top / kScale - 1, left = t.left / kScale - 1;
+  const From* x = a.x + t.b * height * width * kParts * a.channels + t.c;
+  Pack<float, kPack> bias[kParts], scale[kParts];
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
-    const Constants<N> own(a.bias + part * a.channels + c),
-        band(kBands ? a.bands.row(b) + part * a.channels + c : nullptr, 1.0f);
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-      bias[part][i] = own.values[i];
-      scale[part][i] = band.values[i];
+    bias[part] = load_channels<kWhole>(a.bias + part * a.channels + t.c, t.count);
+    if constexpr (kBands) {
+      scale[part] = load_channels<kWhole>(a.bands.row(t.b) + part * a.channels + t.c, t.count);
     }
   }
-  const Constants<N> style(a.style.row(b) + c);
-
-  const int first = top / kScale - 1, last = (top + a.rows) / kScale, column = left / kScale - 1;
-  float sums[kScale + 2][kColumns][N] = {};  // of the rows of the output that a row of x reaches
-  Pixel<From, N, kBands> now[kReach], next[kReach];
 #pragma unroll
-  for (int k = 0; k < kReach; ++k) {
-    if (first >= 0 && column + k >= 0 && column + k < width) {
-      load_pixel<From, N, kBands>(now[k], x, a.noise, int64_t(first) * width + column + k, a.channels);
-    }
-  }
-  for (int row = first; row <= last; ++row) {
-    if (row < last && row + 1 < height) {
+  for (int first = 0; first < Way::kTurns; first += kAhead) {
+    Pack<From, kPack> packs[kAhead][kParts];
+    float noise[kAhead];
+    bool inside[kAhead];
 #pragma unroll
-      for (int k = 0; k < kReach; ++k) {
-        if (column + k >= 0 && column + k < width) {
-          load_pixel<From, N, kBands>(next[k], x, a.noise, int64_t(row + 1) * width + column + k, a.channels);
-        }
+    for (int turn = 0; turn < kAhead; ++turn) {  // all on their way before the first is needed
+      if (first + turn >= Way::kTurns) continue;
+      const Way way(t.slot, first + turn);
+      const int row = top + way.row, column = left + way.column;
+      inside[turn] = way.there() && static_cast<unsigned>(row) < static_cast<unsigned>(height) &&
+                     static_cast<unsigned>(column) < static_cast<unsigned>(width);
+      if (!inside[turn]) continue;
+      const unsigned pixel = static_cast<unsigned>(row * width + column), at = pixel * (kParts * a.channels);
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        packs[turn][part] = load_channels<kWhole>(x + (at + part * a.channels), t.count);
       }
+      noise[turn] = a.noise == nullptr ? 0.0f : a.noise[pixel];
     }
-    if (row >= 0 && row < height) {
 #pragma unroll
-      for (int k = 0; k < kReach; ++k) {
-        if (column + k < 0 || column + k >= width) continue;
+    for (int turn = 0; turn < kAhead; ++turn) {
+      if (first + turn >= Way::kTurns) continue;
+      const Way way(t.slot, first + turn);
+      if (!way.there()) continue;
+      Pack<float, kPack> made[kParts] = {};
+      if (inside[turn]) {
 #pragma unroll
-        for (int i = 0; i < N; ++i) {
-          float value[kParts];
+        for (int i = 0; i < kPack; ++i) {
+          float values[kParts];
 #pragma unroll
           for (int part = 0; part < kParts; ++part) {
-            value[part] = finish(static_cast<float>(now[k].parts[part].values[i]), now[k].noise, bias[part][i]);
+            values[part] = finish(static_cast<float>(packs[turn][part].values[i]), noise[turn], bias[part].values[i]);
+            if constexpr (kBands) values[part] *= scale[part].values[i];
           }
-          if constexpr (kBands) {
+          if constexpr (kBands) haar(values);
 #pragma unroll
-            for (int part = 0; part < kParts; ++part) value[part] *= scale[part][i];
+          for (int part = 0; part < kParts; ++part) made[part].values[i] = values[part];
+        }
+      }
+      if constexpr (kBands) {
 #pragma unroll
-            for (int side = 0; side < 2; ++side) {
-              const int m = 2 * k - 1 + side;
-              if (m < 0 || m > 3) continue;
-              const HaarColumn pair(value[0], value[1], value[2], value[3], side == 1);
-              spread<N>(sums, taps, m, i, pair.upper);
-              spread<N>(sums + 1, taps, m, i, pair.lower);
-            }
-          } else {
-            spread<N>(sums, taps, k, i, value[0]);
+        for (int part = 0; part < kParts; ++part) {
+          const int row = 2 * way.row - 1 + part / 2, column = 2 * way.column - 1 + part % 2;
+          if (row >= 0 && row < kWide && column >= 0 && column < kWide) {
+            tile[(row * kWide + column) * kLanes + t.lane] = made[part];
+          }
+        }
+      } else {
+        tile[(way.row * kWide + way.column) * kLanes + t.lane] = made[0];
+      }
+    }
+  }
+}
+
+template <typename From, typename To, int kSide, bool kBands, bool kWhole>
+__global__ void __launch_bounds__(kThreads, kBands ? 2 : 3) layer_kernel(Arguments<From, To> a) {
+  constexpr int kWide = kSide + 2, kPairs = kSide / kColumns, kRows = kSide * kPairs / kSlots;
+  __shared__ Pack<float, kPack> tile[kWide * kWide * kLanes];
+  const Tile t(a.width, a.channels, kSide);
+  if (t.count > 0) fill<From, To, kSide, kBands, kWhole>(a, t, tile);
+  __syncthreads();
+  const int top = t.slot / kPairs * kRows, left = t.slot % kPairs * kColumns;  // in the tile
+  if (t.count <= 0 || t.top + top >= a.height || t.left + left >= a.width) return;
+  const Pack<float, kPack> style = load_channels<kWhole>(a.style.row(t.b) + t.c, t.count);
+  Pack<float, kPack> taps[9];
+#pragma unroll
+  for (int k = 0; k < 9; ++k) {
+    taps[k] = load_channels<kWhole>(a.weight + k * a.channels + t.c, t.count);
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) taps[k].values[i] *= style.values[i];
+  }
+  float sums[kRows][kColumns][kPack] = {};
+  To* y = a.y + t.b * a.height * a.width * a.channels + t.c;
+  const unsigned at = ((t.top + top) * a.width + t.left + left) * a.channels;
+#pragma unroll
+  for (int row = 0; row < kRows + 2; ++row) {
+#pragma unroll
+    for (int column = 0; column < kColumns + 2; ++column) {
+      const Pack<float, kPack> pack = tile[((top + row) * kWide + left + column) * kLanes + t.lane];
+#pragma unroll
+      for (int down = 0; down < 3; ++down) {
+        if (row < down || row - down >= kRows) continue;
+#pragma unroll
+        for (int across = 0; across < 3; ++across) {
+          if (column < across || column - across >= kColumns) continue;
+#pragma unroll
+          for (int i = 0; i < kPack; ++i) {
+            sums[row - down][column - across][i] += taps[3 * down + across].values[i] * pack.values[i];
           }
         }
       }
     }
+    const int done = row - 2;
+    if (done < 0 || t.top + top + done >= a.height) continue;
 #pragma unroll
-    for (int done = 0; done < kScale; ++done) {
-      const int to = row * kScale - 1 + done;
-      if (to < top || to >= top + a.rows || to >= a.height) continue;
+    for (int j = 0; j < kColumns; ++j) {
+      if (t.left + left + j >= a.width) continue;
+      Pack<To, kPack> pack;
 #pragma unroll
-      for (int j = 0; j < kColumns; ++j) {
-        if (left + j >= a.width) continue;
-        Pack<To, N> pack;
-#pragma unroll
-        for (int i = 0; i < N; ++i) pack.values[i] = static_cast<To>(sums[done][j][i] * style.values[i]);
-        store_pack<To, N>(y + (int64_t(to) * a.width + left + j) * a.channels, pack);
-      }
+      for (int i = 0; i < kPack; ++i) pack.values[i] = static_cast<To>(sums[done][j][i]);
+      store_channels<kWhole>(y + (at + static_cast<unsigned>((done * a.width + j) * a.channels)), pack, t.count);
     }
-#pragma unroll
-    for (int k = 0; k < kScale + 2; ++k) {
-#pragma unroll
-      for (int j = 0; j < kColumns; ++j) {
-#pragma unroll
-        for (int i = 0; i < N; ++i) sums[k][j][i] = k < 2 ? sums[k + kScale][j][i] : 0.0f;
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kReach; ++k) now[k] = next[k];
   }
 }
 
-template <typename From, typename To, int N, bool kBands>
-void launch(Arguments<From, To> a, int64_t batch, cudaStream_t stream) {
-  const int64_t packs = (a.channels + N - 1) / N, columns = (a.width + kColumns - 1) / kColumns;
-  a.lanes = 1;
-  while (a.lanes < kWarp && a.lanes < packs) a.lanes *= 2;
-  a.rows = kMostRows;
-  while (a.rows > (kBands ? 2 : 1) && batch * packs * columns * a.height < kEnoughThreads * a.rows) a.rows /= 2;
-  const int64_t chunks = (packs + a.lanes - 1) / a.lanes, across = kThreads / a.lanes;
-  const int64_t tiles = (columns + across - 1) / across * ((a.height + a.rows - 1) / a.rows);
-  STD_TORCH_CHECK(chunks * tiles < (int64_t{1} << 31), "depthwise_layer: the pictures are too large");
-  const dim3 blocks(static_cast<unsigned>(chunks * tiles), static_cast<unsigned>(batch));
-  STYLERIG_LAUNCH((layer_kernel<From, To, N, kBands>), blocks, kThreads, stream, a);
+int64_t blocks_of(int height, int width, int channels, int side) {
+  const int64_t down = (height + side - 1) / side, across = (width + side - 1) / side;
+  return down * across * ((channels + kChunk - 1) / kChunk);
 }
 
-// Channels at a time: with bands a thread holds four times as many values.
+template <typename From, typename To, int kSide, bool kBands, bool kWhole>
+void launch(const Arguments<From, To>& a, int64_t batch, cudaStream_t stream) {
+  const int64_t count = blocks_of(a.height, a.width, a.channels, kSide);
+  STD_TORCH_CHECK(count < (int64_t{1} << 31), "depthwise_layer: the pictures are too large");
+  const dim3 blocks(static_cast<unsigned>(count), static_cast<unsigned>(batch));
+  STYLERIG_LAUNCH((layer_kernel<From, To, kSide, kBands, kWhole>), blocks, kThreads, stream, a);
+}
+
 template <typename From, typename To, bool kBands>
-void launch_packs(const Arguments<From, To>& a, int64_t batch, cudaStream_t stream) {
-  constexpr int kPack = kBands ? 2 : 4;
-  if (a.channels % kPack == 0 && aligned(a.x, sizeof(From) * kPack) && aligned(a.y, sizeof(To) * kPack) &&
-      aligned(a.bias, 16) && aligned(a.weight, 16) && aligned(a.style, batch) && aligned(a.bands, batch)) {
-    launch<From, To, kPack, kBands>(a, batch, stream);
+void launch_tiles(const Arguments<From, To>& a, int64_t batch, cudaStream_t stream) {
+  const bool whole = a.channels % kPack == 0 && aligned(a.x, sizeof(From) * kPack) &&
+                     aligned(a.y, sizeof(To) * kPack) && aligned(a.bias, 16) && aligned(a.weight, 16) &&
+                     aligned(a.style, batch) && aligned(a.bands, batch);
+  if (!whole) {
+    launch<From, To, kSmall, kBands, false>(a, batch, stream);
+  } else if (batch * blocks_of(a.height, a.width, a.channels, kLarge) < kEnoughBlocks) {
+    launch<From, To, kSmall, kBands, true>(a, batch, stream);
   } else {
-    launch<From, To, 1, kBands>(a, batch, stream);
+    launch<From, To, kLarge, kBands, true>(a, batch, stream);
   }
 }
 
@@ -202,7 +253,8 @@ void depthwise_layer(const Tensor& x, const std::optional<Tensor>& noise, const 
   check(op, "weight", weight, {3, 3, channels});
   check(op, "out", out, {batch, scale * height, scale * width, channels});
   if (noise.has_value()) check(op, "noise", *noise, {height, width});
-  STD_TORCH_CHECK(batch < 65536 && channels < (1 << 24) && height < (1 << 20) && width < (1 << 20), op,
+  // The values of a sample are counted in 32 bits, its batch by the rows of a grid.
+  STD_TORCH_CHECK(batch < 65536 && scale * height * scale * width * channels < (int64_t{1} << 31), op,
                   ": the batch or the pictures are too large");
   const Channelwise styles = channelwise(op, "style", style, batch, channels);
   const Channelwise scales = channelwise(op, "bands", bands, batch, 4 * channels);
@@ -220,13 +272,11 @@ void depthwise_layer(const Tensor& x, const std::optional<Tensor>& noise, const 
                                    scales,
                                    weight.const_data_ptr<float>(),
                                    styles,
-                                   out.mutable_data_ptr<To>(),
-                                   1,
-                                   1};
+                                   out.mutable_data_ptr<To>()};
     if (bands.has_value()) {
-      launch_packs<From, To, true>(a, batch, on.stream());
+      launch_tiles<From, To, true>(a, batch, on.stream());
     } else {
-      launch_packs<From, To, false>(a, batch, on.stream());
+      launch_tiles<From, To, false>(a, batch, on.stream());
     }
   };
   dispatch_precision(op, x, [&](auto from) {

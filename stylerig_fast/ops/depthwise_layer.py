@@ -36,8 +36,8 @@ def depthwise_layer(
         weight: ``(3, 3, C)`` float32, as correlated with the activations.
         style: ``(B, C)`` float32; rows may lie apart.
         noise: ``(H, W)`` float32, its strength in it.
-        bands: ``(B, 4C)`` float32, scales of the bands, of which `inverse_haar` makes activations of twice the width and
-            height; rows may lie apart. None if ``x`` holds no bands.
+        bands: ``(B, 4C)`` float32, scales of the bands, of which `inverse_haar` makes activations of twice the width
+            and height; rows may lie apart. None if ``x`` holds no bands.
         dtype: of the result; that of ``x``, or any of the three if ``x`` is float32.
         impl: which implementation, see ``stylerig_fast.ops``; there is none for the CPU but plain torch.
 

@@ -49,6 +49,15 @@ def test_depthwise_layer(emulated, size, bands, dtype):
         assert (difference <= layer_bound(inputs, expected)).all()
 
 
+@pytest.mark.parametrize(("size", "bands"), [((18, 33, 70, 8), False), ((18, 17, 35, 8), True)])
+def test_depthwise_layer_in_large_tiles(emulated, size, bands):
+    """Work for more than a large GPU takes at a time."""
+    inputs = layer_inputs(size, torch.float16, bands)
+    expected = depthwise_layer.depthwise_layer(**in_double(inputs), dtype=torch.float64)
+    difference = (run_layer(emulated, inputs).double() - expected).abs()
+    assert (difference <= layer_bound(inputs, expected)).all()
+
+
 @pytest.mark.parametrize("bands", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_float32_to_any_precision(emulated, dtype, bands):
