@@ -17,6 +17,13 @@ constexpr int kColumns = 2;                                            // of the
 constexpr int kSmall = 8, kLarge = 16;                                 // sides of a tile
 constexpr int64_t kEnoughBlocks = 264;  // of large tiles, to keep a large GPU busy; smaller layers take small ones
 
+// Blocks on a multiprocessor: as many as the registers let in without spilling.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int kBlocks = 2;
+#else
+constexpr int kBlocks = 3;
+#endif
+
 template <typename From, typename To>
 struct Arguments {
   int height, width, channels;  // of the output
@@ -166,7 +173,7 @@ __device__ __forceinline__ void fill(const Arguments<From, To>& a, const Tile& t
 }
 
 template <typename From, typename To, int kSide, bool kBands, bool kWhole>
-__global__ void __launch_bounds__(kThreads, kBands ? 2 : 3) layer_kernel(Arguments<From, To> a) {
+__global__ void __launch_bounds__(kThreads, kBands ? 2 : kBlocks) layer_kernel(Arguments<From, To> a) {
   constexpr int kWide = kSide + 2, kPairs = kSide / kColumns, kRows = kSide * kPairs / kSlots;
   __shared__ Pack<float, kPack> tile[kWide * kWide * kLanes];
   const Tile t(a.width, a.channels, kSide);
@@ -183,8 +190,7 @@ __global__ void __launch_bounds__(kThreads, kBands ? 2 : 3) layer_kernel(Argumen
     for (int i = 0; i < kPack; ++i) taps[k].values[i] *= style.values[i];
   }
   float sums[kRows][kColumns][kPack] = {};
-  To* y = a.y + t.b * a.height * a.width * a.channels + t.c;
-  const unsigned at = ((t.top + top) * a.width + t.left + left) * a.channels;
+  To* y = a.y + ((t.b * a.height + t.top + top) * a.width + t.left + left) * a.channels + t.c;
 #pragma unroll
   for (int row = 0; row < kRows + 2; ++row) {
 #pragma unroll
@@ -204,15 +210,17 @@ __global__ void __launch_bounds__(kThreads, kBands ? 2 : 3) layer_kernel(Argumen
       }
     }
     const int done = row - 2;
-    if (done < 0 || t.top + top + done >= a.height) continue;
+    if (done < 0) continue;
+    if (t.top + top + done >= a.height) return;
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) {
       if (t.left + left + j >= a.width) continue;
       Pack<To, kPack> pack;
 #pragma unroll
       for (int i = 0; i < kPack; ++i) pack.values[i] = static_cast<To>(sums[done][j][i]);
-      store_channels<kWhole>(y + (at + static_cast<unsigned>((done * a.width + j) * a.channels)), pack, t.count);
+      store_channels<kWhole>(y + j * a.channels, pack, t.count);
     }
+    y += a.width * a.channels;
   }
 }
 
