@@ -6,15 +6,14 @@
 
 #include "common/cuda.h"
 #include "depthwise_layer/depthwise_layer.h"
-#include "styled_epilogue/styled_epilogue_packs.cuh"
+#include "depthwise_layer/depthwise_layer_packs.cuh"
 
 namespace stylerig {
 namespace {
 
-constexpr int kThreads = 256, kLanes = 8, kSlots = kThreads / kLanes;  // lanes share a pixel
-constexpr int kPack = 4, kChunk = kLanes * kPack;                      // channels of a lane, of a block
-constexpr int kColumns = 2;                                            // of the tile, per thread
-constexpr int kSmall = 8, kLarge = 16;                                 // sides of a tile
+constexpr int kThreads = 256, kSlots = kThreads / kLanes;
+constexpr int kColumns = 2;             // of the tile, per thread
+constexpr int kSmall = 8, kLarge = 16;  // sides of a tile
 constexpr int64_t kEnoughBlocks = 264;  // of large tiles, to keep a large GPU busy; smaller layers take small ones
 
 // Blocks on a multiprocessor: as many as the registers let in without spilling.
@@ -35,31 +34,6 @@ struct Arguments {
   Channelwise style;            // [B, C]
   To* y;                        // [B, H, W, C]
 };
-
-// The first `count` of a pack's channels, or all at once; the others are 0.
-template <bool kWhole, typename T>
-__device__ __forceinline__ Pack<T, kPack> load_channels(const T* from, int count) {
-  if constexpr (kWhole) {
-    return load_pack<T, kPack>(from);
-  } else {
-    Pack<T, kPack> pack;
-#pragma unroll
-    for (int i = 0; i < kPack; ++i) pack.values[i] = i < count ? from[i] : static_cast<T>(0.0f);
-    return pack;
-  }
-}
-
-template <bool kWhole, typename T>
-__device__ __forceinline__ void store_channels(T* to, const Pack<T, kPack>& pack, int count) {
-  if constexpr (kWhole) {
-    store_pack<T, kPack>(to, pack);
-  } else {
-#pragma unroll
-    for (int i = 0; i < kPack; ++i) {
-      if (i < count) to[i] = pack.values[i];
-    }
-  }
-}
 
 // What a block works on.
 struct Tile {

@@ -1,15 +1,17 @@
-// picture_layer on CUDA. A few lanes of a warp share a pixel, some of its channels each. They add up twelve sums, the
-// colours of four pixels, by halves: each exchange leaves a lane half as many, until it holds one pixel's colours.
+// picture_layer on CUDA. A block finishes a run of pixels, a chunk of their channels at a time, and leaves them in
+// shared memory; behind a barrier each of its threads multiplies the channels of two pixels by the weights, so that
+// nobody has to exchange sums.
 #include "common/cuda.h"
 #include "depthwise_layer/depthwise_layer.h"
+#include "depthwise_layer/depthwise_layer_packs.cuh"
 #include "styled_epilogue/styled_epilogue.h"
-#include "styled_epilogue/styled_epilogue_packs.cuh"
 
 namespace stylerig {
 namespace {
 
-constexpr int kThreads = 128, kWarp = 32;
-constexpr int kPixels = 4;  // per lane and turn
+constexpr int kThreads = 128, kSlots = kThreads / kLanes;
+constexpr int kOwn = 2, kRun = kOwn * kThreads;  // pixels of a thread, of a block
+constexpr int kStride = kLanes + 1;              // packs from pixel to pixel: neighbours are in other banks
 
 template <typename T>
 struct Arguments {
@@ -20,114 +22,112 @@ struct Arguments {
   Channelwise style;        // [B, C]
   const float* weight;      // [12, C] or [3, C]
   const float* final_bias;  // [12] or [3]
-  int lanes;                // that share a pixel: a power of two up to a warp, four at least
 };
 
-// The sums of the lanes that differ in the bit `offset`; the lane without that bit keeps the first half of them.
-template <int kCount>
-__device__ __forceinline__ void halve(float* sums, int offset) {
-  const bool second = threadIdx.x & offset;
+// Finishes a chunk of channels of the block's pixels.
+template <typename T, bool kWhole>
+__device__ __forceinline__ void fill(const Arguments<T>& a, const T* sample, int first, int chunk,
+                                     Pack<float, kPack>* values) {
+  constexpr int kAhead = kWhole ? 8 : 2;  // pixels on their way to a thread
+  const int lane = threadIdx.x % kLanes, slot = threadIdx.x / kLanes;
+  const int c = chunk + lane * kPack, count = a.height * a.width;
+  if (c >= a.channels) return;  // nobody reads these
+  const Pack<float, kPack> bias = load_channels<kWhole>(a.bias + c, a.channels - c);
+#pragma unroll 1
+  for (int turn = 0; turn < kRun / kSlots; turn += kAhead) {
+    Pack<T, kPack> packs[kAhead];
+    float noise[kAhead];
 #pragma unroll
-  for (int k = 0; k < kCount; ++k) {
-    const float kept = second ? sums[k + kCount] : sums[k], given = second ? sums[k] : sums[k + kCount];
-    sums[k] = kept + __shfl_xor_sync(0xffffffffu, given, offset);
+    for (int i = 0; i < kAhead; ++i) {
+      // Beyond the last pixel the last one once more: its colours go nowhere.
+      const int pixel = smaller(first + slot + (turn + i) * kSlots, count - 1);
+      packs[i] = load_channels<kWhole>(sample + (static_cast<unsigned>(pixel) * a.channels + c), a.channels - c);
+      noise[i] = a.noise == nullptr ? 0.0f : a.noise[pixel];
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      Pack<float, kPack> made;
+#pragma unroll
+      for (int k = 0; k < kPack; ++k) {
+        made.values[k] = finish(static_cast<float>(packs[i].values[k]), noise[i], bias.values[k]);
+      }
+      values[(slot + (turn + i) * kSlots) * kStride + lane] = made;
+    }
   }
 }
 
-template <typename T, int N, int kOutputs, typename Colour>
-__global__ void __launch_bounds__(kThreads, 4)
+template <typename T, int kOutputs, bool kWhole, typename Colour>
+__global__ void __launch_bounds__(kThreads, 5)
     picture_kernel(Arguments<T> a, Colour* __restrict__ picture) {  // [B, 2 H, 2 W, 3], or [B, H, W, 3] of 3 outputs
-  constexpr bool kFour = kOutputs == 12;
-  const int64_t b = blockIdx.y, count = int64_t(a.height) * a.width;
-  const int groups = a.channels / N, lane = threadIdx.x % a.lanes, together = kThreads / a.lanes;
-  const T* sample = a.x + b * count * a.channels;
-  // Every lane of a warp takes every turn: they exchange sums.
-  for (int64_t start = int64_t(blockIdx.x) * together * kPixels; start < count;
-       start += int64_t(gridDim.x) * together * kPixels) {
-    const int64_t first = start + threadIdx.x / a.lanes;
-    float sums[kPixels][kOutputs] = {};
-    for (int group = lane; group < groups; group += a.lanes) {
-      const int c = group * N;
-      Pack<T, N> packs[kPixels];
-      float noise[kPixels];
+  __shared__ Pack<float, kPack> values[kRun * kStride], weights[kLanes * kOutputs];
+  const int64_t b = blockIdx.y;
+  const int first = static_cast<int>(blockIdx.x) * kRun, thread = threadIdx.x, count = a.height * a.width;
+  float sums[kOwn][kOutputs] = {};
+  for (int chunk = 0; chunk < a.channels; chunk += kChunk) {
+    if (chunk > 0) __syncthreads();  // until nobody reads the last one any more
+    if (thread < kLanes * kOutputs) {
+      const int c = chunk + thread / kOutputs * kPack, left = a.channels - c;
+      Pack<float, kPack> weight = {};
+      if (left > 0) {
+        weight = load_channels<kWhole>(a.weight + thread % kOutputs * a.channels + c, left);
+        const Pack<float, kPack> style = load_channels<kWhole>(a.style.row(b) + c, left);
 #pragma unroll
-      for (int p = 0; p < kPixels; ++p) {
-        // Beyond the last pixel the last one once more: its sums go nowhere.
-        const int64_t pixel = smaller(first + p * together, count - 1);
-        packs[p] = load_pack<T, N>(sample + pixel * a.channels + c);
-        noise[p] = a.noise == nullptr ? 0.0f : a.noise[pixel];
+        for (int i = 0; i < kPack; ++i) weight.values[i] *= style.values[i];
       }
-      const Constants<N> bias(a.bias + c), style(a.style.row(b) + c);
-      float values[kPixels][N];
+      weights[thread] = weight;
+    }
+    fill<T, kWhole>(a, a.x + b * count * a.channels, first, chunk, values);
+    __syncthreads();
+    const int groups = smaller(kLanes, (a.channels - chunk + kPack - 1) / kPack);
+    for (int group = 0; group < groups; ++group) {
+      Pack<float, kPack> own[kOwn];
 #pragma unroll
-      for (int p = 0; p < kPixels; ++p) {
-#pragma unroll
-        for (int i = 0; i < N; ++i) {
-          const float x = static_cast<float>(packs[p].values[i]);
-          values[p][i] = finish(x, noise[p], bias.values[i]) * style.values[i];
-        }
-      }
+      for (int p = 0; p < kOwn; ++p) own[p] = values[(thread + p * kThreads) * kStride + group];
 #pragma unroll
       for (int k = 0; k < kOutputs; ++k) {
-        const Constants<N> weight(a.weight + k * a.channels + c);
+        const Pack<float, kPack> weight = weights[group * kOutputs + k];
 #pragma unroll
-        for (int p = 0; p < kPixels; ++p) {
+        for (int p = 0; p < kOwn; ++p) {
 #pragma unroll
-          for (int i = 0; i < N; ++i) sums[p][k] += values[p][i] * weight.values[i];
+          for (int i = 0; i < kPack; ++i) sums[p][k] += own[p].values[i] * weight.values[i];
         }
       }
     }
+  }
 #pragma unroll
-    for (int p = 0; p < kPixels; ++p) {
-      if constexpr (kFour) {
-        halve<6>(sums[p], 1);
-        halve<3>(sums[p], 2);
-      }
+  for (int p = 0; p < kOwn; ++p) {
+    const int pixel = first + thread + p * kThreads;
+    if (pixel >= count) return;
+    // Of four pixels, those of a row are neighbours in memory.
+    constexpr int kScale = kOutputs == 12 ? 2 : 1;
+    const int row = pixel / a.width * kScale, column = pixel % a.width * kScale;
 #pragma unroll
-      for (int k = 0; k < 3; ++k) {
-        for (int offset = kFour ? 4 : 1; offset < a.lanes; offset *= 2) {
-          sums[p][k] += __shfl_xor_sync(0xffffffffu, sums[p][k], offset);
-        }
-      }
-      const int64_t pixel = first + p * together;
-      // All lanes have the colours, or all with the same two lowest bits; they take turns in writing them.
-      constexpr int kHolders = kFour ? 4 : 1;
-      if (pixel >= count || lane / kHolders != p % (a.lanes / kHolders)) continue;
-      int64_t to = b * count + pixel;
-      const int lower = lane & 1, right = lane >> 1 & 1;
-      if constexpr (kFour) {
-        const int64_t row = 2 * (b * a.height + pixel / a.width) + lower;
-        to = row * 2 * a.width + 2 * (pixel % a.width) + right;
-      }
-#pragma unroll
-      for (int k = 0; k < 3; ++k) {
-        write_colour(picture + 3 * to + k, sums[p][k] + a.final_bias[kFour ? 6 * lower + 3 * right + k : k]);
-      }
+    for (int k = 0; k < kOutputs; ++k) {
+      constexpr int kLine = 3 * kScale;
+      const int64_t line = (b * a.height * kScale + row + k / kLine) * a.width * kScale + column;
+      write_colour(picture + 3 * line + k % kLine, sums[p][k] + a.final_bias[k]);
     }
   }
 }
 
-template <typename T, int N, int kOutputs>
-void launch(Arguments<T> a, int64_t batch, const Tensor& picture, cudaStream_t stream) {
-  a.lanes = 4;
-  while (a.lanes < kWarp && a.lanes * N < a.channels) a.lanes *= 2;
-  const int together = kThreads / a.lanes;
-  const dim3 blocks(blocks_for(int64_t(a.height) * a.width, together * kPixels), static_cast<unsigned>(batch));
+template <typename T, int kOutputs, bool kWhole>
+void launch(const Arguments<T>& a, const Tensor& picture, cudaStream_t stream) {
+  const dim3 blocks(blocks_for(int64_t(a.height) * a.width, kRun), static_cast<unsigned>(picture.size(0)));
   if (picture.scalar_type() == ScalarType::Byte) {
-    STYLERIG_LAUNCH((picture_kernel<T, N, kOutputs, uint8_t>), blocks, kThreads, stream, a,
+    STYLERIG_LAUNCH((picture_kernel<T, kOutputs, kWhole, uint8_t>), blocks, kThreads, stream, a,
                     picture.mutable_data_ptr<uint8_t>());
   } else {
-    STYLERIG_LAUNCH((picture_kernel<T, N, kOutputs, float>), blocks, kThreads, stream, a,
+    STYLERIG_LAUNCH((picture_kernel<T, kOutputs, kWhole, float>), blocks, kThreads, stream, a,
                     picture.mutable_data_ptr<float>());
   }
 }
 
-template <typename T, int N>
-void launch_outputs(const Arguments<T>& a, int64_t outputs, int64_t batch, const Tensor& picture, cudaStream_t stream) {
+template <typename T, bool kWhole>
+void launch_outputs(const Arguments<T>& a, int64_t outputs, const Tensor& picture, cudaStream_t stream) {
   if (outputs == 12) {
-    launch<T, N, 12>(a, batch, picture, stream);
+    launch<T, 12, kWhole>(a, picture, stream);
   } else {
-    launch<T, N, 3>(a, batch, picture, stream);
+    launch<T, 3, kWhole>(a, picture, stream);
   }
 }
 
@@ -137,21 +137,21 @@ void picture_layer(const Tensor& x, const std::optional<Tensor>& noise, const Te
   const int64_t batch = x.size(0), height = x.size(1), width = x.size(2), channels = x.size(3);
   const int64_t outputs = weight.size(0), scale = outputs == 12 ? 2 : 1;
   STD_TORCH_CHECK(outputs == 12 || outputs == 3, op, ": weight has neither 12 nor 3 rows");
-  STD_TORCH_CHECK(channels > 0, op, ": x has no channels");
   check(op, "x", x, {batch, height, width, channels});
   check(op, "bias", bias, {channels});
   check(op, "weight", weight, {outputs, channels});
   check(op, "final_bias", final_bias, {outputs});
   check(op, "picture", picture, {batch, scale * height, scale * width, 3});
   if (noise.has_value()) check(op, "noise", *noise, {height, width});
-  STD_TORCH_CHECK(batch < 65536 && channels < (1 << 24) && height < (1 << 20) && width < (1 << 20), op,
-                  ": the batch or the pictures are too large");
+  // The values of a sample are counted in 32 bits, its batch by the rows of a grid; blocks do not loop.
+  STD_TORCH_CHECK(
+      batch < 65536 && height * width <= (int64_t{1} << 28) && height * width * channels < (int64_t{1} << 31), op,
+      ": the batch or the pictures are too large");
   const Channelwise styles = channelwise(op, "style", style, batch, channels);
   if (picture.numel() == 0) return;
   const OnDevice on(x);
   dispatch_precision(op, x, [&](auto type) {
     using T = decltype(type);
-    constexpr int kPack = 4;  // in any precision: more would not fit into the registers
     const Arguments<T> a = {static_cast<int>(height),
                             static_cast<int>(width),
                             static_cast<int>(channels),
@@ -160,13 +160,12 @@ void picture_layer(const Tensor& x, const std::optional<Tensor>& noise, const Te
                             bias.const_data_ptr<float>(),
                             styles,
                             weight.const_data_ptr<float>(),
-                            final_bias.const_data_ptr<float>(),
-                            4};
+                            final_bias.const_data_ptr<float>()};
     if (channels % kPack == 0 && aligned(a.x, sizeof(T) * kPack) && aligned(a.bias, 16) && aligned(a.weight, 16) &&
         aligned(a.style, batch)) {
-      launch_outputs<T, kPack>(a, outputs, batch, picture, on.stream());
+      launch_outputs<T, true>(a, outputs, picture, on.stream());
     } else {
-      launch_outputs<T, 1>(a, outputs, batch, picture, on.stream());
+      launch_outputs<T, false>(a, outputs, picture, on.stream());
     }
   });
   check_launch(op);

@@ -78,7 +78,7 @@ def test_tables_and_activations_that_are_not_aligned(emulated, bands):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("outputs", [3, 12])
-@pytest.mark.parametrize("size", [*SIZES, (1, 9, 5, 64)])
+@pytest.mark.parametrize("size", [*SIZES, (2, 19, 17, 64)])
 def test_picture_layer(emulated, size, outputs, dtype):
     for noise in (True, False):
         inputs = picture_inputs(size, dtype, outputs)
