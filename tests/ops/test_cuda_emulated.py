@@ -176,8 +176,8 @@ def test_morphable_of_a_few_vertices(emulated, count):
     names = ("identity", "albedo", "expression", "rotation", "translation")
     leaves = [random_params(model, 2).blocks[name] for name in names]
     constants = (model.mean, model.identity, model.expression, model.albedo_mean, model.albedo)
-    constants = tuple(array[..., :count, :].contiguous() for array in constants)
-    arguments = (*constants, torch.zeros(1, dtype=torch.int64), *leaves, 4.26, True)
+    few = (array[..., :count, :].contiguous() for array in constants)
+    arguments: tuple[Any, ...] = (*few, torch.zeros(1, dtype=torch.int64), *leaves, 4.26, True)
     for found, wanted in zip(emulated.morphable_fwd(*arguments), reference(*arguments), strict=True):
         assert relative_error(found, wanted) < 1e-13
 

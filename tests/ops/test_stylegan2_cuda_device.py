@@ -11,6 +11,7 @@ from tests.ops.styled import DTYPES, SIZES, TAPS, image_bound, rounding, styled_
 from tests.ops.test_stylegan2_synthesis import SHAPES, as_bytes, codes, error, small
 
 pytestmark = [
+    pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
     pytest.mark.skipif(not _library.has_kernel("styled_epilogue", "cuda"), reason="the library was built without CUDA"),
 ]
