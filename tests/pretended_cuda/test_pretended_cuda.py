@@ -79,8 +79,10 @@ def runs(
     library: Path, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
     """The suites that were asked for, two at a time."""
-    items = [item for item in request.session.items if item.path == Path(__file__)]
-    asked = [str(item.callspec.params["suite"]) for item in items if isinstance(item, pytest.Function)]
+    items = [
+        item for item in request.session.items if item.path == Path(__file__) and isinstance(item, pytest.Function)
+    ]
+    asked = [str(item.callspec.params["suite"]) for item in items if "suite" in item.fixturenames]
     with ThreadPoolExecutor(2) as pool:
         yield {suite: pool.submit(run, suite, library) for suite in asked}
         pool.shutdown(cancel_futures=True)
