@@ -143,8 +143,10 @@ class Generator(nn.Module):
         """
         if n < 0:
             raise ValueError(f"n is {n}, expected 0 or more")
-        z = torch.randn(n, self.w_dim, generator=torch.Generator().manual_seed(seed))
-        return self.truncate(self.mapping(z.to(self.w_mean)), psi, cutoff)
+        z = torch.randn(n, self.w_dim, generator=torch.Generator().manual_seed(seed)).to(self.w_mean.dtype)
+        if self.w_mean.is_cuda:
+            z = z.pin_memory()  # a copy that does not wait for what is queued there
+        return self.truncate(self.mapping(z.to(self.w_mean.device, non_blocking=True)), psi, cutoff)
 
     def forward(self, ws: Tensor, resolution: int | None = None) -> Tensor:
         return self.synthesis(ws, resolution)

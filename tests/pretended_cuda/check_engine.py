@@ -88,6 +88,8 @@ def test_what_waits_between_a_request_and_its_picture(backend: str) -> None:
         "of its own parameters": lambda: engine.edit(people[1], own.with_pose(yaw=3.0)),
         "transferred": lambda: engine.transfer(people[1], v),
         "a picture": lambda: engine.render(people[1]),
+        "a random person": lambda: engine.sample(seed=11),
+        "generated": lambda: engine.generate(seed=12, pose={"yaw": 4.0}),
         "mixed": lambda: engine.mix(people[1], v, range(4)),
     }.items():
         with counted() as waits:
@@ -103,6 +105,8 @@ def test_what_waits_between_a_request_and_its_picture(backend: str) -> None:
         "of its own parameters": {PARAMS: 1, PERSON: 1, PICTURE: 1},
         "transferred": {PARAMS: 1, PICTURE: 1},
         "a picture": {PICTURE: 1},
+        "a random person": {},
+        "generated": {PERSON: 1, PICTURE: 1},
         "mixed": {PICTURE: 1},
     }
 

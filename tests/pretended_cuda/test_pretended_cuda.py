@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from stylerig_fast.ops import _library
 
@@ -57,6 +58,8 @@ def test_every_test_that_needs_a_gpu_is_among_them() -> None:
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled half of the device."""
+    if torch.version.cuda is not None or torch.version.hip is not None:
+        pytest.skip("this torch is built for GPUs and has its own idea of them; the device is for CPU builds")
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))), None)
     if compiler is None or sys.platform != "linux":
         pytest.skip("needs a C++ compiler (c++, g++, clang++ or CXX) on Linux, to build the device's guard")
