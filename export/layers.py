@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stylerig_fast.generators.layers import EPSILON, SLOPE, ModulatedConv
 
@@ -68,12 +69,40 @@ def conv_transpose(
     crop: Padding | int = 0,
     groups: int = 1,
 ) -> Value:
-    """A transposed convolution with ``weight (inputs, outputs / groups, kh, kw)``; crop as left, right, top, bottom."""
+    """A transposed convolution with ``weight (inputs, outputs / groups, kh, kw)``; crop as left, right, top, bottom.
+
+    In bfloat16 it is written without ConvTranspose, which TensorRT for RTX does not have in that type: dense ones with
+    the same stride both ways as a convolution that makes all samples between two of the input's (`_subpixel_conv`),
+    others, which are filters of single channels, in float32.
+    """
+    if graph.precision == torch.bfloat16:
+        if groups == 1 and stride[0] == stride[1]:
+            return _subpixel_conv(graph, x, weight, stride[0], crop)
+        with graph.in_precision(torch.float32):
+            x = conv_transpose(graph, graph.cast(x, torch.float32), weight, stride, crop, groups)
+        return graph.low(x)
     left, right, top, bottom = (crop,) * 4 if isinstance(crop, int) else crop
     inputs = (x, graph.constant("weight", weight, graph.precision))
     kernel = list(weight.shape[2:])
     pads = [top, left, bottom, right]
     return graph.op("ConvTranspose", *inputs, group=groups, kernel_shape=kernel, pads=pads, strides=list(stride))
+
+
+def _subpixel_conv(graph: Graph, x: Value, weight: Tensor, stride: int, crop: Padding | int) -> Value:
+    """`conv_transpose` as a convolution with ``stride`` squared times the outputs, laid out in space.
+
+    Sample ``stride * q + r`` is the sum over j of ``x[q - j] weight[stride * j + r]``: one kernel for each r.
+    """
+    left, right, top, bottom = (crop,) * 4 if isinstance(crop, int) else crop
+    inputs, outputs, kh, kw = weight.shape
+    high, wide = -(-kh // stride), -(-kw // stride)
+    # Taps that are missing in the last kernels are zeros, and so is what they make behind the last sample.
+    more_y, more_x = stride * high - kh, stride * wide - kw
+    phases = F.pad(weight, (0, more_x, 0, more_y)).view(inputs, outputs, high, stride, wide, stride)
+    kernel = phases.permute(3, 5, 1, 0, 2, 4).flip(4, 5).reshape(-1, inputs, high, wide)
+    x = conv(graph, x, kernel, padding=(wide - 1, wide - 1, high - 1, high - 1))
+    x = graph.op("DepthToSpace", x, blocksize=stride, mode="DCR")
+    return pad(graph, x, (-left, -right - more_x, -top, -bottom - more_y))
 
 
 def leaky_relu(graph: Graph, x: Value, clamp: float | None = None) -> Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from PIL import Image
 
 from stylerig_fast.cli import main
 from stylerig_fast.commands.demo import REQUESTS, pose_sources
+from stylerig_fast.commands.doctor import _outcome, _tensorrt
 from stylerig_fast.commands.options import EngineOptions, load_latent, parse_slots, parse_units
 from stylerig_fast.commands.output import check_output, numbered, write_png
 from stylerig_fast.commands.sheet import Tile, draw_sheet
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
+from tests.engine.tensorrt_stand_in import use
 from tests.stand_in import NUM_WS, StandIn
 
 
@@ -354,6 +357,7 @@ def test_doctor_reports_versions_ops_and_parts(capsys):
     assert {f"op {op}, cpu" for op in ("morphable", "rasterize", "vertex_normals", "masked_photometric")} <= set(report)
     assert "vertices" in report["face model"]
     assert "checksums right" in report["rig"]
+    assert "TensorRT" in report["tensorrt"]
 
 
 def test_doctor_tells_what_is_missing_and_goes_on(monkeypatch, capsys):
@@ -365,6 +369,24 @@ def test_doctor_tells_what_is_missing_and_goes_on(monkeypatch, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["generator"] == "not usable: the package is not installed: pip install it"
     assert "vertices" in report["face model"]
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [
+        ("tensorrt", "TensorRT 10.13.0.35, tensorrt: builds on the GPU"),
+        (
+            "rtx",
+            "TensorRT for RTX 1.7.1.116, tensorrt_rtx_bindings: builds plans on any machine, for compute capability 8",
+        ),
+        (None, "not usable: the tensorrt backend: TensorRT: "),
+    ],
+)
+def test_doctor_tells_which_tensorrt(library, expected, monkeypatch):
+    use(monkeypatch, library or "tensorrt")
+    if library is None:
+        monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert _outcome(_tensorrt).startswith(expected)
 
 
 @pytest.mark.parametrize(

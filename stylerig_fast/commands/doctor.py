@@ -57,6 +57,7 @@ class Doctor:
         report["face model"] = _outcome(_face_model)
         report["rig"] = _outcome(_rig)
         report["engine"] = _outcome(_engine)
+        report["tensorrt"] = _outcome(_tensorrt)
         for package, purpose in OPTIONAL.items():
             report[package] = _version(package) or f"not installed; needed for {purpose}"
         print_report(report, self.json)
@@ -114,6 +115,14 @@ def _engine() -> str:
     assert isinstance(slower, dict)
     why = "".join(f"; not {name}: {reason}" for name, reason in slower.items())
     return f"backend {info['backend']} on {info['device']}, {info['synthesis']}{why}"
+
+
+def _tensorrt() -> str:
+    from stylerig_fast.engine.tensorrt_library import RTX_GPUS, find_library
+
+    library = find_library()
+    how = f"builds plans on any machine, for compute capability {RTX_GPUS}" if library.portable else "builds on the GPU"
+    return f"{library}, {library.module.__name__}: {how}"
 
 
 def _version(package: str) -> str | None:

@@ -62,24 +62,29 @@ class ExportOnnx(_Options):
 
 @dataclass(kw_only=True)
 class ExportTensorrt(_Options):
-    """Build the TensorRT plans that the backend "tensorrt" runs on this machine, and compare them with torch.
+    """Build the TensorRT plans that the backend "tensorrt" runs, and compare them with torch where there is a GPU.
 
-    Not yet run: TensorRT was not at hand when this was written.
+    TensorRT for RTX builds them on any machine; TensorRT 10 and 11 on the GPU that is to run them (not yet run).
     """
 
     graphs: Path
     """Folder of `stylerig export onnx`."""
     device: str = "cuda"
-    """GPU to build for: cuda, cuda:1, ..."""
+    """GPU to compare on, and of TensorRT 10 and 11 to build for: cuda, cuda:1, ..."""
+    out: Path | None = None
+    """Folder to write generator.plan and edit.plan to as well, for other programs."""
 
     def run(self) -> None:
         from stylerig_fast.engine import Engine
-        from stylerig_fast.export.tensorrt import build_plans
+        from stylerig_fast.export.tensorrt import build_plans, write_plans
 
+        if not torch.cuda.is_available():
+            print_report(write_plans(self.graphs, self.out), self.json)
+            return
         engine = Engine.from_pretrained(
             self.model, backend="torch", device=self.device, allow_mismatch=self.allow_mismatch
         )
-        print_report(build_plans(engine, self.graphs), self.json)
+        print_report(build_plans(engine, self.graphs, self.out), self.json)
 
 
 @dataclass(kw_only=True)
@@ -91,7 +96,7 @@ class ExportTriton(_Options):
     out: Path
     """Folder to write: one model for pictures of codes, one for edits, and a client."""
     plans: bool = False
-    """TensorRT plans for this machine's GPU in place of the graphs (not yet run)."""
+    """Plans of TensorRT 10 or 11 for this machine's GPU in place of the graphs (not yet run)."""
     device: str = "cuda"
     """GPU of the plans."""
     max_batch: int = 8
@@ -100,11 +105,18 @@ class ExportTriton(_Options):
     def run(self) -> None:
         from stylerig_fast.engine import Engine
         from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
+        from stylerig_fast.engine.tensorrt_library import find_library
         from stylerig_fast.export.tensorrt import plans
         from stylerig_fast.export.triton import export_triton
 
         built = None
         if self.plans:
+            library = find_library()
+            if library.portable:
+                raise ExportError(
+                    f"Triton runs plans of TensorRT 10 or 11, and here is {library}; install tensorrt, or leave out "
+                    "--plans"
+                )
             engine = Engine.from_pretrained(
                 self.model,
                 backend="tensorrt",

@@ -1,7 +1,8 @@
 """Builds TensorRT plans of exported graphs, and keeps them in the `plan_cache`.
 
-Not yet run: TensorRT was not at hand when this was written. It is checked against the types of TensorRT 10.13 and
-follows the published migration guide to 11. Both take the precision of every tensor from the graph ("strongly typed").
+TensorRT for RTX has built every graph that is exported. TensorRT 10 and 11 were not at hand when this was written: the
+code is checked against the types of 10.13 and follows the published migration guide to 11. All take the precision of
+every tensor from the graph ("strongly typed").
 """
 
 from __future__ import annotations
@@ -11,22 +12,21 @@ import logging
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from stylerig_fast.engine.graphs import GraphFolder
-from stylerig_fast.engine.plan_cache import PlanCache
+from stylerig_fast.engine.plan_cache import Label, PlanCache
+from stylerig_fast.engine.tensorrt_library import INSTALL, RTX, Library
 from stylerig_fast.errors import BackendUnavailable
-
-WORKSPACE = 4 << 30  # bytes of GPU memory that kernels may take for themselves
-INSTALL = "pip install tensorrt"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """What a plan is tied to besides TensorRT's version."""
+    """What a plan of TensorRT 10 or 11, and kernels of TensorRT for RTX, are tied to besides the library's version."""
 
     name: str
     capability: str
@@ -36,6 +36,10 @@ class Gpu:
     def of(device: torch.device) -> Gpu:
         major, minor = torch.cuda.get_device_capability(device)
         return Gpu(torch.cuda.get_device_name(device), f"{major}.{minor}", _driver())
+
+    @property
+    def label(self) -> dict[str, str]:
+        return {"gpu": self.name, "capability": self.capability, "driver": self.driver}
 
 
 @dataclass(frozen=True)
@@ -50,80 +54,99 @@ class Profile:
         return f"{self.lowest}, {self.best}, {self.highest}"
 
 
-def tensorrt_version() -> str:
-    """The version of the installed TensorRT.
-
-    Raises:
-        BackendUnavailable: it is not there, or too old.
-    """
-    try:
-        import tensorrt as trt
-    except ImportError as error:
-        raise BackendUnavailable(f"the tensorrt backend: {error}; {INSTALL}") from error
-    # The package of its types alone makes the import of an empty module succeed.
-    version = getattr(trt, "__version__", None)
-    if version is None:
-        raise BackendUnavailable(f"the tensorrt backend: only TensorRT's types are installed; {INSTALL}")
-    if int(version.split(".")[0]) < 10:
-        raise BackendUnavailable(f"TensorRT {version} is installed, expected 10 or newer; {INSTALL}")
-    return str(version)
-
-
-def plan_for(graphs: GraphFolder, name: str, gpu: Gpu, profile: Profile, cache: PlanCache) -> bytes:
-    """The plan of a graph for this GPU: from the cache if it verifies, else built, which takes minutes.
-
-    Raises:
-        BackendUnavailable: TensorRT is missing or cannot build it.
-        CheckpointError: the graph is missing or damaged.
-    """
-    version = tensorrt_version()
-    content = graphs.read(name)
-    place = {"tensorrt": version, "gpu": gpu.name, "capability": gpu.capability, "driver": gpu.driver}
-    label = {
+def plan_label(library: Library, graphs: GraphFolder, content: bytes, gpu: Gpu | None, profile: Profile) -> Label:
+    """What a plan is built for; the GPU is a part of it only where the plan is for no other."""
+    place = {} if library.portable or gpu is None else gpu.label
+    return {
         "kind": "plan",
         "onnx": hashlib.sha256(content).hexdigest(),
         "precision": graphs.head.precision,
         "profile": str(profile),
+        **_label(library),
         **place,
     }
 
+
+def plan_for(
+    library: Library, graphs: GraphFolder, name: str, gpu: Gpu | None, profile: Profile, cache: PlanCache
+) -> bytes:
+    """The plan of a graph: from the cache if it verifies, else built.
+
+    That takes minutes with TensorRT 10 and 11, on the GPU that the plan is for, and seconds with TensorRT for RTX, on
+    any machine.
+
+    Args:
+        library: that builds.
+        graphs: the folder.
+        name: of the graph.
+        gpu: that runs the plan; None where there is none.
+        profile: batches, of graphs that take any.
+        cache: where plans are kept.
+
+    Raises:
+        BackendUnavailable: the library cannot build it, or not without a GPU.
+        CheckpointError: the graph is missing or damaged.
+    """
+    if gpu is None and not library.portable:
+        raise BackendUnavailable(
+            f"{library} builds plans on the GPU that they are for, and there is none here; {RTX} builds its plans on "
+            f"any machine ({INSTALL[RTX]})"
+        )
+    content = graphs.read(name)
+    path = graphs.path(name)
+
     def build_and_remember() -> bytes:
-        _log.warning("building a TensorRT plan of %s for %s; this takes minutes", graphs.path(name), gpu.name)
-        timings = {"kind": "timings", **place}
-        plan, measured = build(content, graphs.path(name), profile, cache.read(timings))
+        if library.portable or gpu is None:
+            _log.warning("building a plan of %s with %s", path, library)
+            return build(library, content, path, profile)[0]
+        _log.warning("building a plan of %s with %s for %s; this takes minutes", path, library, gpu.name)
+        timings = {"kind": "timings", **_label(library), **gpu.label}
+        plan, measured = build(library, content, path, profile, cache.read(timings))
         cache.write(timings, measured)
         return plan
 
-    return cache.get(label, build_and_remember)
+    return cache.get(plan_label(library, graphs, content, gpu, profile), build_and_remember)
 
 
-def build(content: bytes, path: Path, profile: Profile, timings: bytes | None) -> tuple[bytes, bytes]:
+def build(
+    library: Library, content: bytes, path: Path, profile: Profile, timings: bytes | None = None
+) -> tuple[bytes, bytes]:
     """Builds a plan.
 
     Args:
+        library: that builds.
         content: a graph that was read with `GraphFolder.read`.
         path: for messages.
         profile: of a graph that takes any batch.
         timings: of an earlier build on this machine.
 
     Returns:
-        the plan, and the timings that the next build may start from.
-    """
-    import tensorrt as trt
+        the plan, and the timings that the next build may start from; TensorRT for RTX takes none and makes none.
 
-    logger = trt.Logger(trt.Logger.WARNING)
+    Raises:
+        BackendUnavailable: the library cannot read the graph, or build it.
+    """
+    if TYPE_CHECKING:
+        import tensorrt as trt
+    else:
+        trt = library.module
+
+    logger = library.log
     builder = trt.Builder(logger)
     # TensorRT 11 is always so and ignores the flag.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(content):
         problems = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-        raise BackendUnavailable(f"{path}: TensorRT {trt.__version__} cannot read it: {problems}")
+        raise BackendUnavailable(f"{path}: {library} cannot read it: {problems}")
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    # No limit on the workspace: whole graphs are one kernel's to TensorRT for RTX, and StyleGAN3 at 1024 px takes more
+    # than 6 GB for a batch of 8. A context gets what its own batch needs.
     config.clear_flag(trt.BuilderFlag.TF32)  # float32 means float32
-    cache = config.create_timing_cache(timings or b"")
-    config.set_timing_cache(cache, ignore_mismatch=False)
+    if library.portable:
+        _take_no_memory_at_run_time(library, config)
+    else:
+        config.set_timing_cache(config.create_timing_cache(timings or b""), ignore_mismatch=False)
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
     shapes = {tensor.name: [tensor.shape[axis] for axis in range(len(tensor.shape))] for tensor in inputs}
     if any(shape[0] == -1 for shape in shapes.values()):
@@ -134,8 +157,19 @@ def build(content: bytes, path: Path, profile: Profile, timings: bytes | None) -
         config.add_optimization_profile(batches)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise BackendUnavailable(f"{path}: TensorRT {trt.__version__} cannot build it; its log says why")
+        raise BackendUnavailable(f"{path}: {library} cannot build it: {library.said()}")
+    if library.portable:
+        return bytes(memoryview(plan)), b""
     return bytes(memoryview(plan)), bytes(memoryview(config.get_timing_cache().serialize()))
+
+
+def _take_no_memory_at_run_time(library: Library, config: Any) -> None:
+    """TensorRT for RTX may allocate while it runs, which a CUDA graph cannot hold, unless the plan rules it out."""
+    config.set_flag(library.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def _label(library: Library) -> dict[str, str]:
+    return {"library": library.name, "version": library.version}
 
 
 def _driver() -> str:

@@ -23,10 +23,17 @@ Impl = Literal["auto", "reference", "cpu", "cuda"]
 Path_ = Literal["reference", "cpu", "cuda"]
 
 # These have one kernel, not a forward and a backward one.
-WITHOUT_GRADIENT = ("rasterize", "mobile_synthesis", "styled_epilogue", "upsample_filter")
+WITHOUT_GRADIENT = (
+    "rasterize",
+    "mobile_synthesis",
+    "styled_epilogue",
+    "upsample_filter",
+    "depthwise_layer",
+    "picture_layer",
+)
 OPS = ("morphable", "vertex_normals", "masked_photometric", *WITHOUT_GRADIENT)
-# What has no CUDA kernel because it is not meant to have one, and what runs on a GPU instead.
-CPU_ONLY = {"mobile_synthesis": "it is the whole network, for CPUs; on a GPU the generator's torch modules run"}
+# These have a kernel for one device only, by design: MobileStyleGAN is one op on the CPU, and two per layer on CUDA.
+ONLY_FOR = {"mobile_synthesis": "cpu", "depthwise_layer": "cuda", "picture_layer": "cuda"}
 STEM = "_kernels"
 logger = logging.getLogger(__name__)
 
@@ -139,8 +146,9 @@ def why_slow(op: str, device: torch.device) -> str:
             f"there is no compiled library ({_library.problem}). With a C++17 compiler and ninja on the machine, "
             "`pip install --no-build-isolation --force-reinstall --no-deps stylerig-fast` builds it"
         )
-    if device.type == "cuda" and op in CPU_ONLY:
-        return f"{op} has no CUDA kernel by design: {CPU_ONLY[op]}"
+    if ONLY_FOR.get(op, device.type) != device.type:
+        name = {"cpu": "CPU", "cuda": "CUDA"}.get(device.type, device.type)
+        return f"{op} has no {name} kernel by design: on {device} MobileStyleGAN runs through other ops"
     if device.type == "cuda":
         return (
             "the library was built without CUDA. With nvcc on the machine, reinstall with STYLERIG_BUILD_CUDA=1 and "

@@ -6,11 +6,13 @@ import json
 import sys
 
 import pytest
+import torch
 import tyro
 
 from stylerig_fast.commands.export import Export
 from stylerig_fast.engine import Engine
 from stylerig_fast.errors import BackendUnavailable, ExportError
+from tests.engine.tensorrt_stand_in import use
 
 
 def command(*words):
@@ -39,9 +41,27 @@ def test_onnx_then_triton(tmp_path, capsys):
     assert (tmp_path / "models" / "stylerig_edit" / "1" / "model.onnx").is_file()
 
 
-def test_tensorrt_says_what_is_missing(graphs):
+def test_tensorrt_says_what_is_missing(graphs, monkeypatch):
+    use(monkeypatch)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(BackendUnavailable, match="the tensorrt backend"):
         command("tensorrt", "--graphs", graphs)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_tensorrt_for_rtx_without_a_gpu(graphs, tmp_path, monkeypatch, capsys):
+    use(monkeypatch, "rtx")
+    monkeypatch.setattr("platformdirs.user_data_dir", lambda *_, **__: str(tmp_path / "data"))
+    command("tensorrt", "--graphs", graphs, "--out", tmp_path / "plans", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["runs on"].startswith("GPUs of compute capability 8.6, 8.9")
+    assert said["wrote"] == [str(tmp_path / "plans" / f"{name}.plan") for name in ("generator", "edit")]
+
+
+def test_triton_takes_no_plans_of_rtx(graphs, tmp_path, monkeypatch):
+    use(monkeypatch, "rtx")
+    with pytest.raises(ExportError, match="Triton runs plans of TensorRT 10 or 11, and here is TensorRT for RTX"):
+        command("triton", "--graphs", graphs, "--out", tmp_path / "models", "--plans")
 
 
 def test_without_onnx(tmp_path, monkeypatch):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
-from export.tensorrt import Agreement, build_plans, check, plans
+from export.tensorrt import Agreement, build_plans, check, plans, write_plans
+from stylerig_fast.engine.plan_cache import PlanCache
 from stylerig_fast.errors import BackendUnavailable, ExportError
+from tests.engine.tensorrt_stand_in import use
 
 
 class Backend:
@@ -62,9 +66,30 @@ def test_other_pictures_are_refused(engine, precision):
         check(Backend(engine, mirrored), engine, precision)
 
 
-def test_without_tensorrt(engine, graphs):
-    with pytest.raises(BackendUnavailable, match="the tensorrt backend"):
+def test_without_a_gpu(engine, graphs, monkeypatch):
+    use(monkeypatch)
+    with pytest.raises(BackendUnavailable, match="the tensorrt backend needs a CUDA device"):
         build_plans(engine, graphs)
+
+
+@pytest.mark.parametrize("library", [[], ["tensorrt"]])
+def test_plans_without_a_gpu_want_a_library_that_can(graphs, tmp_path, monkeypatch, library):
+    use(monkeypatch)
+    for missing in {"tensorrt"} - {*library}:
+        monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(BackendUnavailable, match=r"TensorRT for RTX.*pip install 'stylerig-fast\[rtx\]'"):
+        write_plans(graphs, tmp_path / "out", PlanCache(tmp_path / "plans"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_plans_without_a_gpu(graphs, tmp_path, monkeypatch):
+    use(monkeypatch, "rtx", version="1.7.1.116")
+    said = write_plans(graphs, tmp_path / "out", PlanCache(tmp_path / "plans"))
+    assert said["library"] == "TensorRT for RTX 1.7.1.116"
+    assert said["compared with torch"] == "no: there is no GPU here"
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["edit.plan", "generator.plan"]
+    assert (tmp_path / "out" / "edit.plan").read_bytes() == b"plan"
+    assert write_plans(graphs, None, PlanCache(tmp_path / "plans"))["wrote"] == []
 
 
 def test_plans_by_graph(engine):

@@ -14,13 +14,14 @@ from benchmarks.ops import __main__ as program
 from benchmarks.ops.measure import Machine, Row, Stopwatch, Work
 from benchmarks.ops.rows import ALL
 from benchmarks.ops.scene import dense_model, make_scene
+from benchmarks.ops.synthesis_rows import mobile_cuda_synthesis
 from tests.ops.meshes import needs_kernels
 
 WALL = {"clock": "wall"}
 
 
 @needs_kernels
-@pytest.mark.parametrize("measure", ALL, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("measure", [*ALL, mobile_cuda_synthesis], ids=lambda function: function.__name__)
 def test_every_row_has_a_time_and_a_parity_figure(measure):
     model = dense_model(triangles=600, identity=3, expression=2, albedo=3)
     scene = make_scene(model, 2, 24, torch.device("cpu"))

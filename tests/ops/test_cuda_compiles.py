@@ -61,8 +61,9 @@ def compiled(tmp_path_factory):
 def test_every_op_has_a_cuda_file_and_a_unique_stem():
     stems = [path.stem for path in (ROOT / "csrc").rglob("*") if path.suffix in (".cpp", ".cu")]
     assert len(stems) == len(set(stems))
-    for op in set(_library.OPS) - {"mobile_synthesis"}:  # a whole network, for the CPU only
-        assert {f"{op}_cpu", f"{op}_cuda"} <= set(stems)
+    for op in _library.OPS:
+        devices = [_library.ONLY_FOR[op]] if op in _library.ONLY_FOR else ["cpu", "cuda"]
+        assert {f"{op}_{device}" for device in devices} <= set(stems)
 
 
 def test_nothing_spills_and_nothing_uses_more_stack_than_it_did(compiled):
