@@ -121,10 +121,10 @@ def test_mistakes_of_the_network_are_named():
 def test_the_cpu_has_no_kernels_by_design(monkeypatch):
     monkeypatch.setattr(_library, "_library", _library.Library(path=_library.library().path or __file__))
     inputs = layer_inputs((1, 4, 4, 8), torch.float32, bands=True)
-    with pytest.raises(BackendUnavailable, match="depthwise_layer is for cuda only"):
+    with pytest.raises(BackendUnavailable, match="depthwise_layer has no CPU kernel by design"):
         ops.depthwise_layer(**inputs, impl="cpu")
-    assert "picture_layer is for cuda only" in ops.paths(torch.device("cpu"))["picture_layer"]
-    assert "mobile_synthesis is for cpu only" in ops.paths(torch.device("cuda"))["mobile_synthesis"]
+    assert "no CPU kernel by design" in ops.paths(torch.device("cpu"))["picture_layer"]
+    assert "no CUDA kernel by design" in ops.paths(torch.device("cuda"))["mobile_synthesis"]
     assert "built without CUDA" in ops.paths(torch.device("cuda"))["picture_layer"]
 
 
@@ -132,6 +132,7 @@ def test_the_backends_take_it_on_cuda(monkeypatch):
     generator = small()
     rig = build(RigConfig(generator.num_ws, open_face_model().sizes, components=8, rank=2))
     monkeypatch.setattr(_library, "has_kernel", lambda _op, device: device == "cuda")
+    monkeypatch.setattr(_library, "_refusal", lambda _device: "")
     monkeypatch.setattr(_library, "choose", lambda *_: "cuda")
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         network = torch_backend.compiled(Setting(generator, rig, torch.device("cuda"), dtype))
