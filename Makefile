@@ -7,6 +7,8 @@
 #   DEMO_ARGS    e.g. `--device cuda`
 #   STUDIO_ARGS  e.g. `--port 9000 --device cuda`
 #   TEST_EXTRAS  what the tests try beyond what they need; empty leaves out TensorRT for RTX (95 MB, NVIDIA's terms)
+#   GPU_CHECK_ARGS  e.g. `build test --limit test=300`
+#   GPU_KIT_ARGS    e.g. `--architectures 9.0`
 #   FACE_OUT     where `make build-face` writes the open face model
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,6 +17,8 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 STUDIO_ARGS ?=
 TEST_EXTRAS ?= rtx
+GPU_CHECK_ARGS ?=
+GPU_KIT_ARGS ?=
 FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
 
 BIN := $(VENV)/bin
@@ -33,7 +37,7 @@ COMMA := ,
 TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo studio test test-all lint format build-face clean
+.PHONY: help install demo studio test test-all lint format build-face gpu-check gpu-kit clean
 # A stamp must not survive the failure of the step that it stands for.
 .DELETE_ON_ERROR:
 
@@ -46,6 +50,8 @@ help:
 	@echo "make format   let ruff and clang-format rewrite the files"
 	@echo "make install  only set up $(VENV)"
 	@echo "make build-face  build the open face model anew from its CC0 source"
+	@echo "make gpu-check  tests, sanitizers and timings on a CUDA device, into out/gpu-check"
+	@echo "make gpu-kit  pack what a GPU machine without a package index needs, into .gpu-kit"
 	@echo "make clean    remove $(VENV) and everything built"
 
 # Stamps: one file per step of the set-up, newer than what the step was made from.
@@ -110,6 +116,12 @@ format: $(STAMPS)/dev
 build-face: $(STAMPS)/dev
 	$(BIN)/python -m stylerig_fast.face.build_open_face --out $(FACE_OUT)
 
+gpu-check: $(STAMPS)/dev
+	@$(BIN)/python -m benchmarks.gpu_check $(GPU_CHECK_ARGS)
+
+gpu-kit: $(STAMPS)/dev
+	@$(BIN)/python -m benchmarks.gpu_check.pack $(GPU_KIT_ARGS)
+
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist out .gpu-kit *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find stylerig_fast -name '*.so' -delete

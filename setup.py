@@ -4,7 +4,7 @@ Environment:
     STYLERIG_BUILD_CUDA: 0 never, 1 always, auto (default) if nvcc is found and the installed torch is a CUDA build (a
         torch without CUDA could never call the kernels). Whether a GPU is visible does not matter.
     STYLERIG_BUILD_OPS: 0 installs the Python code and the sources only.
-    TORCH_CUDA_ARCH_LIST: CUDA architectures in torch's notation, by default "8.0;9.0+PTX".
+    TORCH_CUDA_ARCH_LIST: CUDA architectures in torch's notation, by default "7.5;8.0;9.0+PTX".
     MAX_JOBS: compilers at a time; by default one per core, with 2 GB of free memory for each.
     CXX, CXXFLAGS, LDFLAGS, CUDA_HOME: as usual.
 

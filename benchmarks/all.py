@@ -15,6 +15,7 @@ from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.commands.output import check_output
 
 from . import batch, edit, start_up, train
+from .gpu_check.results import read_checks
 from .ops import __main__ as ops
 from .options import SizeOptions
 from .page import page
@@ -97,10 +98,10 @@ STEPS: dict[str, Any] = {
 
 @dataclass(kw_only=True)
 class Page:
-    """Write the page of benchmarks anew from reports that --json wrote, without measuring."""
+    """Write the page of benchmarks anew from reports that --json wrote and from checks of GPUs, without measuring."""
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Reports of `all`, of one machine each."""
+    """Reports of `all`, of one machine each; and folders of results of `make gpu-check`, one for each call of it."""
     markdown: Path
     """Where to."""
     plot: Path | None = None
@@ -108,9 +109,12 @@ class Page:
 
     def run(self) -> None:
         check_output(self.markdown, ".md")
-        reports, picture = [read(path) for path in self.files], ""
+        reports, picture = [read(path) for path in self.files if not path.is_dir()], ""
+        checks = read_checks([path for path in self.files if path.is_dir()])
         if self.plot is not None:
             check_output(self.plot, ".svg")
+            if not reports:
+                raise ValueError("--plot draws the first report of `all`, and there is none among the files")
             write_atomically(self.plot, draw(reports[0]).encode())
             picture = Path(os.path.relpath(self.plot, self.markdown.parent)).as_posix()
-        write_atomically(self.markdown, page(reports, picture).encode())
+        write_atomically(self.markdown, page(reports, picture, checks).encode())

@@ -81,7 +81,12 @@ def usable_cores() -> int:
 
 
 def commit() -> str:
-    """The commit that this package is at, with ``+`` if it has been changed since; empty outside a git checkout."""
+    """The commit that this package is at, with ``+`` if it has been changed since; empty outside a git checkout.
+
+    ``STYLERIG_COMMIT`` says it where the sources were carried without their history.
+    """
+    if known := os.environ.get("STYLERIG_COMMIT"):
+        return known
     here = Path(stylerig_fast.__file__).parent
 
     def git(*arguments: str) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from . import roofline, tables
 from .figures import DRAWS
+from .gpu_check.page import section
+from .gpu_check.results import Check
 from .machine import BUSY, one_line
 from .parity import LARGEST_ERROR, LOWEST_PREVIEW_PSNR, LOWEST_PSNR
 
@@ -38,7 +40,7 @@ stylerig-bench page all.json --markdown benchmarks.md
 | `all` | all of these in one report |
 | `studio` | the browser studio: what it adds to the Engine's time, pictures/s, a slider in Chromium, its memory |
 | `compare` | two reports, row by row: ratios, and whether the difference is more than noise |
-| `page` | this page, from reports |
+| `page` | this page, from reports, and from folders of results that `make gpu-check` wrote |
 
 OpenVINO takes part where it can be imported (`pip install openvino`, or the extra `bench-peers`), torch.compile where
 `--peers` names it.
@@ -89,12 +91,12 @@ NO_CUDA = """\
 No row of a GPU stands on this page: nothing has been measured there, and nothing is estimated. On a machine with one:
 
 ```sh
-stylerig-bench all --device cuda --json cuda.json
-stylerig-bench edit --device cuda --generator untrained-stylegan2 --dtype float32 float16
-stylerig-bench ops --device cuda --model dense --size 224 --json ops-cuda.json
+make gpu-check
+stylerig-bench page all.json out/gpu-check --markdown benchmarks.md
 ```
 
-[ops.md](ops.md) says how the CUDA kernels of the operations have been checked without a GPU.
+[development.md](development.md#checking-a-gpu) says what that runs, and how to carry it to a machine that has no
+package index; [ops.md](ops.md) how the CUDA kernels of the operations have been checked without a GPU.
 """
 
 TITLES = {
@@ -126,20 +128,17 @@ def section_text(report: Report) -> str:
             parts.append(f"### {title}\n\n{tables.markdown(report, name)}")
             if name == "ops":
                 parts.append(OPS)
-    if absent := report.get("absent"):
-        reasons: dict[str, list[str]] = {}
-        for name, reason in absent.items():
-            reasons.setdefault(reason, []).append(name)
-        parts.append("Not measured:\n\n" + "\n".join(f"- {', '.join(who)}: {why}" for why, who in reasons.items()))
+    parts += tables.absences(report)
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def page(reports: Sequence[Report], picture: str = "") -> str:
+def page(reports: Sequence[Report], picture: str = "", checks: Sequence[Check] = ()) -> str:
     """The whole page.
 
     Args:
         reports: one part of the page for each.
         picture: path of the plot as the page links it, if there is one.
+        checks: of GPUs, likewise.
     """
     parts = [INTRODUCTION]
     if picture:
@@ -148,6 +147,7 @@ def page(reports: Sequence[Report], picture: str = "") -> str:
         setting = report["setting"]
         where = setting["gpu"]["name"] if "gpu" in setting else setting["cpu"]
         parts.append(f"## On {where}, {setting['threads']} threads\n\n{section_text(report)}")
-    if not any("gpu" in report["setting"] for report in reports):
+    parts += [section(check) for check in checks]
+    if not checks and not any("gpu" in report["setting"] for report in reports):
         parts.append(NO_CUDA)
     return "\n".join(parts)

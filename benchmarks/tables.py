@@ -24,7 +24,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     rows = [list(row) for row in rows]
     kept = [i for i, _ in enumerate(columns) if any(row[i] not in ("", NOTHING) for row in rows)]
     lines = [[columns[i] for i in kept], ["---"] * len(kept), *([row[i] for i in kept] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return "\n".join(map(line, lines)) + "\n"
+
+
+def line(cells: Iterable[str]) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -200,29 +205,42 @@ def megabytes(values: Iterable[int | None]) -> str:
 
 def ops(report: Mapping[str, Any]) -> str:
     section = report["ops"]
-    lines = []
-    for row in section["rows"]:
-        reference, other = row["reference"], row["other"]
-        lines.append(
-            [
-                row["name"],
-                f"{row['ours']:.2f}",
-                "" if reference is None else f"{reference:.2f}",
-                "" if reference is None else f"{reference / row['ours']:.1f}",
-                f"{row['floor']:.3f}",
-                f"{row['ours'] / row['floor']:.1f}",
-                f"{other[0]} {other[1]:.0f}" if other else "",
-                row["parity"],
-            ]
-        )
     s = section["setting"]
     about = (
         f"{s['model']} ({s['vertices']:,} vertices, {s['triangles']:,} triangles), batch {s['batch']}, {s['pixels']} "
         f"pixels, float32, {s['threads']} threads, {s['clock']} time; copy {s['copy GB/s']:.1f} GB/s, matrix product "
         f"{s['matrix GFLOP/s']:.1f} GFLOP/s."
     )
-    columns = ["op", "ms", "reference ms", "times faster", "floor ms", "times the floor", "other ms", "parity"]
-    return f"{about}\n\n{table(columns, lines)}"
+    text = f"{about}\n\n{table(ops_columns(s), [ops_cells(row, s) for row in section['rows']])}"
+    if any(row.get("launched") for row in section["rows"]):
+        text += "\n\\* not captured in a CUDA graph: Python's launches are part of this time.\n"
+    return text
+
+
+def ops_columns(setting: Mapping[str, Any]) -> list[str]:
+    unit = "µs" if setting["clock"] == "device" else "ms"
+    times = [unit, f"reference {unit}", "times faster", f"floor {unit}", "times the floor", f"other {unit}"]
+    return ["op", *times, "parity"]
+
+
+def ops_cells(row: Row, setting: Mapping[str, Any]) -> list[str]:
+    """The cells of an operation: microseconds of the device's clock, milliseconds of the host's."""
+    scale = 1e3 if setting["clock"] == "device" else 1.0
+
+    def time(name: str, value: float | None) -> str:
+        return "" if value is None else number(scale * value) + ("\\*" if name in row.get("launched", ()) else "")
+
+    reference, other = row["reference"], row["other"]
+    return [
+        row["name"],
+        time("ours", row["ours"]),
+        time("reference", reference),
+        "" if reference is None else f"{reference / row['ours']:.1f}",
+        number(scale * row["floor"]),
+        f"{row['ours'] / row['floor']:.1f}",
+        f"{other[0]} {time('other', other[1])}" if other else "",
+        row["parity"],
+    ]
 
 
 def studio(report: Mapping[str, Any]) -> str:
@@ -247,6 +265,15 @@ def studio(report: Mapping[str, Any]) -> str:
     if "refused" in section:
         parts.append(f"Not measured: {section['refused']}.\n")
     return "\n".join(parts)
+
+
+def absences(report: Mapping[str, Any]) -> list[str]:
+    """Who was not measured and why, as a list; nothing if everybody was."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in report.get("absent", {}).items():
+        reasons.setdefault(reason, []).append(name)
+    lines = "\n".join(f"- {', '.join(who)}: {why}" for why, who in reasons.items())
+    return [f"Not measured:\n\n{lines}"] if reasons else []
 
 
 SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {

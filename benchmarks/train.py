@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
-from stylerig_fast.train.batches import gather
+from stylerig_fast.train.batches import gather, on_device
+from stylerig_fast.train.captured import WARM_UP, Steps
 from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.losses import RigLosses
 from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective
 from stylerig_fast.train.optimise import make_optimiser
-from stylerig_fast.train.reconstructor import ReconstructorTraining
+from stylerig_fast.train.reconstructor import ReconstructorStep, ReconstructorTraining
 from stylerig_fast.train.rig import RigTraining
+from stylerig_fast.train.rig_step import RigStep
 
 from . import machine
 from .figures import figures
@@ -79,7 +82,9 @@ def measure(options: Train, device: torch.device) -> Report:
         refused = f"parity failed: render loss differs by {step.parity:.1e}" if step.parity > ALLOWED else ""
         rows.append({"name": name, "pictures a step": step.pictures, "parity": step.parity, "refused": refused})
     racing = {row["name"]: steps[row["name"]].run for row in rows if not row["refused"]}
-    times = take_turns(racing, Plan(options.rounds, options.samples, options.seconds, warm_up=2))
+    # On a GPU a step is captured after the first ones.
+    warm_up = WARM_UP + 2 if device.type == "cuda" else 2
+    times = take_turns(racing, Plan(options.rounds, options.samples, options.seconds, warm_up=warm_up))
     for row in rows:
         if row["name"] in times:
             rounds = times[row["name"]]
@@ -129,18 +134,13 @@ def reconstructor_step(options: Train, model: FaceModel, portraits: PortraitSet,
     network = _untrained_reconstructor(options, model).to(device)
     objective, priors = RenderObjective(model, Camera(config.focal), config.render), Priors(model, PriorWeights())
     optimiser = make_optimiser(network, config.optimiser, config.lr, config.weight_decay)
-    draw = torch.Generator().manual_seed(options.seed)
-
-    def step(_: int) -> None:
-        batch = gather(portraits, torch.randint(len(portraits), (config.batch,), generator=draw), device)
-        params = network(batch.w, config.noise * torch.randn(batch.w.shape, generator=draw).to(device))
-        parts = objective(params, batch.image, batch.landmarks, batch.detected) | priors(params)
-        _descend(optimiser, torch.stack([part.mean() for part in parts.values()]).sum(), device)
-
+    there = on_device(portraits, device)
+    work = ReconstructorStep(config, network, objective, priors, there, torch.zeros(len(portraits), 3))
+    batch = gather(there, torch.arange(4, device=device))
     with torch.no_grad():
-        batch = gather(portraits, torch.arange(4), device)
         params = network(batch.w)
-    return Step(step, config.batch, render_parity(model, params, objective.camera, batch.image, batch.landmarks))
+    parity = render_parity(model, params, objective.camera, batch.image, batch.landmarks)
+    return Step(_runner(work, optimiser, options.seed, device), config.batch, parity)
 
 
 def rig_step(options: Train, model: FaceModel, portraits: PortraitSet, device: torch.device) -> Step:
@@ -158,31 +158,28 @@ def rig_step(options: Train, model: FaceModel, portraits: PortraitSet, device: t
     with torch.no_grad():
         own = reconstructor.vector(portraits.ws().to(device))
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
-    draw = torch.Generator().manual_seed(options.seed)
-
-    def step(_: int) -> None:
-        index = torch.randint(len(portraits), (2, config.pairs), generator=draw)
-        first, second = (gather(portraits, rows, device) for rows in index)
-        parts = losses.pairs(first, second, own[index[0]], own[index[1]])
-        swapped = losses.pairs(second, first, own[index[1]], own[index[0]])
-        parts = {name: (parts[name] + swapped[name]) / 2 for name in parts}
-        chosen = torch.randint(len(portraits), (config.requests,), generator=draw)
-        parts |= losses.requests(portraits.ws(chosen).to(device), own[chosen], draw)
-        _descend(optimiser, torch.stack(list(parts.values())).sum(), device)
-
-    batch = gather(portraits, torch.arange(4), device)
+    there = on_device(portraits, device)
+    work = RigStep(losses, there, own, config.pairs, config.requests, config.siamese)
+    batch = gather(there, torch.arange(4, device=device))
     params = FaceParams.from_vector(own[:4], model.sizes, model.expression_names)
     # Two directions, and two rendered losses for each control of a pair.
     pictures = 4 * config.pairs * len(config.controls)
-    return Step(step, pictures, render_parity(model, params, reconstructor.camera, batch.image, batch.landmarks))
+    parity = render_parity(model, params, reconstructor.camera, batch.image, batch.landmarks)
+    return Step(_runner(work, optimiser, options.seed, device), pictures, parity)
 
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, device: torch.device) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _runner(
+    work: ReconstructorStep | RigStep, optimiser: torch.optim.Optimizer, seed: int, device: torch.device
+) -> Callable[[int], object]:
+    """Steps as training does them, draws on the CPU included, each until the device is done with it."""
+    steps, draw = Steps(partial(work, optimiser), device), torch.Generator().manual_seed(seed)
+
+    def run(_: int) -> None:
+        steps(work.draw(draw))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return run
 
 
 def render_parity(model: FaceModel, params: FaceParams, camera: Camera, image: Tensor, landmarks: Tensor) -> float:

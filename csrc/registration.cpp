@@ -68,4 +68,15 @@ STABLE_TORCH_LIBRARY(STYLERIG_NAMESPACE, m) {
   m.def(
       "upsample_filter(Tensor x, Tensor taps, Tensor demodulation, Tensor? noise, Tensor bias, Tensor? style, float "
       "clamp, Tensor(a!) out) -> ()");
+
+  // Between two 1x1 convolutions of MobileStyleGAN. x [B, H, W, C], noise [H, W], bias [C], weight [3, 3, C], style
+  // [B, C] -> out [B, H, W, C]; with the scales of bands [B, 4C]: x [B, H, W, 4C], bias [4C] -> out [B, 2H, 2W, C]
+  m.def(
+      "depthwise_layer(Tensor x, Tensor? noise, Tensor bias, Tensor? bands, Tensor weight, Tensor style, Tensor(a!) "
+      "out) -> ()");
+  // Behind the last of them: weight [12, C] or [3, C], final_bias [12] or [3] -> picture [B, 2H, 2W, 3] or [B, H, W,
+  // 3], uint8 or float32
+  m.def(
+      "picture_layer(Tensor x, Tensor? noise, Tensor bias, Tensor style, Tensor weight, Tensor final_bias, Tensor(a!) "
+      "picture) -> ()");
 }

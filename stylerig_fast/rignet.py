@@ -62,11 +62,11 @@ def control_columns(sizes: Mapping[str, int], controls: tuple[str, ...]) -> Tens
     return torch.tensor(columns)
 
 
-def turn_columns(sizes: Mapping[str, int], controls: tuple[str, ...]) -> list[int]:
+def turn_columns(sizes: Mapping[str, int], controls: tuple[str, ...]) -> range:
     """Where the rotation lies among `control_columns`; empty where it is not controlled."""
     wanted = {CONTROLS[control] for control in controls}
     before = sum(sizes[name] for name in BLOCKS[: BLOCKS.index("rotation")] if name in wanted)
-    return list(range(before, before + (sizes["rotation"] if "rotation" in wanted else 0)))
+    return range(before, before + (sizes["rotation"] if "rotation" in wanted else 0))
 
 
 class RigNet(nn.Module):
@@ -173,7 +173,9 @@ class _PersonalRigNet(RigNet):
     def request(self, params: Tensor, own: Tensor) -> Tensor:
         """Q ``(B, C + T)``: the standardised ``p - F(w)`` of the controls, and what it adds to T angles' squares."""
         p, f = params[:, self.columns] / self.p_std, own[:, self.columns] / self.p_std
-        squares = p[:, self.turns].square() - f[:, self.turns].square()
+        # A slice: torch would copy a list of columns to the device, which waits there and cannot be captured.
+        turns = slice(self.turns.start, self.turns.stop)
+        squares = p[:, turns].square() - f[:, turns].square()
         return torch.cat([p - f, squares.clamp(-MOST_SQUARED, MOST_SQUARED)], dim=1)
 
 

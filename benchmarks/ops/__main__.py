@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +17,14 @@ from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.commands.output import check_output
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 
+from .. import tables
+from ..device_clock import stream_of
 from ..machine import Load, describe, processor_name
 from ..page import section_text
 from ..report import FORMAT, write
-from .measure import Row, Stopwatch, measure_machine
+from .measure import Stopwatch, measure_machine
 from .rows import ALL
-from .scene import dense_model, make_scene
+from .scene import Scene, dense_model, make_scene
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def measure(options: Options, print_rows: bool = True) -> dict[str, Any]:
     builtin = {"open": open_face_model, "dense": dense_model}
     model = builtin[options.model]() if options.model in builtin else load_face_model(options.model)
     scene = make_scene(model, options.batch, options.size, device)
+    with stream_of(device):
+        return _measure(options, scene, print_rows)
+
+
+def _measure(options: Options, scene: Scene, print_rows: bool) -> dict[str, Any]:
+    device, model = scene.device, scene.model
     clock = time.process_time if options.clock == "processor" else time.perf_counter
     machine = measure_machine(Stopwatch(device, clock))
     setting = {
@@ -77,7 +85,7 @@ def measure(options: Options, print_rows: bool = True) -> dict[str, Any]:
         "model": model.name,
         "vertices": model.num_vertices,
         "triangles": len(model.triangles),
-        "clock": options.clock,
+        "clock": "device" if device.type == "cuda" else options.clock,
         "batch": options.batch,
         "pixels": options.size,
         "copy GB/s": machine.bandwidth / 1e9,
@@ -86,30 +94,14 @@ def measure(options: Options, print_rows: bool = True) -> dict[str, Any]:
     if print_rows:
         for key, value in setting.items():
             print(f"{key}: {value:.1f}" if isinstance(value, float) else f"{key}: {value}")
-        print(HEADER)
-    rows = []
+        print(tables.line(tables.ops_columns(setting)), tables.line(["---"] * 8), sep="\n")
+    rows: list[dict[str, Any]] = []
     for measure_op in ALL:
         for row in measure_op(scene, machine):
-            rows.append(asdict(row))
+            rows.append(row.as_dict())
             if print_rows:
-                print(line(row), flush=True)
+                print(tables.line(tables.ops_cells(rows[-1], setting)), flush=True)
     return {"setting": setting, "rows": rows}
-
-
-HEADER = (
-    "\n| op | ms | reference ms | times faster | floor ms | times the floor | other ms | parity |\n"
-    "| --- | --- | --- | --- | --- | --- | --- | --- |"
-)
-
-
-def line(row: Row) -> str:
-    """A row as Markdown."""
-    other = f"{row.other[0]} {row.other[1]:.0f}" if row.other else ""
-    reference = f"{row.reference:.2f} | {row.reference / row.ours:.1f}" if row.reference else " | "
-    return (
-        f"| {row.name} | {row.ours:.2f} | {reference} | {row.floor:.3f} "
-        f"| {row.ours / row.floor:.1f} | {other} | {row.parity} |"
-    )
 
 
 if __name__ == "__main__":

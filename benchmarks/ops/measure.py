@@ -6,9 +6,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from .. import device_clock
+from ..device_clock import Time
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,32 @@ class Row:
     """
 
     name: str
-    ours: float
-    reference: float | None
+    ours: Time
+    reference: Time | None
     floor: float
     parity: str
-    other: tuple[str, float] | None = None
+    other: tuple[str, Time] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a report holds it; "launched" names the times that Python's launches are part of, on a GPU."""
+        times = {"ours": self.ours, "reference": self.reference, "other": self.other and self.other[1]}
+        return {
+            "name": self.name,
+            "ours": self.ours.ms,
+            "reference": self.reference and self.reference.ms,
+            "floor": self.floor,
+            "parity": self.parity,
+            "other": self.other and [self.other[0], self.other[1].ms],
+            "launched": [name for name, time in times.items() if time and not time.captured],
+        }
 
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """Times functions.
+    """Times functions: on a CUDA device by its own clock (see `device_clock`), elsewhere by the host's.
 
     Attributes:
-        device: where they run; it is waited for.
+        device: where they run.
         clock: ``time.perf_counter``, or on a CPU that is shared with others ``time.process_time``: the processor time
             of all threads together.
     """
@@ -53,22 +70,18 @@ class Stopwatch:
     device: torch.device
     clock: Callable[[], float] = time.perf_counter
 
-    def medians(self, *functions: Callable[[], object], runs: int = 11) -> list[float]:
-        """Median milliseconds of each; they take turns, so that what disturbs one disturbs all."""
+    def medians(self, *functions: Callable[[], object], runs: int = 11) -> list[Time]:
+        """Median of each; they take turns, so that what disturbs one disturbs all."""
+        if self.device.type == "cuda":
+            return device_clock.medians(*functions, rounds=runs)
         times: list[list[float]] = [[] for _ in functions]
         for run in range(runs + 2):
             for function, kept in zip(functions, times, strict=True):
-                self._wait()
                 start = self.clock()
                 function()
-                self._wait()
                 if run >= 2:  # the first calls pay for memory and caches
                     kept.append(1e3 * (self.clock() - start))
-        return [statistics.median(kept) for kept in times]
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        return [Time(statistics.median(kept), True) for kept in times]
 
 
 @dataclass(frozen=True)
@@ -91,14 +104,16 @@ class Machine:
 
 
 def measure_machine(stopwatch: Stopwatch) -> Machine:
-    """The rates that floors are computed with: a copy too large for the caches, and a large matrix product."""
+    """The rates that floors are computed with: a copy too large for the caches, and a large matrix product.
+
+    Of random numbers: a GPU multiplies ones faster than numbers, for they cost it less power.
+    """
     device = stopwatch.device
-    source = torch.ones(64 << 20, device=device)
+    size, count = (8192, 256 << 20) if device.type == "cuda" else (1536, 64 << 20)
+    source, matrix = torch.randn(count, device=device), torch.randn(size, size, device=device)
     target = torch.empty_like(source)
-    size = 8192 if device.type == "cuda" else 1536
-    matrix = torch.ones(size, size, device=device)
     copy, product = stopwatch.medians(lambda: target.copy_(source), lambda: matrix @ matrix, runs=7)
-    return Machine(stopwatch, 2 * source.nbytes / (copy / 1e3), 2 * size**3 / (product / 1e3))
+    return Machine(stopwatch, 2 * source.nbytes / (copy.ms / 1e3), 2 * size**3 / (product.ms / 1e3))
 
 
 def largest_difference(found: list[Tensor], wanted: list[Tensor]) -> str:

@@ -68,6 +68,20 @@ def morphable(scene: Scene, machine: Machine) -> Iterator[Row]:
     products = 2 * scene.batch * bases / 4
     work = Work(bases + surfaces, products)
     yield from _both_directions("morphable", scene, machine, call, leaves, work, work)
+    stored = [basis.bfloat16() for basis in (model.identity, model.expression, model.albedo)]
+
+    @torch.no_grad()
+    def narrow(options: dict[str, Any]) -> list[Tensor]:
+        identity, expression, albedo = stored
+        codes = (blocks["identity"], blocks["albedo"], blocks["expression"], blocks["rotation"], blocks["translation"])
+        constants = (model.mean, identity, expression, model.albedo_mean, albedo, model.landmarks)
+        result = ops.morphable(*constants, *codes, CAMERA.focal, **options)
+        return [result.vertices, result.albedo, result.landmarks]
+
+    ours, reference = machine.stopwatch.medians(lambda: narrow(COMPILED), lambda: narrow(REFERENCE))
+    floor = machine.floor(Work(bases / 2 + surfaces, products))
+    parity = largest_difference(narrow(COMPILED), narrow(REFERENCE))
+    yield Row("morphable forward, bfloat16 bases", ours, reference, floor, parity)
 
 
 def vertex_normals(scene: Scene, machine: Machine) -> Iterator[Row]:
@@ -103,7 +117,7 @@ def rasterize(scene: Scene, machine: Machine) -> Iterator[Row]:
         (slow,) = machine.stopwatch.medians(
             lambda: ops.rasterize(one, triangles, focal, size, size, impl="pytorch3d"), runs=3
         )
-        other = ("PyTorch3D", slow * len(vertices) / len(one))
+        other = ("PyTorch3D", slow._replace(ms=slow.ms * len(vertices) / len(one)))
         parity += f", {float((found.triangle[: len(one)] == third.triangle).float().mean()):.3%} as PyTorch3D"
     except BackendUnavailable:
         pass
@@ -124,6 +138,12 @@ def masked_photometric(scene: Scene, machine: Machine) -> Iterator[Row]:
 
     covered = float((ids >= 0).float().mean())
     pixels = ids.nbytes + covered * scene.target.nbytes
+    with torch.no_grad():
+        found, wanted = (call(leaves, options) for options in (COMPILED, REFERENCE))
+        ours, reference = machine.stopwatch.medians(lambda: call(leaves, COMPILED), lambda: call(leaves, REFERENCE))
+    alone = machine.floor(Work(3 * vertices.nbytes + model.triangles.nbytes + pixels))
+    parity = largest_difference(found, wanted)
+    yield Row("masked_photometric, the loss alone", ours, reference, alone, parity)
     forward = Work(6 * vertices.nbytes + model.triangles.nbytes + pixels)
     yield from _both_directions("masked_photometric", scene, machine, call, leaves, forward, Work(6 * vertices.nbytes))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.generators.mobilestylegan import CHANNELS, MobileStyleGAN
 from stylerig_fast.ops._library import Impl
+from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
 from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
 from stylerig_fast.ops.reference.mobile_synthesis import Head
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
@@ -78,9 +79,11 @@ def upsample_filter(scene: Scene, machine: Machine) -> Iterator[Row]:
 def mobile_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
     """MobileStyleGAN from the code to the features of a width, shown by a preview head, and to the whole picture.
 
-    The op runs on the CPU. Differences between rows are the times of the blocks.
+    The op runs on the CPU. Differences between rows are the times of the blocks. On CUDA, the network of two ops per
+    layer instead.
     """
     if scene.device.type != "cpu":
+        yield from mobile_cuda_synthesis(scene, machine)
         return
     levels = min(len(CHANNELS), max(3, int(math.log2(2 * scene.size))))
     torch.manual_seed(0)
@@ -106,6 +109,24 @@ def mobile_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
         floor = machine.floor(_products(generator, last, resolution))
         what = f"to {resolution} px" if preview else f"picture of {resolution} px"
         yield Row(f"mobile_synthesis, {what}", ours, reference, floor, largest_difference([found], [wanted]))
+
+
+def mobile_cuda_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
+    """MobileStyleGAN from the code to the whole picture, by ops and products that all read and write activations."""
+    levels = min(len(CHANNELS), max(3, int(math.log2(2 * scene.size))))
+    torch.manual_seed(0)
+    generator = MobileStyleGAN(CHANNELS[:levels], mapping_layers=1).eval().requires_grad_(False).to(scene.device)
+    compiled, plain = (MobileCudaSynthesis(generator, impl=impl) for impl in ("auto", "reference"))
+    ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(1)).to(scene.device)
+    ours, reference = machine.stopwatch.medians(lambda: compiled.synthesis(ws), lambda: plain.synthesis(ws), runs=5)
+    products = _products(generator, levels - 2, generator.resolution)
+    moved = products.bytes + 4 * generator.channels[-1] * (generator.resolution // 2) ** 2
+    for block, (below, above) in enumerate(pairwise(generator.channels)):
+        # Two ops and two products, each reads and writes: the bands and what is made of them, then four times the rest.
+        moved += 4 * (8 << block) ** 2 * (3 * below // 4 + 5 * above)
+    parity = largest_difference([compiled.synthesis(ws)], [plain.synthesis(ws)])
+    floor = machine.floor(Work(moved, products.operations))
+    yield Row(f"mobile_cuda_synthesis, picture of {generator.resolution} px", ours, reference, floor, parity)
 
 
 class _Layer:

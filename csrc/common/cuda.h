@@ -57,16 +57,74 @@ inline void check_cuda(cudaError_t status, const char* op) {
 
 inline void check_launch(const char* op) { check_cuda(cudaGetLastError(), op); }
 
-// Blocks of `size` threads for `count` items; kernels loop, so a grid that is cut off still does everything.
+// How far a grid goes; kernels loop over the rest. The emulated ones are so small that tests reach those loops.
+#if defined(STYLERIG_EMULATE_CUDA)
+constexpr int64_t kMostRows = 2, kMostBlocks = 3;
+#else
+constexpr int64_t kMostRows = 65535, kMostBlocks = 1 << 20;
+#endif
+
+// Blocks of `size` threads for `count` items.
 inline unsigned blocks_for(int64_t count, int size) {
-  return static_cast<unsigned>(larger<int64_t>(1, smaller<int64_t>((count + size - 1) / size, 1 << 20)));
+  return static_cast<unsigned>(larger<int64_t>(1, smaller((count + size - 1) / size, kMostBlocks)));
 }
+
+// blockIdx.y for pictures: no thread has to divide to find its own.
+inline unsigned rows_for(int64_t pictures) { return static_cast<unsigned>(smaller(pictures, kMostRows)); }
 
 // Sum over the lanes of a warp, the same in every lane and in every run.
 template <typename T>
 __device__ __forceinline__ T warp_sum(T value) {
   for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
   return value;
+}
+
+// The sums of kCount values (a power of two, at most a warp) over the lanes of a warp: lane i gets that of value
+// i % kCount, the same in every run. Lanes hand half of their values on and keep the other half, so that 32 values take
+// 31 shuffles and not 160.
+template <int kCount, int kAll = kCount, typename T>
+__device__ __forceinline__ T warp_sums(const T (&values)[kCount]) {
+  static_assert(kAll <= 32 && (kAll & (kAll - 1)) == 0, "a power of two, at most a warp");
+  if constexpr (kCount > 1) {
+    constexpr int kHalf = kCount / 2;
+    const bool upper = (threadIdx.x & kHalf) != 0;
+    T folded[kHalf];
+#pragma unroll
+    for (int i = 0; i < kHalf; ++i) {
+      const T low = values[i], high = values[i + kHalf];
+      folded[i] = (upper ? high : low) + __shfl_xor_sync(0xffffffffu, upper ? low : high, kHalf);
+    }
+    return warp_sums<kHalf, kAll>(folded);
+  } else {
+    T sum = values[0];
+#pragma unroll
+    for (int offset = 16; offset >= kAll; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+    return sum;
+  }
+}
+
+// Threads of a block that adds the rows of a table up, and its warps.
+constexpr int kAdders = 256, kAdderWarps = kAdders / 32;
+
+// The sums of a table's columns, rows [count, kWidth], by a block of kAdders threads: each warp adds every eighth row
+// in order, then the warps' sums are added in order. Thread i < kWidth gets column i's; the others get 0.
+template <typename Sum, int kWidth, typename T>
+__device__ __forceinline__ Sum column_sum(const T* __restrict__ rows, int64_t count,
+                                          Sum (&of_warps)[kAdderWarps][kWidth]) {
+  static_assert(kWidth <= 32, "a lane per column");
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  if (lane < kWidth) {
+    Sum sum = 0;
+#pragma unroll 8
+    for (int64_t row = warp; row < count; row += kAdderWarps) sum += Sum(rows[row * kWidth + lane]);
+    of_warps[warp][lane] = sum;
+  }
+  __syncthreads();
+  Sum sum = 0;
+  if (threadIdx.x < kWidth) {
+    for (int w = 0; w < kAdderWarps; ++w) sum += of_warps[w][threadIdx.x];
+  }
+  return sum;
 }
 
 // A bound-checked view of the lists that `ops.adjacency` makes.

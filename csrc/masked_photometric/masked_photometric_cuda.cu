@@ -1,8 +1,9 @@
 // masked_photometric on CUDA, in three kernels without atomics, so that every run gives the same:
 // 1. one thread per pixel shades it; blocks sum loss, covered pixels and the light's gradient;
-// 2. one warp per picture adds the blocks up in order;
-// 3. one thread per vertex gathers its gradient from the covered pixels of its triangles, shading them again: cheaper
-//    than storing anything per pixel. A vertex with many pixels to look at is shared by its warp.
+// 2. one block per picture adds the blocks up, always in the same order;
+// 3. one thread per vertex gathers its gradient from the pixels of those of its triangles that have any (the first
+//    kernel marks them), shading them again: nothing is stored per pixel. A vertex with many pixels to look at is
+//    shared by its warp.
 #include <tuple>
 
 #include "common/cuda.h"
@@ -10,6 +11,35 @@
 
 namespace stylerig {
 namespace {
+
+// Where `forward` writes; null where a call has none.
+template <typename T>
+struct Outputs {
+  T *loss, *image, *v_vertices, *v_albedo, *v_normals, *v_gamma;
+};
+
+template <typename T, bool kGrad>
+void run(const Scene<T>& scene, const Tensor& like, const Outputs<T>& out, cudaStream_t stream) {
+  const auto batch = static_cast<unsigned>(scene.batch);
+  const int64_t blocks = larger<int64_t>(1, (scene.pixels() + kPixels - 1) / kPixels);
+  Tensor partial_buffer = empty({scene.batch, blocks, kSums<kGrad>}, like);
+  Tensor scale_buffer = empty({kGrad ? scene.batch : 0}, like);
+  Tensor drawn_buffer = empty({kGrad ? scene.batch : 0, scene.mesh.num_triangles}, ScalarType::Byte, like);
+  T *partial = partial_buffer.mutable_data_ptr<T>(), *scale = scale_buffer.mutable_data_ptr<T>();
+  auto* drawn = static_cast<uint8_t*>(drawn_buffer.mutable_data_ptr());
+  check_cuda(cudaMemsetAsync(drawn, 0, drawn_buffer.numel(), stream), "masked_photometric");
+  const auto shade = pixel_kernel<T, kGrad>;
+  STYLERIG_LAUNCH(shade, dim3(static_cast<unsigned>(blocks), rows_for(scene.batch)), kPixels, stream, scene, partial,
+                  out.image, drawn);
+  const auto finish = finish_kernel<T, kGrad>;
+  STYLERIG_LAUNCH(finish, batch, kAdders, stream, blocks, partial, out.loss, scale, out.v_gamma);
+  const int64_t vertices = scene.mesh.num_vertices;
+  if (kGrad && vertices > 0) {
+    const dim3 grid(static_cast<unsigned>((vertices + kVertices - 1) / kVertices), rows_for(scene.batch));
+    STYLERIG_LAUNCH(vertex_kernel<T>, grid, kVertices, stream, scene, drawn, scale, out.v_vertices, out.v_albedo,
+                    out.v_normals);
+  }
+}
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> forward(const Tensor& vertices, const Tensor& albedo,
                                                                    const Tensor& normals, const Tensor& illumination,
@@ -26,11 +56,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> forward(const Tensor&
   check(op, "illumination", illumination, {batch, 9, 3});
   check(op, "triangle_ids", triangle_ids, {batch, height, width});
   check(op, "target", target, {batch, 3, height, width});
+  STD_TORCH_CHECK(height * width <= kMostPixels, op, ": pictures of ", height, " x ", width,
+                  " pixels are too large, at most 2^30 pixels are expected");
   const OnDevice on(vertices);
   const int64_t kept = with_grad ? batch : 0;
-  const int64_t blocks = larger<int64_t>(1, (height * width + kPixels - 1) / kPixels);
-  Tensor loss = empty({batch}, vertices), scale = empty({batch}, vertices);
-  Tensor partial = empty({batch, blocks, kSums}, vertices);
+  Tensor loss = empty({batch}, vertices);
   Tensor image = empty({with_image ? batch : 0, 3, height, width}, vertices);
   Tensor v_vertices = empty({kept, count, 3}, vertices), v_albedo = empty({kept, count, 3}, vertices),
          v_normals = empty({kept, count, 3}, vertices), v_illumination = empty({kept, 9, 3}, vertices);
@@ -38,28 +68,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> forward(const Tensor&
   if (batch > 0) {
     dispatch_float(op, vertices, [&](auto type) {
       using T = decltype(type);
-      const Scene<T> scene = {vertices.const_data_ptr<T>(),
-                              albedo.const_data_ptr<T>(),
-                              normals.const_data_ptr<T>(),
-                              illumination.const_data_ptr<T>(),
-                              mesh,
-                              triangle_ids.const_data_ptr<int32_t>(),
-                              target.const_data_ptr<T>(),
-                              Camera<T>(focal, height, larger<int64_t>(width, 1)),
-                              batch};
-      Scene<T> sized = scene;
-      sized.camera.width = static_cast<int>(width);
-      const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(smaller<int64_t>(batch, 65535)));
-      STYLERIG_LAUNCH(pixel_kernel<T>, grid, kPixels, on.stream(), sized, partial.mutable_data_ptr<T>(),
-                      with_image ? image.mutable_data_ptr<T>() : nullptr);
-      STYLERIG_LAUNCH(finish_kernel<T>, static_cast<unsigned>(batch), 32, on.stream(), blocks,
-                      partial.const_data_ptr<T>(), loss.mutable_data_ptr<T>(), scale.mutable_data_ptr<T>(),
-                      with_grad ? v_illumination.mutable_data_ptr<T>() : nullptr);
-      if (with_grad && count > 0) {
-        STYLERIG_LAUNCH(vertex_kernel<T>, blocks_for(batch * count, kVertices), kVertices, on.stream(), sized,
-                        scale.const_data_ptr<T>(), v_vertices.mutable_data_ptr<T>(), v_albedo.mutable_data_ptr<T>(),
-                        v_normals.mutable_data_ptr<T>());
-      }
+      Scene<T> scene = {vertices.const_data_ptr<T>(),
+                        albedo.const_data_ptr<T>(),
+                        normals.const_data_ptr<T>(),
+                        illumination.const_data_ptr<T>(),
+                        mesh,
+                        triangle_ids.const_data_ptr<int32_t>(),
+                        target.const_data_ptr<T>(),
+                        Camera<T>(focal, height, larger<int64_t>(width, 1)),
+                        batch};
+      scene.camera.width = static_cast<int>(width);
+      const auto data = [](Tensor& tensor) { return tensor.numel() > 0 ? tensor.mutable_data_ptr<T>() : nullptr; };
+      const Outputs<T> out = {data(loss),     data(image),     data(v_vertices),
+                              data(v_albedo), data(v_normals), data(v_illumination)};
+      with_grad ? run<T, true>(scene, vertices, out, on.stream()) : run<T, false>(scene, vertices, out, on.stream());
     });
     check_launch(op);
   }
@@ -74,17 +96,26 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(const Tensor& v_loss, const 
                                                     const Tensor& /*illumination*/) {
   const int64_t batch = v_loss.size(0);
   const OnDevice on(v_loss);
-  const Tensor* inputs[4] = {&v_vertices, &v_albedo, &v_normals, &v_illumination};
-  Tensor outputs[4];
-  for (int i = 0; i < 4; ++i) {
-    const int64_t rows = inputs[i]->size(1), values = 3 * rows;
+  const Tensor* inputs[kScaled] = {&v_vertices, &v_albedo, &v_normals, &v_illumination};
+  Tensor outputs[kScaled];
+  int64_t most = 0;
+  for (int i = 0; i < kScaled; ++i) {
+    const int64_t rows = inputs[i]->size(1);
     check("masked_photometric", "saved gradients", *inputs[i], {batch, rows, 3});
     outputs[i] = empty({batch, rows, 3}, v_loss);
-    if (batch * values == 0) continue;
+    most = larger(most, 3 * rows);
+  }
+  if (batch * most > 0) {
     dispatch_float("masked_photometric", v_loss, [&](auto type) {
       using T = decltype(type);
-      STYLERIG_LAUNCH(scale_kernel<T>, blocks_for(batch * values, 256), 256, on.stream(), batch * values, values,
-                      v_loss.const_data_ptr<T>(), inputs[i]->const_data_ptr<T>(), outputs[i].mutable_data_ptr<T>());
+      Scaled<T> arrays;
+      for (int i = 0; i < kScaled; ++i) {
+        arrays.in[i] = inputs[i]->const_data_ptr<T>();
+        arrays.out[i] = outputs[i].mutable_data_ptr<T>();
+        arrays.values[i] = 3 * inputs[i]->size(1);
+      }
+      const dim3 grid(static_cast<unsigned>((most + 255) / 256), rows_for(batch));
+      STYLERIG_LAUNCH(scale_kernel<T>, grid, 256, on.stream(), batch, v_loss.const_data_ptr<T>(), arrays);
     });
   }
   check_launch("masked_photometric");

@@ -9,8 +9,11 @@ namespace {
 
 constexpr int kPixels = 128;    // threads of the pixel kernel
 constexpr int kVertices = 128;  // threads of the vertex kernel
-constexpr int kSums = 29;       // squared difference, covered pixels, 27 of the light's gradient
+// What is summed over the pixels: squared difference and covered pixels, and with gradients the 27 of the light.
+template <bool kGrad>
+constexpr int kSums = kGrad ? 29 : 2;
 constexpr int kManyPixels = 96;
+constexpr int64_t kMostPixels = 1 << 30;  // of a picture: rows and columns are counted in 32 bits
 
 template <typename T>
 struct Scene {
@@ -22,7 +25,7 @@ struct Scene {
   Camera<T> camera;
   int64_t batch;
 
-  __device__ __forceinline__ int64_t pixels() const { return int64_t(camera.height) * camera.width; }
+  STYLERIG_HD int64_t pixels() const { return int64_t(camera.height) * camera.width; }
 };
 
 template <typename T>
@@ -41,72 +44,87 @@ __device__ __forceinline__ Vec3<T> difference_at(const Scene<T>& scene, int64_t 
   return {colour.x - target[0], colour.y - target[scene.pixels()], colour.z - target[2 * scene.pixels()]};
 }
 
-// partial: [B, gridDim.x, kSums], of differences that are not scaled yet. image: [B, 3, H, W] or null.
-template <typename T>
+// partial: [B, gridDim.x, kSums], of differences that are not scaled yet. image: [B, 3, H, W] or null. drawn: [B, T]
+// zeros, where the triangles with a pixel get a 1; only with gradients.
+template <typename T, bool kGrad>
 __global__ void __launch_bounds__(kPixels)
-    pixel_kernel(Scene<T> scene, T* __restrict__ partial, T* __restrict__ image) {
-  __shared__ T warp_sums[kPixels / 32][kSums];
-  const int64_t pixels = scene.pixels();
+    pixel_kernel(Scene<T> scene, T* __restrict__ partial, T* __restrict__ image, uint8_t* __restrict__ drawn) {
+  constexpr int kWidth = kSums<kGrad>;
+  __shared__ T of_warps[kPixels / 32][kWidth];
+  const int64_t pixels = scene.pixels(), pixel = blockIdx.x * int64_t(kPixels) + threadIdx.x;
+  // A picture has at most 2^30 pixels (masked_photometric_cuda.cu); an empty one may have no columns.
+  const uint32_t width = uint32_t(larger(scene.camera.width, 1));
+  const uint32_t row = uint32_t(pixel) / width, column = uint32_t(pixel) - row * width;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   for (int64_t b = blockIdx.y; b < scene.batch; b += gridDim.y) {
-    const int64_t pixel = blockIdx.x * int64_t(kPixels) + threadIdx.x;
     const int32_t id = pixel < pixels ? scene.ids[b * pixels + pixel] : -1;
-    Vec3<T> colour = {0, 0, 0}, difference = {0, 0, 0};
-    Shaded<T> s = {};
+    Vec3<T> colour = {0, 0, 0};
     const int32_t* index = scene.mesh.triangles + 3 * int64_t(larger(id, 0));
     const bool covered = id >= 0 && id < scene.mesh.num_triangles && uint32_t(index[0]) < scene.mesh.num_vertices &&
                          uint32_t(index[1]) < scene.mesh.num_vertices && uint32_t(index[2]) < scene.mesh.num_vertices;
-    if (covered) {
-      PixelInputs<T> in;
-      load_pixel(scene, b, index, in);
-      const T ray_x = scene.camera.ray_x(int(pixel % scene.camera.width));
-      const T ray_y = scene.camera.ray_y(int(pixel / scene.camera.width));
-      colour = shade(in, ray_x, ray_y, scene.gamma + 27 * b, s);
-      difference = difference_at(scene, b, pixel, colour);
+    T sum = 0;
+    if (__any_sync(0xffffffffu, covered)) {  // most warps of a portrait's background have nothing to add up
+      T values[kGrad ? 32 : 2] = {};
+      if (covered) {
+        PixelInputs<T> in;
+        Shaded<T> s;
+        load_pixel(scene, b, index, in);
+        colour = shade(in, scene.camera.ray_x(int(column)), scene.camera.ray_y(int(row)), scene.gamma + 27 * b, s);
+        const Vec3<T> difference = difference_at(scene, b, pixel, colour);
+        values[0] = dot(difference, difference);
+        values[1] = 1;
+        if constexpr (kGrad) {
+          drawn[b * scene.mesh.num_triangles + id] = 1;
+          const Vec3<T> v_light = {difference.x * s.albedo.x, difference.y * s.albedo.y, difference.z * s.albedo.z};
+#pragma unroll
+          for (int k = 0; k < 9; ++k) {
+            values[2 + 3 * k] = v_light.x * s.basis[k];
+            values[3 + 3 * k] = v_light.y * s.basis[k];
+            values[4 + 3 * k] = v_light.z * s.basis[k];
+          }
+        }
+      }
+      // Both add in the same order: the loss does not depend on whether gradients are asked for.
+      if constexpr (kGrad) {
+        sum = warp_sums(values);
+      } else {
+        const T squares = warp_sum(values[0]), counted = warp_sum(values[1]);
+        sum = lane == 0 ? squares : counted;
+      }
     }
+    if (lane < kWidth) of_warps[warp][lane] = sum;
     if (image != nullptr && pixel < pixels) {
       T* out = image + 3 * b * pixels + pixel;
       out[0] = colour.x, out[pixels] = colour.y, out[2 * pixels] = colour.z;
     }
-    const Vec3<T> v_light = {difference.x * s.albedo.x, difference.y * s.albedo.y, difference.z * s.albedo.z};
-    const auto keep = [&](int i, T value) {
-      const T sum = warp_sum(value);
-      if (lane == 0) warp_sums[warp][i] = sum;
-    };
-    keep(0, dot(difference, difference));
-    keep(1, T(covered));
-#pragma unroll
-    for (int k = 0; k < 9; ++k) {
-      keep(2 + 3 * k, v_light.x * s.basis[k]);
-      keep(3 + 3 * k, v_light.y * s.basis[k]);
-      keep(4 + 3 * k, v_light.z * s.basis[k]);
-    }
     __syncthreads();
-    if (threadIdx.x < kSums) {
-      T sum = 0;
-      for (int w = 0; w < kPixels / 32; ++w) sum += warp_sums[w][threadIdx.x];
-      partial[(b * gridDim.x + blockIdx.x) * kSums + threadIdx.x] = sum;
+    if (threadIdx.x < kWidth) {
+      T total = 0;
+      for (int w = 0; w < kPixels / 32; ++w) total += of_warps[w][threadIdx.x];
+      partial[(b * gridDim.x + blockIdx.x) * kWidth + threadIdx.x] = total;
     }
     __syncthreads();
   }
 }
 
-// loss: [B]; scale: [B] gradient of the loss with respect to a squared difference; v_gamma: [B, 27] or null.
-template <typename T>
-__global__ void __launch_bounds__(32) finish_kernel(int64_t blocks, const T* __restrict__ partial, T* __restrict__ loss,
-                                                    T* __restrict__ scale, T* __restrict__ v_gamma) {
+// One block per picture. loss: [B]; with gradients also scale: [B] that of the loss with respect to a squared
+// difference, and v_gamma: [B, 27].
+template <typename T, bool kGrad>
+__global__ void __launch_bounds__(kAdders)
+    finish_kernel(int64_t blocks, const T* __restrict__ partial, T* __restrict__ loss, T* __restrict__ scale,
+                  T* __restrict__ v_gamma) {
+  constexpr int kWidth = kSums<kGrad>;
+  __shared__ T of_warps[kAdderWarps][kWidth];
   const int64_t b = blockIdx.x;
-  T sum = 0;
-  if (threadIdx.x < kSums) {
-    for (int64_t i = 0; i < blocks; ++i) sum += partial[(b * blocks + i) * kSums + threadIdx.x];
-  }
+  const T sum = column_sum(partial + b * blocks * kWidth, blocks, of_warps);
+  if (threadIdx.x >= 32) return;
   const T covered = __shfl_sync(0xffffffffu, sum, 1);
-  const T factor = covered > 0 ? T(2) / (3 * covered) : T(0);
-  if (threadIdx.x == 0) {
-    loss[b] = covered > 0 ? sum / (3 * covered) : T(0);
-    scale[b] = factor;
+  if (threadIdx.x == 0) loss[b] = covered > 0 ? sum / (3 * covered) : T(0);
+  if constexpr (kGrad) {
+    const T factor = covered > 0 ? T(2) / (3 * covered) : T(0);
+    if (threadIdx.x == 0) scale[b] = factor;
+    if (threadIdx.x >= 2 && threadIdx.x < kWidth) v_gamma[27 * b + threadIdx.x - 2] = factor * sum;
   }
-  if (v_gamma != nullptr && threadIdx.x >= 2 && threadIdx.x < kSums) v_gamma[27 * b + threadIdx.x - 2] = factor * sum;
 }
 
 template <typename T>
@@ -137,14 +155,11 @@ template <typename T>
 __device__ __forceinline__ void add_triangle(const Scene<T>& scene, int64_t b, int32_t t, int k, const Box& box,
                                              const PixelInputs<T>& in, T factor, int first, int stride,
                                              VertexGradients<T>& sum) {
-  const int columns = box.x1 - box.x0 + 1;
-  const int64_t count = int64_t(columns) * (box.y1 - box.y0 + 1);
   const int32_t* ids = scene.ids + b * scene.pixels();
-  for (int64_t i = first; i < count; i += stride) {
-    const int row = box.y0 + int(i / columns), column = box.x0 + int(i % columns);
-    const int64_t pixel = int64_t(row) * scene.camera.width + column;
+  for (BoxWalk at(box, first, stride); at.inside(); at.next()) {
+    const int64_t pixel = int64_t(at.row) * scene.camera.width + at.column;
     if (ids[pixel] != t) continue;
-    const T ray_x = scene.camera.ray_x(column), ray_y = scene.camera.ray_y(row);
+    const T ray_x = scene.camera.ray_x(at.column), ray_y = scene.camera.ray_y(at.row);
     const T* gamma = scene.gamma + 27 * b;
     Shaded<T> s;
     const Vec3<T> colour = shade(in, ray_x, ray_y, gamma, s);
@@ -159,15 +174,16 @@ __device__ __forceinline__ void add_triangle(const Scene<T>& scene, int64_t b, i
 // The gradient of vertex v of picture b from its triangles' pixels first, first + stride, ...; or, with kCount, the
 // number of pixels that there are to look at.
 template <typename T, bool kCount>
-__device__ __forceinline__ int64_t gather(const Scene<T>& scene, int64_t b, int64_t v, T factor, int first, int stride,
-                                          VertexGradients<T>& sum) {
+__device__ __forceinline__ int64_t gather(const Scene<T>& scene, const uint8_t* __restrict__ drawn, int64_t b,
+                                          int64_t v, T factor, int first, int stride, VertexGradients<T>& sum) {
   int32_t begin, end;
   scene.mesh.range(v, begin, end);
   int64_t pixels = 0;
   for (int32_t c = begin; c < end; ++c) {
     int32_t t;
     int k;
-    if (!scene.mesh.corner(c, t, k)) continue;
+    // Half of a closed mesh faces away, and in a small picture most triangles lie between the pixels.
+    if (!scene.mesh.corner(c, t, k) || drawn[b * scene.mesh.num_triangles + t] == 0) continue;
     const int32_t* index = scene.mesh.triangles + 3 * int64_t(t);
     PixelInputs<T> in;
     in.corners.load(scene.vertices + 3 * b * scene.mesh.num_vertices, index[0], index[1], index[2]);
@@ -183,45 +199,61 @@ __device__ __forceinline__ int64_t gather(const Scene<T>& scene, int64_t b, int6
   return pixels;
 }
 
+// Pictures are on blockIdx.y, vertices on blockIdx.x.
 template <typename T>
-__global__ void __launch_bounds__(kVertices)
-    vertex_kernel(Scene<T> scene, const T* __restrict__ scale, T* __restrict__ v_vertices, T* __restrict__ v_albedo,
-                  T* __restrict__ v_normals) {
-  const int64_t count = scene.batch * scene.mesh.num_vertices;
+__global__ void __launch_bounds__(kVertices) vertex_kernel(Scene<T> scene, const uint8_t* __restrict__ drawn,  // [B, T]
+                                                           const T* __restrict__ scale,                        // [B]
+                                                           T* __restrict__ v_vertices,   // [B, V, 3]
+                                                           T* __restrict__ v_albedo,     // [B, V, 3]
+                                                           T* __restrict__ v_normals) {  // [B, V, 3]
+  const int64_t v = blockIdx.x * int64_t(kVertices) + threadIdx.x;
   const int lane = threadIdx.x % 32;
-  for (int64_t base = blockIdx.x * int64_t(kVertices) + threadIdx.x - lane; base < count;
-       base += int64_t(gridDim.x) * kVertices) {
-    const int64_t i = base + lane, b = i / scene.mesh.num_vertices, v = i % scene.mesh.num_vertices;
+  for (int64_t b = blockIdx.y; b < scene.batch; b += gridDim.y) {
+    const T factor = scale[b];
+    const bool inside = v < scene.mesh.num_vertices;
     VertexGradients<T> sum = {};
     bool many = false;
-    if (i < count) {
-      many = gather<T, true>(scene, b, v, T(0), 0, 1, sum) >= kManyPixels;
-      if (!many) gather<T, false>(scene, b, v, scale[b], 0, 1, sum);
+    if (inside) {
+      many = gather<T, true>(scene, drawn, b, v, factor, 0, 1, sum) >= kManyPixels;
+      if (!many) gather<T, false>(scene, drawn, b, v, factor, 0, 1, sum);
     }
     for (unsigned waiting = __ballot_sync(0xffffffffu, many); waiting != 0; waiting &= waiting - 1) {
       const int owner = __ffs(waiting) - 1;
-      const int64_t j = base + owner, other = j / scene.mesh.num_vertices;
       VertexGradients<T> part = {};
-      gather<T, false>(scene, other, j % scene.mesh.num_vertices, scale[other], lane, 32, part);
+      gather<T, false>(scene, drawn, b, v - lane + owner, factor, lane, 32, part);
       part.vertex = {warp_sum(part.vertex.x), warp_sum(part.vertex.y), warp_sum(part.vertex.z)};
       part.albedo = {warp_sum(part.albedo.x), warp_sum(part.albedo.y), warp_sum(part.albedo.z)};
       part.normal = {warp_sum(part.normal.x), warp_sum(part.normal.y), warp_sum(part.normal.z)};
       if (lane == owner) sum = part;
     }
-    if (i < count) {
-      store3(v_vertices + 3 * i, sum.vertex);
-      store3(v_albedo + 3 * i, sum.albedo);
-      store3(v_normals + 3 * i, sum.normal);
+    if (inside) {
+      const int64_t at = 3 * (b * scene.mesh.num_vertices + v);
+      store3(v_vertices + at, sum.vertex);
+      store3(v_albedo + at, sum.albedo);
+      store3(v_normals + at, sum.normal);
     }
   }
 }
 
-// out[b, ...] = factor[b] * in[b, ...]; count numbers in all, `values` of them per picture.
+constexpr int kScaled = 4;  // arrays that the backward pass scales
+
 template <typename T>
-__global__ void __launch_bounds__(256) scale_kernel(int64_t count, int64_t values, const T* __restrict__ factor,
-                                                    const T* __restrict__ in, T* __restrict__ out) {
-  for (int64_t i = blockIdx.x * int64_t(256) + threadIdx.x; i < count; i += int64_t(gridDim.x) * 256) {
-    out[i] = factor[i / values] * in[i];
+struct Scaled {
+  const T* in[kScaled];  // [B, values]
+  T* out[kScaled];       // [B, values]
+  int64_t values[kScaled];
+};
+
+// out[b, ...] = factor[b] * in[b, ...] of all arrays. Pictures are on blockIdx.y.
+template <typename T>
+__global__ void __launch_bounds__(256) scale_kernel(int64_t batch, const T* __restrict__ factor, Scaled<T> arrays) {
+  const int64_t i = blockIdx.x * int64_t(256) + threadIdx.x;
+  for (int64_t b = blockIdx.y; b < batch; b += gridDim.y) {
+#pragma unroll
+    for (int a = 0; a < kScaled; ++a) {
+      const int64_t at = b * arrays.values[a] + i;
+      if (i < arrays.values[a]) arrays.out[a][at] = factor[b] * arrays.in[a][at];
+    }
   }
 }
 

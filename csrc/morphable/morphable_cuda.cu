@@ -1,11 +1,12 @@
-// morphable on CUDA. Forward: one kernel reads every basis once, for up to 16 pictures at a time, and writes posed
-// vertices, colours and screen positions; the landmarks follow from the vertices. Backward: one kernel undoes pose and
-// projection and sums the pose's gradients per block, in an order that is always the same; the products with the bases
-// are matrix products (cuBLAS, through torch).
+// morphable on CUDA. Forward: one kernel reads every basis once, for up to 16 pictures at a time; half of its blocks
+// write posed vertices and screen positions, the others colours; the landmarks follow from the vertices. Backward: one
+// kernel undoes pose and projection and sums the pose's gradients per block, in an order that is always the same; the
+// products with the bases are matrix products (cuBLAS, through torch).
 #include <optional>
 #include <tuple>
 
 #include "common/cuda.h"
+#include "morphable/morphable_backward_kernels.cuh"
 #include "morphable/morphable_kernels.cuh"
 
 namespace stylerig {
@@ -25,8 +26,8 @@ template <typename T, typename Basis, int kPictures>
 void launch_forward(const Model<T, Basis>& model, const Tensor& poses, T* vertices, T* colours, T* screen,
                     cudaStream_t stream) {
   const auto groups = static_cast<unsigned>((model.batch + kPictures - 1) / kPictures);
-  const auto tiles = static_cast<unsigned>(smaller<int64_t>((model.num_vertices + kThreads - 1) / kThreads, 65535));
-  const dim3 grid(groups, tiles);
+  const int64_t tiles = smaller((model.num_vertices + kThreads - 1) / kThreads, kMostRows / 2);
+  const dim3 grid(groups, static_cast<unsigned>(2 * tiles));
   const auto kernel = forward_kernel<T, Basis, kPictures>;
   STYLERIG_LAUNCH(kernel, grid, kThreads, stream, model, static_cast<const Pose<T>*>(poses.const_data_ptr()), vertices,
                   colours, screen);
@@ -134,17 +135,17 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
       using T = decltype(type);
       const Tensor poses = make_poses<T>(rotation, translation, on.stream());
       const auto* pose = static_cast<const Pose<T>*>(poses.const_data_ptr());
-      const int64_t blocks = larger<int64_t>(1, (count + kThreads - 1) / kThreads);
+      const int64_t blocks = larger<int64_t>(1, (count + kBackwardThreads - 1) / kBackwardThreads);
       Tensor partial = empty({batch, blocks + 1, kSums}, vertices);
-      const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(smaller<int64_t>(batch, 65535)));
-      STYLERIG_LAUNCH(backward_kernel<T>, grid, kThreads, on.stream(), batch, count, static_cast<T>(focal), pose,
-                      vertices.const_data_ptr<T>(), data_or_null<T>(v_vertices), data_or_null<T>(v_screen),
+      const dim3 grid(static_cast<unsigned>(blocks), rows_for(batch));
+      STYLERIG_LAUNCH(backward_kernel<T>, grid, kBackwardThreads, on.stream(), batch, count, static_cast<T>(focal),
+                      pose, vertices.const_data_ptr<T>(), data_or_null<T>(v_vertices), data_or_null<T>(v_screen),
                       v_shape.mutable_data_ptr<T>(), partial.mutable_data_ptr<T>());
-      STYLERIG_LAUNCH(landmark_backward_kernel<T>, static_cast<unsigned>(batch), kThreads, on.stream(), marks, count,
-                      blocks + 1, static_cast<T>(focal), pose, landmark_vertices.const_data_ptr<int64_t>(),
+      STYLERIG_LAUNCH(landmark_backward_kernel<T>, static_cast<unsigned>(batch), kBackwardThreads, on.stream(), marks,
+                      count, blocks + 1, static_cast<T>(focal), pose, landmark_vertices.const_data_ptr<int64_t>(),
                       vertices.const_data_ptr<T>(), data_or_null<T>(v_landmarks), v_shape.mutable_data_ptr<T>(),
                       partial.mutable_data_ptr<T>());
-      STYLERIG_LAUNCH(pose_backward_kernel<T>, static_cast<unsigned>(batch), 32, on.stream(), blocks + 1,
+      STYLERIG_LAUNCH(pose_backward_kernel<T>, static_cast<unsigned>(batch), kAdders, on.stream(), blocks + 1,
                       partial.const_data_ptr<T>(), rotation.const_data_ptr<T>(), v_rotation.mutable_data_ptr<T>(),
                       v_translation.mutable_data_ptr<T>());
     });

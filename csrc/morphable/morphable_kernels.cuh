@@ -1,4 +1,4 @@
-// The CUDA kernels of morphable; morphable_cuda.cu launches them and says what each is for.
+// The CUDA kernels of morphable's forward pass; morphable_cuda.cu launches them and says what each is for.
 #pragma once
 
 #include "common/cuda.h"
@@ -8,8 +8,8 @@ namespace stylerig {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kChunk = 32;  // coefficients in shared memory at a time
-constexpr int kSums = 12;   // g (3) and g (x - t)^T (9), as in morphable_cpu.cpp
+constexpr int kChunk = 96;  // coefficients in shared memory at a time
+constexpr int kAhead = 8;   // coefficients whose numbers are read ahead; divides kChunk
 
 struct Half {  // bfloat16: the upper half of a float
   uint16_t bits;
@@ -23,31 +23,61 @@ template <typename T>
 __global__ void pose_kernel(int64_t batch, const T* __restrict__ rotation,  // [B, 3]
                             const T* __restrict__ translation,              // [B, 3]
                             Pose<T>* __restrict__ poses) {                  // [B]
-  const int64_t b = blockIdx.x * int64_t(blockDim.x) + threadIdx.x;
-  if (b < batch) poses[b] = Pose<T>(rotation + 3 * b, translation + 3 * b);
+  for (int64_t b = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; b < batch; b += int64_t(gridDim.x) * blockDim.x) {
+    poses[b] = Pose<T>(rotation + 3 * b, translation + 3 * b);
+  }
 }
 
-// sums[j] += coefficients [b0 + j, :] . basis [:, v] for the block's pictures. All threads of the block take part.
+// A warp's 32 vertices are 96 numbers in a row. Lane i works on numbers i, i + 32 and i + 64, so that a warp reads and
+// writes whole lines, not every third number three times.
+struct Numbers {
+  int64_t at[3];  // what to read: beyond the last number the last one, so that no load waits for a branch
+  bool there[3];  // whether to write
+
+  __device__ __forceinline__ Numbers(int64_t vertex, int64_t num_vertices) {
+#pragma unroll
+    for (int c = 0; c < 3; ++c) {
+      const int64_t number = 3 * vertex + 32 * c + threadIdx.x % 32;
+      there[c] = number < 3 * num_vertices;
+      at[c] = there[c] ? number : 3 * num_vertices - 1;
+    }
+  }
+};
+
+// sums[j] += coefficients [b0 + j, :] . basis [:, numbers] for the block's pictures. All threads take part. The numbers
+// of kAhead coefficients are on their way at a time: that is what keeps the memory busy.
 template <typename T, typename Basis, int kPictures>
 __device__ __forceinline__ void accumulate(const Basis* __restrict__ basis,     // [K, V, 3]
                                            const T* __restrict__ coefficients,  // [B, K]
-                                           int64_t size, int64_t batch, int64_t b0, int64_t num_vertices, int64_t v,
-                                           T (*chunk)[kPictures], Vec3<T> (&sums)[kPictures]) {
+                                           int64_t size, int64_t batch, int64_t b0, int64_t num_vertices,
+                                           const Numbers& numbers, T (*chunk)[kPictures], T (&sums)[kPictures][3]) {
   for (int64_t k0 = 0; k0 < size; k0 += kChunk) {
-    const int count = int(smaller<int64_t>(kChunk, size - k0));
+    const int count = int(smaller<int64_t>(kChunk, size - k0)), padded = (count + kAhead - 1) / kAhead * kAhead;
     __syncthreads();
-    for (int i = threadIdx.x; i < count * kPictures; i += kThreads) {
-      const int64_t b = b0 + i / count;
-      chunk[i % count][i / count] = b < batch ? coefficients[b * size + k0 + i % count] : T(0);
+    for (int i = threadIdx.x; i < padded * kPictures; i += kThreads) {
+      const int k = i / kPictures;
+      const int64_t b = b0 + i % kPictures;
+      chunk[k][i % kPictures] = k < count && b < batch ? coefficients[b * size + k0 + k] : T(0);
     }
     __syncthreads();
-    if (v >= num_vertices) continue;
-#pragma unroll 4
-    for (int k = 0; k < count; ++k) {
-      const Basis* at = basis + 3 * ((k0 + k) * num_vertices + v);
-      const Vec3<T> offset = {T(widen(at[0])), T(widen(at[1])), T(widen(at[2]))};
+    const Basis* rows = basis + 3 * k0 * num_vertices;
+    for (int k = 0; k < padded; k += kAhead) {
+      Basis offsets[kAhead][3];
 #pragma unroll
-      for (int j = 0; j < kPictures; ++j) sums[j] = sums[j] + chunk[k][j] * offset;
+      for (int a = 0; a < kAhead; ++a) {
+        const Basis* row = rows + 3 * num_vertices * smaller(k + a, count - 1);
+#pragma unroll
+        for (int c = 0; c < 3; ++c) offsets[a][c] = row[numbers.at[c]];
+      }
+#pragma unroll
+      for (int a = 0; a < kAhead; ++a) {
+#pragma unroll
+        for (int c = 0; c < 3; ++c) {
+          const T offset = T(widen(offsets[a][c]));
+#pragma unroll
+          for (int j = 0; j < kPictures; ++j) sums[j][c] += chunk[k + a][j] * offset;
+        }
+      }
     }
   }
 }
@@ -61,8 +91,59 @@ struct Model {
   T focal;
 };
 
-// A block: kThreads vertices of kPictures pictures. blockIdx.x runs over groups of pictures, so that blocks which read
-// the same part of the bases run at the same time and share it in the L2 cache.
+template <typename T, int kPictures>
+__device__ __forceinline__ void start_from(const T* __restrict__ mean, const Numbers& numbers,
+                                           T (&sums)[kPictures][3]) {
+#pragma unroll
+  for (int c = 0; c < 3; ++c) {
+    const T value = mean[numbers.at[c]];
+#pragma unroll
+    for (int j = 0; j < kPictures; ++j) sums[j][c] = value;
+  }
+}
+
+template <typename T, int kPictures>
+__device__ __forceinline__ void write_colours(int64_t batch, int64_t b0, int64_t num_vertices, const Numbers& numbers,
+                                              const T (&sums)[kPictures][3], T* __restrict__ colours) {
+#pragma unroll
+  for (int j = 0; j < kPictures; ++j) {
+    if (b0 + j >= batch) break;
+#pragma unroll
+    for (int c = 0; c < 3; ++c) {
+      if (numbers.there[c]) colours[3 * (b0 + j) * num_vertices + numbers.at[c]] = sums[j][c];
+    }
+  }
+}
+
+// Turns the warp's numbers into vertices and back through `row`, and writes them posed.
+template <typename T, typename Basis, int kPictures>
+__device__ __forceinline__ void write_posed(const Model<T, Basis>& m, const Pose<T>* __restrict__ poses, int64_t b0,
+                                            int64_t vertex, const Numbers& numbers, const T (&sums)[kPictures][3],
+                                            T* row, T* __restrict__ vertices, T* __restrict__ screen) {
+  const int lane = threadIdx.x % 32;
+  const int64_t v = vertex + lane;
+#pragma unroll
+  for (int j = 0; j < kPictures; ++j) {
+    const int64_t b = b0 + j;
+    if (b >= m.batch) break;
+    __syncwarp();
+#pragma unroll
+    for (int c = 0; c < 3; ++c) row[lane + 32 * c] = sums[j][c];
+    __syncwarp();
+    const Vec3<T> posed = poses[b].apply(load3(row + 3 * lane));
+    store3(row + 3 * lane, posed);
+    if (screen != nullptr && v < m.num_vertices) project_point(posed, m.focal, screen + 2 * (b * m.num_vertices + v));
+    __syncwarp();
+#pragma unroll
+    for (int c = 0; c < 3; ++c) {
+      if (numbers.there[c]) vertices[3 * b * m.num_vertices + numbers.at[c]] = row[lane + 32 * c];
+    }
+  }
+}
+
+// A block: kThreads vertices of kPictures pictures, their positions (blockIdx.y even) or their colours (odd).
+// blockIdx.x runs over groups of pictures, so that blocks which read the same part of the bases run at the same time
+// and share it in the L2 cache.
 template <typename T, typename Basis, int kPictures>
 __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 4 : 3)
     forward_kernel(Model<T, Basis> m, const Pose<T>* __restrict__ poses,  // [B]
@@ -70,34 +151,23 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 4 : 3)
                    T* __restrict__ colours,                               // [B, V, 3]
                    T* __restrict__ screen) {                              // [B, V, 2] or null
   __shared__ T chunk[kChunk][kPictures];
-  const int64_t b0 = blockIdx.x * int64_t(kPictures);
-  for (int64_t first = blockIdx.y * int64_t(kThreads); first < m.num_vertices; first += gridDim.y * int64_t(kThreads)) {
-    const int64_t v = first + threadIdx.x;
-    const bool inside = v < m.num_vertices;
-    Vec3<T> sums[kPictures];
-    const Vec3<T> start = inside ? load3(m.mean + 3 * v) : Vec3<T>{0, 0, 0};
-#pragma unroll
-    for (int j = 0; j < kPictures; ++j) sums[j] = start;
-    accumulate<T, Basis, kPictures>(m.identity_basis, m.identity, m.identity_size, m.batch, b0, m.num_vertices, v,
-                                    chunk, sums);
-    accumulate<T, Basis, kPictures>(m.expression_basis, m.expression, m.expression_size, m.batch, b0, m.num_vertices, v,
-                                    chunk, sums);
-#pragma unroll
-    for (int j = 0; j < kPictures; ++j) {
-      const int64_t b = b0 + j;
-      if (!inside || b >= m.batch) continue;
-      const Vec3<T> posed = poses[b].apply(sums[j]);
-      store3(vertices + 3 * (b * m.num_vertices + v), posed);
-      if (screen != nullptr) project_point(posed, m.focal, screen + 2 * (b * m.num_vertices + v));
-    }
-    const Vec3<T> colour = inside ? load3(m.albedo_mean + 3 * v) : Vec3<T>{0, 0, 0};
-#pragma unroll
-    for (int j = 0; j < kPictures; ++j) sums[j] = colour;
-    accumulate<T, Basis, kPictures>(m.albedo_basis, m.albedo, m.albedo_size, m.batch, b0, m.num_vertices, v, chunk,
-                                    sums);
-#pragma unroll
-    for (int j = 0; j < kPictures; ++j) {
-      if (inside && b0 + j < m.batch) store3(colours + 3 * ((b0 + j) * m.num_vertices + v), sums[j]);
+  __shared__ T rows[kThreads / 32][96];
+  const int warp = threadIdx.x / 32;
+  const int64_t b0 = blockIdx.x * int64_t(kPictures), step = gridDim.y / 2 * int64_t(kThreads);
+  T sums[kPictures][3];
+  for (int64_t first = blockIdx.y / 2 * int64_t(kThreads); first < m.num_vertices; first += step) {
+    const int64_t vertex = first + 32 * warp;
+    const Numbers numbers(vertex, m.num_vertices);
+    if (blockIdx.y % 2 == 0) {
+      start_from(m.mean, numbers, sums);
+      accumulate(m.identity_basis, m.identity, m.identity_size, m.batch, b0, m.num_vertices, numbers, chunk, sums);
+      accumulate(m.expression_basis, m.expression, m.expression_size, m.batch, b0, m.num_vertices, numbers, chunk,
+                 sums);
+      write_posed(m, poses, b0, vertex, numbers, sums, rows[warp], vertices, screen);
+    } else {
+      start_from(m.albedo_mean, numbers, sums);
+      accumulate(m.albedo_basis, m.albedo, m.albedo_size, m.batch, b0, m.num_vertices, numbers, chunk, sums);
+      write_colours(m.batch, b0, m.num_vertices, numbers, sums, colours);
     }
   }
 }
@@ -107,131 +177,13 @@ __global__ void landmark_kernel(int64_t count, int64_t marks, int64_t num_vertic
                                 const int64_t* __restrict__ index,  // [L]
                                 const T* __restrict__ vertices,     // [B, V, 3]
                                 T* __restrict__ landmarks) {        // [B, L, 2]
-  const int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x;
-  if (i >= count) return;
-  const int64_t v = index[i % marks];
-  if (v < 0 || v >= num_vertices) {  // cannot be reported from here without waiting for the device: shows as NaN
-    landmarks[2 * i] = landmarks[2 * i + 1] = T(NAN);
-    return;
-  }
-  project_point(load3(vertices + 3 * (i / marks * num_vertices + v)), focal, landmarks + 2 * i);
-}
-
-// Adds the sums of a block's threads up, in an order that is always the same; thread i < kSums writes row[i].
-template <typename T>
-__device__ __forceinline__ void write_sums(const T (&values)[kSums], T (*warp_sums)[kSums], T* __restrict__ row) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) {
-    const T sum = warp_sum(values[i]);
-    if (lane == 0) warp_sums[warp][i] = sum;
-  }
-  __syncthreads();
-  if (threadIdx.x < kSums) {
-    T sum = 0;
-    for (int w = 0; w < kThreads / 32; ++w) sum += warp_sums[w][threadIdx.x];
-    row[threadIdx.x] = sum;
-  }
-}
-
-template <typename T>
-__device__ __forceinline__ void add_sums(T (&values)[kSums], Vec3<T> g, Vec3<T> x, const Pose<T>& pose) {
-  const T gs[3] = {g.x, g.y, g.z}, xs[3] = {x.x - pose.t[0], x.y - pose.t[1], x.z - pose.t[2]};
-#pragma unroll
-  for (int i = 0; i < 3; ++i) {
-    values[i] += gs[i];
-#pragma unroll
-    for (int j = 0; j < 3; ++j) values[3 + 3 * i + j] += gs[i] * xs[j];
-  }
-}
-
-// partial: [B, gridDim.x + 1, kSums]; the last row of a picture is the landmarks'.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    backward_kernel(int64_t batch, int64_t num_vertices, T focal, const Pose<T>* __restrict__ poses,
-                    const T* __restrict__ vertices,    // [B, V, 3]
-                    const T* __restrict__ v_vertices,  // [B, V, 3] or null
-                    const T* __restrict__ v_screen,    // [B, V, 2] or null
-                    T* __restrict__ v_shape,           // [B, V, 3]
-                    T* __restrict__ partial) {
-  __shared__ T warp_sums[kThreads / 32][kSums];
-  const int64_t v = blockIdx.x * int64_t(kThreads) + threadIdx.x;
-  for (int64_t b = blockIdx.y; b < batch; b += gridDim.y) {
-    T values[kSums] = {};
-    if (v < num_vertices) {
-      const int64_t at = b * num_vertices + v;
-      const Pose<T> pose = poses[b];
-      const Vec3<T> x = load3(vertices + 3 * at);
-      Vec3<T> g = {0, 0, 0};
-      if (v_vertices != nullptr) g = load3(v_vertices + 3 * at);
-      if (v_screen != nullptr) g = g + project_point_bwd(x, focal, v_screen[2 * at], v_screen[2 * at + 1]);
-      add_sums(values, g, x, pose);
-      store3(v_shape + 3 * at, pose.rotate_back(g));
+  for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < count; i += int64_t(gridDim.x) * blockDim.x) {
+    const int64_t v = index[i % marks];
+    if (v < 0 || v >= num_vertices) {  // cannot be reported from here without waiting for the device: shows as NaN
+      landmarks[2 * i] = landmarks[2 * i + 1] = T(NAN);
+      continue;
     }
-    write_sums(values, warp_sums, partial + (b * (gridDim.x + 1) + blockIdx.x) * kSums);
-    __syncthreads();
-  }
-}
-
-// One block per picture. The first landmark at a vertex collects those of all landmarks there: no two threads write
-// to the same place.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    landmark_backward_kernel(int64_t marks, int64_t num_vertices, int64_t rows, T focal,
-                             const Pose<T>* __restrict__ poses,
-                             const int64_t* __restrict__ index,  // [L]
-                             const T* __restrict__ vertices,     // [B, V, 3]
-                             const T* __restrict__ v_landmarks,  // [B, L, 2] or null
-                             T* __restrict__ v_shape,            // [B, V, 3]
-                             T* __restrict__ partial) {          // [B, rows, kSums]
-  __shared__ T warp_sums[kThreads / 32][kSums];
-  const int64_t b = blockIdx.x;
-  T values[kSums] = {};
-  for (int64_t i = threadIdx.x; v_landmarks != nullptr && i < marks; i += kThreads) {
-    const int64_t v = index[i];
-    bool first = v >= 0 && v < num_vertices;
-    for (int64_t j = 0; j < i && first; ++j) first = index[j] != v;
-    if (!first) continue;
-    const int64_t at = 3 * (b * num_vertices + v);
-    const Vec3<T> x = load3(vertices + at);
-    Vec3<T> g = {0, 0, 0};
-    for (int64_t j = i; j < marks; ++j) {
-      const T* given = v_landmarks + 2 * (b * marks + j);
-      if (index[j] == v) g = g + project_point_bwd(x, focal, given[0], given[1]);
-    }
-    const Pose<T> pose = poses[b];
-    add_sums(values, g, x, pose);
-    store3(v_shape + at, load3(v_shape + at) + pose.rotate_back(g));
-  }
-  write_sums(values, warp_sums, partial + (b * rows + rows - 1) * kSums);
-}
-
-// One block of 32 threads per picture.
-template <typename T>
-__global__ void __launch_bounds__(32) pose_backward_kernel(int64_t rows, const T* __restrict__ partial,
-                                                           const T* __restrict__ rotation,   // [B, 3]
-                                                           T* __restrict__ v_rotation,       // [B, 3]
-                                                           T* __restrict__ v_translation) {  // [B, 3]
-  __shared__ double total[kSums];
-  const int64_t b = blockIdx.x;
-  if (threadIdx.x < kSums) {
-    double sum = 0;
-    for (int64_t row = 0; row < rows; ++row) sum += double(partial[(b * rows + row) * kSums + threadIdx.x]);
-    total[threadIdx.x] = sum;
-  }
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  const Rodrigues exact(rotation + 3 * b);
-  double v_matrix[9], turn[3];
-#pragma unroll
-  for (int i = 0; i < 9; ++i) {
-    const double* row = total + 3 + i / 3 * 3;
-    v_matrix[i] = row[0] * exact.matrix[i % 3] + row[1] * exact.matrix[3 + i % 3] + row[2] * exact.matrix[6 + i % 3];
-  }
-  exact.backward(v_matrix, turn);
-  for (int i = 0; i < 3; ++i) {
-    v_rotation[3 * b + i] = T(turn[i]);
-    v_translation[3 * b + i] = T(total[i]);
+    project_point(load3(vertices + 3 * (i / marks * num_vertices + v)), focal, landmarks + 2 * i);
   }
 }
 

@@ -59,6 +59,33 @@ struct Box {
   int x0, x1, y0, y1;  // first and last column, first and last row; empty if x1 < x0 or y1 < y0
 };
 
+// The pixels first, first + stride, ... of a box, row by row, without a division per pixel.
+class BoxWalk {
+ public:
+  int row, column;
+
+  STYLERIG_HD BoxWalk(const Box& box, int first, int stride)
+      : row(box.y0 + first / (box.x1 - box.x0 + 1)),
+        column(box.x0 + first % (box.x1 - box.x0 + 1)),
+        box_(box),
+        columns_(box.x1 - box.x0 + 1),
+        rows_on_(stride / columns_),
+        columns_on_(stride % columns_) {}
+  STYLERIG_HD bool inside() const { return row <= box_.y1; }
+  STYLERIG_HD void next() {
+    row += rows_on_;
+    column += columns_on_;
+    if (column > box_.x1) {
+      column -= columns_;
+      ++row;
+    }
+  }
+
+ private:
+  Box box_;
+  int columns_, rows_on_, columns_on_;
+};
+
 // Whole pixels in [low, high], clamped to [0, size). NaN gives an empty range.
 template <typename T>
 STYLERIG_HD void pixel_range(T low, T high, int size, int& first, int& last) {

@@ -9,7 +9,8 @@ namespace stylerig {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kLargeBox = 48;  // pixels from which on a box is shared by the warp
+constexpr int kLargeBox = 48;              // pixels from which on a box is shared by the warp
+constexpr int64_t kLongestSide = 1 << 30;  // rows and columns are counted in 32 bits
 constexpr unsigned long long kNothing = ~0ull;
 
 template <typename T>
@@ -54,64 +55,67 @@ __device__ __forceinline__ void keep_lowest(const unsigned long long* pixel, dou
   if (*pixel == static_cast<unsigned long long>(__double_as_longlong(depth))) atomicMin(lowest, number);
 }
 
-// Draws pixels first, first + stride, ... of the box.
+// Draws pixels first, first + stride, ... of the box into picture b, whose first pixel `origin` is.
 template <typename T, bool kSecondPass>
-__device__ __forceinline__ void draw(const Scene<T>& scene, const Corners<T>& c, const Box& box, int64_t b, int64_t t,
-                                     int first, int stride, unsigned long long* __restrict__ nearest,
+__device__ __forceinline__ void draw(const Scene<T>& scene, const Corners<T>& c, const Box& box, int64_t origin,
+                                     uint32_t number, int first, int stride, unsigned long long* __restrict__ nearest,
                                      uint32_t* __restrict__ lowest) {
-  const int columns = box.x1 - box.x0 + 1;
-  const int64_t pixels = int64_t(columns) * (box.y1 - box.y0 + 1);
-  for (int64_t i = first; i < pixels; i += stride) {
-    const int row = box.y0 + int(i / columns), column = box.x0 + int(i % columns);
-    const Edges<T> e = edge_functions(c, scene.camera.ray_x(column), scene.camera.ray_y(row));
+  for (BoxWalk at(box, first, stride); at.inside(); at.next()) {
+    const Edges<T> e = edge_functions(c, scene.camera.ray_x(at.column), scene.camera.ray_y(at.row));
     const T depth = hit_depth(c, e, scene.near);
     if (!(depth > 0)) continue;
-    const int64_t pixel = (b * scene.camera.height + row) * scene.camera.width + column;
+    const int64_t pixel = origin + int64_t(at.row) * scene.camera.width + at.column;
     if constexpr (kSecondPass) {
-      keep_lowest(nearest + pixel, depth, uint32_t(t), lowest + pixel);
+      keep_lowest(nearest + pixel, depth, number, lowest + pixel);
     } else {
-      keep_nearest(nearest + pixel, depth, uint32_t(t));
+      keep_nearest(nearest + pixel, depth, number);
     }
   }
 }
 
+// Draws up to 32 triangles, one per lane, into picture b. All lanes take part: they help each other with large boxes.
+template <typename T, bool kSecondPass>
+__device__ __forceinline__ void draw_triangles(const Scene<T>& scene, int64_t b, int64_t base,
+                                               unsigned long long* __restrict__ nearest,
+                                               uint32_t* __restrict__ lowest) {
+  const int lane = threadIdx.x % 32;
+  const int64_t t = base + lane, origin = b * scene.camera.height * scene.camera.width;
+  Corners<T> c = {};
+  Box box = {0, -1, 0, -1};
+  if (t < scene.num_triangles) {
+    const int32_t* index = scene.triangles + 3 * t;
+    const bool within = uint32_t(index[0]) < scene.num_vertices && uint32_t(index[1]) < scene.num_vertices &&
+                        uint32_t(index[2]) < scene.num_vertices;
+    if (within) {
+      c.load(scene.vertices + 3 * b * scene.num_vertices, index[0], index[1], index[2]);
+      box = find_box(scene, c);
+    }
+  }
+  const bool any = box.x0 <= box.x1 && box.y0 <= box.y1;
+  const bool large = any && int64_t(box.x1 - box.x0 + 1) * (box.y1 - box.y0 + 1) >= kLargeBox;
+  if (any && !large) draw<T, kSecondPass>(scene, c, box, origin, uint32_t(t), 0, 1, nearest, lowest);
+  for (unsigned waiting = __ballot_sync(0xffffffffu, large); waiting != 0; waiting &= waiting - 1) {
+    const int owner = __ffs(waiting) - 1;
+    Corners<T> shared;
+    for (int k = 0; k < 3; ++k) {
+      shared.x[k] = __shfl_sync(0xffffffffu, c.x[k], owner);
+      shared.y[k] = __shfl_sync(0xffffffffu, c.y[k], owner);
+      shared.depth[k] = __shfl_sync(0xffffffffu, c.depth[k], owner);
+    }
+    const Box shared_box = {__shfl_sync(0xffffffffu, box.x0, owner), __shfl_sync(0xffffffffu, box.x1, owner),
+                            __shfl_sync(0xffffffffu, box.y0, owner), __shfl_sync(0xffffffffu, box.y1, owner)};
+    draw<T, kSecondPass>(scene, shared, shared_box, origin, uint32_t(base + owner), lane, 32, nearest, lowest);
+  }
+}
+
+// Pictures are on blockIdx.y, triangles on blockIdx.x.
 template <typename T, bool kSecondPass>
 __global__ void __launch_bounds__(kThreads)
     draw_kernel(Scene<T> scene, unsigned long long* __restrict__ nearest, uint32_t* __restrict__ lowest) {
-  const int64_t count = scene.batch * scene.num_triangles;
-  const int lane = threadIdx.x % 32;
-  // Whole warps run the loop together, so that all lanes are there to help with large boxes.
-  for (int64_t base = blockIdx.x * int64_t(kThreads) + threadIdx.x - lane; base < count;
-       base += int64_t(gridDim.x) * kThreads) {
-    const int64_t i = base + lane;
-    Corners<T> c = {};
-    Box box = {0, -1, 0, -1};
-    const int64_t b = i / scene.num_triangles, t = i % scene.num_triangles;
-    if (i < count) {
-      const int32_t* index = scene.triangles + 3 * t;
-      const bool within = uint32_t(index[0]) < scene.num_vertices && uint32_t(index[1]) < scene.num_vertices &&
-                          uint32_t(index[2]) < scene.num_vertices;
-      if (within) {
-        c.load(scene.vertices + 3 * b * scene.num_vertices, index[0], index[1], index[2]);
-        box = find_box(scene, c);
-      }
-    }
-    const bool any = box.x0 <= box.x1 && box.y0 <= box.y1;
-    const bool large = any && int64_t(box.x1 - box.x0 + 1) * (box.y1 - box.y0 + 1) >= kLargeBox;
-    if (any && !large) draw<T, kSecondPass>(scene, c, box, b, t, 0, 1, nearest, lowest);
-    for (unsigned waiting = __ballot_sync(0xffffffffu, large); waiting != 0; waiting &= waiting - 1) {
-      const int owner = __ffs(waiting) - 1;
-      Corners<T> shared;
-      for (int k = 0; k < 3; ++k) {
-        shared.x[k] = __shfl_sync(0xffffffffu, c.x[k], owner);
-        shared.y[k] = __shfl_sync(0xffffffffu, c.y[k], owner);
-        shared.depth[k] = __shfl_sync(0xffffffffu, c.depth[k], owner);
-      }
-      const Box shared_box = {__shfl_sync(0xffffffffu, box.x0, owner), __shfl_sync(0xffffffffu, box.x1, owner),
-                              __shfl_sync(0xffffffffu, box.y0, owner), __shfl_sync(0xffffffffu, box.y1, owner)};
-      const int64_t j = base + owner;
-      draw<T, kSecondPass>(scene, shared, shared_box, j / scene.num_triangles, j % scene.num_triangles, lane, 32,
-                           nearest, lowest);
+  const int64_t start = blockIdx.x * int64_t(kThreads) + threadIdx.x / 32 * 32;
+  for (int64_t b = blockIdx.y; b < scene.batch; b += gridDim.y) {
+    for (int64_t base = start; base < scene.num_triangles; base += int64_t(gridDim.x) * kThreads) {
+      draw_triangles<T, kSecondPass>(scene, b, base, nearest, lowest);
     }
   }
 }
@@ -140,14 +144,13 @@ template <typename T>
 void run(const Scene<T>& scene, const Tensor& vertices, cudaStream_t stream, int32_t* ids, T* depths) {
   constexpr bool kTwoPasses = sizeof(T) == 8;
   const int64_t pixels = scene.batch * scene.camera.height * scene.camera.width;
-  const int64_t triangles = scene.batch * scene.num_triangles;
   Tensor nearest_buffer = empty({pixels}, ScalarType::Long, vertices);
   Tensor lowest_buffer = empty({kTwoPasses ? pixels : 0}, ScalarType::Int, vertices);
   auto* nearest = static_cast<unsigned long long*>(nearest_buffer.mutable_data_ptr());
   auto* lowest = static_cast<uint32_t*>(lowest_buffer.mutable_data_ptr());
   check_cuda(cudaMemsetAsync(nearest, 0xff, sizeof(*nearest) * pixels, stream), "rasterize");
-  if (triangles > 0) {
-    const unsigned blocks = blocks_for(triangles, kThreads);
+  if (scene.num_triangles > 0) {
+    const dim3 blocks(blocks_for(scene.num_triangles, kThreads), rows_for(scene.batch));
     const auto draw_first = draw_kernel<T, false>;
     STYLERIG_LAUNCH(draw_first, blocks, kThreads, stream, scene, nearest, lowest);
     if constexpr (kTwoPasses) {
@@ -165,6 +168,8 @@ std::tuple<Tensor, Tensor> rasterize(const Tensor& vertices, const Tensor& trian
   const int64_t batch = vertices.size(0), num_vertices = vertices.size(1), num_triangles = triangles.size(0);
   check("rasterize", "vertices", vertices, {batch, num_vertices, 3});
   check("rasterize", "triangles", triangles, {num_triangles, 3});
+  STD_TORCH_CHECK(height <= kLongestSide && width <= kLongestSide, "rasterize: a picture of ", height, " x ", width,
+                  " pixels is too large, sides of at most 2^30 pixels are expected");
   const OnDevice on(vertices);
   Tensor ids = empty({batch, height, width}, ScalarType::Int, vertices);
   Tensor depths = empty({batch, height, width}, vertices);

@@ -1,4 +1,5 @@
 // vertex_normals on CUDA: one thread per vertex gathers over its corners. No atomics, so every run gives the same.
+// Pictures are on blockIdx.y.
 #include <tuple>
 
 #include "common/cuda.h"
@@ -10,16 +11,18 @@ namespace {
 constexpr int kThreads = 256;
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 4) forward_kernel(DeviceAdjacency mesh, int64_t count,
+__global__ void __launch_bounds__(kThreads, 4) forward_kernel(DeviceAdjacency mesh, int64_t batch,
                                                               const T* __restrict__ vertices,  // [B, V, 3]
                                                               T* __restrict__ normals,         // [B, V, 3]
                                                               T* __restrict__ inverses) {      // [B, V]
-  for (int64_t i = blockIdx.x * int64_t(kThreads) + threadIdx.x; i < count; i += int64_t(gridDim.x) * kThreads) {
-    const int64_t v = i % mesh.num_vertices;
+  const int64_t v = blockIdx.x * int64_t(kThreads) + threadIdx.x;
+  if (v >= mesh.num_vertices) return;
+  int32_t begin, end;
+  mesh.range(v, begin, end);
+  for (int64_t b = blockIdx.y; b < batch; b += gridDim.y) {
+    const int64_t i = b * mesh.num_vertices + v;
     const T* picture = vertices + 3 * (i - v);
     Vec3<T> sum = {0, 0, 0};
-    int32_t begin, end;
-    mesh.range(v, begin, end);
     for (int32_t c = begin; c < end; ++c) {
       int32_t t;
       int k;
@@ -42,15 +45,17 @@ __global__ void __launch_bounds__(kThreads) sums_kernel(int64_t count, const T* 
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) backward_kernel(DeviceAdjacency mesh, int64_t count,
+__global__ void __launch_bounds__(kThreads) backward_kernel(DeviceAdjacency mesh, int64_t batch,
                                                             const T* __restrict__ vertices,  // [B, V, 3]
                                                             const T* __restrict__ v_sums,    // [B, V, 3]
                                                             T* __restrict__ v_vertices) {    // [B, V, 3]
-  for (int64_t i = blockIdx.x * int64_t(kThreads) + threadIdx.x; i < count; i += int64_t(gridDim.x) * kThreads) {
-    const int64_t v = i % mesh.num_vertices, picture = 3 * (i - v);
+  const int64_t v = blockIdx.x * int64_t(kThreads) + threadIdx.x;
+  if (v >= mesh.num_vertices) return;
+  int32_t begin, end;
+  mesh.range(v, begin, end);
+  for (int64_t b = blockIdx.y; b < batch; b += gridDim.y) {
+    const int64_t i = b * mesh.num_vertices + v, picture = 3 * (i - v);
     Vec3<T> sum = {0, 0, 0};
-    int32_t begin, end;
-    mesh.range(v, begin, end);
     for (int32_t c = begin; c < end; ++c) {
       int32_t t;
       int k;
@@ -75,9 +80,9 @@ std::tuple<Tensor, Tensor> forward(const Tensor& vertices, const Tensor& triangl
   if (batch * count > 0) {
     dispatch_float("vertex_normals", vertices, [&](auto type) {
       using T = decltype(type);
-      STYLERIG_LAUNCH(forward_kernel<T>, blocks_for(batch * count, kThreads), kThreads, on.stream(), mesh,
-                      batch * count, vertices.const_data_ptr<T>(), normals.mutable_data_ptr<T>(),
-                      inverses.mutable_data_ptr<T>());
+      const dim3 grid(static_cast<unsigned>((count + kThreads - 1) / kThreads), rows_for(batch));
+      STYLERIG_LAUNCH(forward_kernel<T>, grid, kThreads, on.stream(), mesh, batch, vertices.const_data_ptr<T>(),
+                      normals.mutable_data_ptr<T>(), inverses.mutable_data_ptr<T>());
     });
     check_launch("vertex_normals");
   }
@@ -97,11 +102,12 @@ Tensor backward(const Tensor& v_normals, const Tensor& vertices, const Tensor& t
   if (batch * count > 0) {
     dispatch_float("vertex_normals", vertices, [&](auto type) {
       using T = decltype(type);
-      const unsigned blocks = blocks_for(batch * count, kThreads);
-      STYLERIG_LAUNCH(sums_kernel<T>, blocks, kThreads, on.stream(), batch * count, normals.const_data_ptr<T>(),
-                      inverses.const_data_ptr<T>(), v_normals.const_data_ptr<T>(), v_sums.mutable_data_ptr<T>());
-      STYLERIG_LAUNCH(backward_kernel<T>, blocks, kThreads, on.stream(), mesh, batch * count,
-                      vertices.const_data_ptr<T>(), v_sums.const_data_ptr<T>(), v_vertices.mutable_data_ptr<T>());
+      const dim3 grid(static_cast<unsigned>((count + kThreads - 1) / kThreads), rows_for(batch));
+      STYLERIG_LAUNCH(sums_kernel<T>, blocks_for(batch * count, kThreads), kThreads, on.stream(), batch * count,
+                      normals.const_data_ptr<T>(), inverses.const_data_ptr<T>(), v_normals.const_data_ptr<T>(),
+                      v_sums.mutable_data_ptr<T>());
+      STYLERIG_LAUNCH(backward_kernel<T>, grid, kThreads, on.stream(), mesh, batch, vertices.const_data_ptr<T>(),
+                      v_sums.const_data_ptr<T>(), v_vertices.mutable_data_ptr<T>());
     });
     check_launch("vertex_normals");
   }

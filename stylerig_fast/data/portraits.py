@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import re
@@ -27,7 +28,7 @@ Shards = Sequence[int] | slice | Literal["train", "held-out"] | None
 
 @dataclass(frozen=True)
 class PortraitSet:
-    """Portraits in memory, on the CPU.
+    """Portraits in memory: on the CPU as they are loaded, or where `to` has put them.
 
     Attributes:
         images: ``(N, 3, size, size)`` uint8 RGB.
@@ -65,13 +66,18 @@ class PortraitSet:
             index: ``(n,)`` integers, a boolean mask, a slice, or None.
 
         Returns:
-            ``(n, num_ws, 512)`` float32 on the CPU.
+            ``(n, num_ws, 512)`` float32 where the set is.
         """
         rows = slice(None) if index is None else index
         if not isinstance(rows, slice):
-            rows = torch.as_tensor(rows).cpu()
+            rows = torch.as_tensor(rows, device=self.w_a.device)
         w_a = self.w_a[rows][:, None]
         return torch.lerp(w_a, self.w_b[rows][:, None], self.mix[rows][:, :, None])
+
+    def to(self, device: str | torch.device, pictures: bool = True) -> PortraitSet:
+        """The set on ``device``; without ``pictures``, these stay where they are."""
+        there = {name: getattr(self, name).to(device) for name in ("landmarks", "detected", "w_a", "w_b", "mix")}
+        return dataclasses.replace(self, **there, images=self.images.to(device) if pictures else self.images)
 
     def subset(self, index: Tensor | Sequence[int] | slice) -> PortraitSet:
         """The portraits in ``index`` as a set of their own (a slice shares the memory)."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.data.shard import write_shard
+from stylerig_fast.engine.torch_backend import compiled_network
 from stylerig_fast.errors import DataError
 from stylerig_fast.generators import Generator
 
@@ -24,6 +25,8 @@ ONE_CODE, CROSSOVER = 0.4, 0.3
 # Landmarks are looked for in pictures of this width at most: what dlib's predictor needs.
 DETECT_SIZE = 512
 CONFIG = "sample.json"
+# Codes ``(B, num_ws, w_dim)`` and a width to pictures ``(B, 3, width, width)`` in about [-1, 1].
+Drawer = Callable[[Tensor, int], Tensor]
 
 
 class Found(Protocol):
@@ -160,16 +163,22 @@ def sample_set(
     if config.size < 4 or config.size & (config.size - 1) or config.size > generator.resolution:
         raise ValueError(f"size is {config.size}, expected a power of two from 4 to {generator.resolution}")
     _record(folder, config)
-    paths = []
+    draw, paths = drawer(generator), []
     for number, (name, n) in enumerate(config.shards()):
         path = folder / name
         if path.exists():
             advance(n)
         else:
             codes = draw_codes(generator, n, config.seed, number, config.psi)
-            _make_shard(path, config, codes, generator, detector, batch, advance)
+            _make_shard(path, config, codes, generator, draw, detector, batch, advance)
         paths.append(path)
     return paths
+
+
+def drawer(generator: Generator) -> Drawer:
+    """What draws the pictures: the generator's compiled network where it has one on its device, else itself."""
+    network = compiled_network(generator, generator.w_mean.device)
+    return generator.synthesis if network is None else network.synthesis
 
 
 @torch.no_grad()
@@ -178,6 +187,7 @@ def _make_shard(
     config: SetConfig,
     codes: Codes,
     generator: Generator,
+    draw: Drawer,
     detector: Detector,
     batch: int,
     advance: Callable[[int], None],
@@ -185,7 +195,7 @@ def _make_shard(
     resolution = min(generator.resolution, max(config.size, DETECT_SIZE))
     images, landmarks, detected = [], [], []
     for ws in codes.ws().split(batch):
-        made = generator.synthesis(ws.to(generator.w_mean), resolution)
+        made = draw(ws.to(generator.w_mean), resolution)
         found = detector.detect(_to_uint8(made))
         images.append(_to_uint8(F.avg_pool2d(made, resolution // config.size)))
         landmarks.append(found.points.float().cpu().numpy())

@@ -62,6 +62,23 @@ class Setting:
             )
 
 
+def checked_device(device: torch.device | str) -> torch.device:
+    """The device with its number: "cuda" is the current one, whichever that is later on.
+
+    Raises:
+        BackendUnavailable: a CUDA device where torch sees none, or not so many.
+    """
+    found = torch.device(device)
+    if found.type != "cuda":
+        return found
+    if not torch.cuda.is_available():
+        raise BackendUnavailable(f"device '{found}' asked for, but torch sees no CUDA device; use device='cpu'")
+    index, count = torch.cuda.current_device() if found.index is None else found.index, torch.cuda.device_count()
+    if index >= count:
+        raise BackendUnavailable(f"device '{found}' asked for, but torch sees {count}: cuda:0 to cuda:{count - 1}")
+    return torch.device("cuda", index)
+
+
 def is_preview(resolution: int, whole: int) -> bool:
     """Whether a picture is one to look at while a slider moves: a quarter of the whole one's width, or less."""
     return 4 * resolution <= whole

@@ -19,7 +19,7 @@ from stylerig_fast.errors import BackendUnavailable
 
 # Runs before a capture, on a stream of their own: libraries choose their kernels and take their memory then.
 WARM_UP = 3
-# Captured shapes that are kept; each holds the memory of its activations.
+# Captured shapes that are kept.
 SHAPES = 8
 
 
@@ -57,8 +57,10 @@ class CudaGraphBackend:
             raise BackendUnavailable(f"the cuda_graph backend: {error}") from error
         self.rig, self.device = setting.rig, setting.device
         self._captured: OrderedDict[tuple[str, int, int], Captured] = OrderedDict()
-        # Static inputs are shared by all callers.
+        # The captures share their memory, and callers the static inputs: one replay after the other, on any stream.
+        self._pool = torch.cuda.graph_pool_handle()
         self._lock = threading.Lock()
+        self._done = torch.cuda.Event()
 
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
         return self._run("pictures", resolution, lambda code: self._draw(code, resolution), w)
@@ -90,7 +92,11 @@ class CudaGraphBackend:
                     self._captured.popitem(last=False)
                 self._captured[key] = self._capture(draw, values)
             self._captured.move_to_end(key)
-            return self._captured[key].replay(values)
+            stream = torch.cuda.current_stream()
+            stream.wait_event(self._done)
+            pictures = self._captured[key].replay(values)
+            self._done.record(stream)
+            return pictures
 
     def _capture(self, draw: Callable[..., Tensor], values: tuple[Tensor, ...]) -> Captured:
         inputs = tuple(value.clone() for value in values)
@@ -101,7 +107,8 @@ class CudaGraphBackend:
                 draw(*inputs)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads may use the device meanwhile: what they do neither enters the capture nor ends it.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             output = draw(*inputs)
         return Captured(graph, inputs, output)
 

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
-from stylerig_fast.engine.backend import BackendName, Previews, Setting, choose
-from stylerig_fast.engine.host import HostCopies
+from stylerig_fast.engine.backend import BackendName, Previews, Setting, checked_device, choose
+from stylerig_fast.engine.host import HostCopies, upload
 from stylerig_fast.engine.mesh import Mesh
-from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder
+from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder, placed
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.request import as_request, assemble
 from stylerig_fast.engine.roll import turned
 from stylerig_fast.engine.seen import Seen
-from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 from stylerig_fast.face.values import all_finite
@@ -56,7 +55,8 @@ class Engine:
         """Puts the parts together.
 
         Args:
-            generator: codes to pictures.
+            generator: codes to pictures. It, ``rig`` and ``reconstructor`` are put into eval mode and frozen; what lies
+                on another device is copied to ``device``.
             rig: the trained RigNet.
             reconstructor: the F that the rig was trained against.
             face_model: the face model of both; the open face model by default.
@@ -76,14 +76,12 @@ class Engine:
             BackendUnavailable: unknown backend, one that cannot run here or has no early previews, or no such device.
             CheckpointError: the parts do not belong together.
         """
-        self.device = torch.device(device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise BackendUnavailable("device 'cuda' asked for, but torch sees no CUDA device; use device='cpu'")
+        self.device = checked_device(device)
         face_model = face_model or open_face_model()
         check_parts(generator, rig, reconstructor, face_model, allow_mismatch)
-        self.generator = generator.to(self.device).eval().requires_grad_(False)
-        self.rig_net = rig.to(self.device).eval().requires_grad_(False)
-        self.reconstructor = reconstructor.to(self.device).eval().requires_grad_(False)
+        self.generator = placed(generator, self.device)
+        self.rig_net = placed(rig, self.device)
+        self.reconstructor = placed(reconstructor, self.device)
         self.seen = Seen(self.reconstructor)
         self.to_host = HostCopies()
         self.face_model = face_model.to(self.device)
@@ -170,7 +168,8 @@ class Engine:
         """Codes, requests and F of the codes, as RigNet takes them, and the roll; made on the CPU: no GPU waits."""
         code = self._code(w)
         code, request, own, rolls = assemble(code, self.seen.params(w, code), params, self.reach, clamp)
-        return code, request.to(self.device, non_blocking=True), own.to(self.device, non_blocking=True), rolls
+        request, own = upload(torch.stack([request, own]), self.device).unbind()
+        return code, request, own, rolls
 
     @torch.no_grad()
     def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
@@ -179,9 +178,9 @@ class Engine:
         if any(not 0 <= slot < self.generator.num_ws for slot in chosen):
             raise ValueError(f"slots {chosen} are not all within 0 … {self.generator.num_ws - 1}")
         batch = max(len(w), len(v))
-        w, v = expand_codes(w, batch).clone(), expand_codes(v, batch)
-        w[:, chosen] = v[:, chosen]
-        return w
+        w, v = expand_codes(w, batch), expand_codes(v, batch)
+        # No index of a list of slots: on a GPU that waits.
+        return torch.stack([(v if slot in chosen else w)[:, slot] for slot in range(self.generator.num_ws)], dim=1)
 
     # ---- pictures ---------------------------------------------------------------------------------
 
@@ -282,7 +281,7 @@ class Engine:
         # On a GPU the question would wait for everything that is queued there.
         if w.device.type == "cpu" and not all_finite(w):
             raise ValueError("w holds values that are not finite")
-        return w.to(self.device, torch.float32)
+        return upload(w, self.device, torch.float32)
 
     def _checked_output(self, output: Output, resolution: int | None) -> int:
         if output not in ("numpy", "torch"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.resources
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FaceModel
@@ -14,6 +18,7 @@ from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigNet
 from stylerig_fast.trained_for import TrainedFor
 
+M = TypeVar("M", bound=nn.Module)
 PRETRAINED = ("mobilestylegan-ffhq",)
 
 
@@ -51,6 +56,13 @@ def check_parts(
         found = TrainedFor.of(generator, face_model)
         reconstructor.config.trained_for.check("reconstructor", found)
         rig.config.trained_for.check("rig", found)
+
+
+def placed(module: M, device: torch.device) -> M:
+    """The module on ``device``, frozen, in eval mode; a copy if it lies elsewhere, so that its owner's stays there."""
+    if any(value.device != device for value in chain(module.parameters(), module.buffers())):
+        module = copy.deepcopy(module).to(device)
+    return module.eval().requires_grad_(False)
 
 
 def expand_codes(w: Tensor, batch: int) -> Tensor:

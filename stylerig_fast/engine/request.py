@@ -53,7 +53,7 @@ def assemble(
     Raises:
         ValueError: batches that do not fit each other, an unknown expression, or values that are not finite.
     """
-    request = request.to("cpu", w.dtype) if request.complete else request.to("cpu").completed_by(own)
+    request = to_cpu(request, w.dtype) if request.complete else request.to("cpu").completed_by(own)
     if len(request) != len(w):
         batch = max(len(request), len(w))
         w, own, request = expand_codes(w, batch), own.expand(batch), request.expand(batch)
@@ -65,6 +65,14 @@ def assemble(
     if upright is not request:
         vector = upright.vector()
     return w, vector, own.vector(), rolls
+
+
+def to_cpu(request: FaceParams, dtype: torch.dtype) -> FaceParams:
+    """A complete request on the CPU; from a GPU in one copy of all blocks side by side, not in one for each."""
+    if all(value.device.type == "cpu" for value in request.blocks.values()):
+        return request.to(dtype=dtype)
+    sizes = {name: value.shape[1:].numel() for name, value in request.blocks.items()}
+    return FaceParams.from_vector(request.vector().to("cpu", dtype), sizes, request.expression_names)
 
 
 def split_roll(request: FaceParams, own: FaceParams) -> tuple[FaceParams, list[float]]:

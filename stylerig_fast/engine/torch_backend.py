@@ -1,6 +1,6 @@
 """The ``torch`` backend: the generator run in this process, on any device.
 
-MobileStyleGAN on the CPU, and StyleGAN2 on the CPU and on CUDA, run through compiled ops; everything else runs eagerly.
+MobileStyleGAN and StyleGAN2 run through compiled ops, on the CPU and on CUDA; everything else runs eagerly.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.engine.backend import Setting, is_preview
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.generators import MobileStyleGAN
+from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
 from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
 from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
 
-Network = MobileSynthesis | StyleGAN2Synthesis
+Network = MobileSynthesis | MobileCudaSynthesis | StyleGAN2Synthesis
 
 
 class EagerBackend:
@@ -78,9 +79,13 @@ class CompiledBackend:
 
 
 def compiled(setting: Setting) -> Network | None:
-    """The packed network of a generator; None for those that have none here."""
-    generator, device, dtype = setting.generator, setting.device.type, setting.dtype
-    paths = ops.paths(setting.device)
+    """The packed network of a setting's generator; None for those that have none here."""
+    return compiled_network(setting.generator, setting.device, setting.dtype)
+
+
+def compiled_network(generator: Generator, where: torch.device, dtype: torch.dtype = torch.float32) -> Network | None:
+    """The packed network of a generator in float32 on ``where``, computing in ``dtype``; None if it has none here."""
+    device, paths = where.type, ops.paths(where)
 
     def there(*names: str) -> bool:
         return all("reference" not in paths[name] for name in names)
@@ -89,6 +94,8 @@ def compiled(setting: Setting) -> Network | None:
         return None
     if isinstance(generator, MobileStyleGAN) and device == "cpu" and there("mobile_synthesis"):
         return None if dtype == torch.float16 else MobileSynthesis(generator, dtype)
+    if isinstance(generator, MobileStyleGAN) and device == "cuda" and there("depthwise_layer", "picture_layer"):
+        return MobileCudaSynthesis(generator, dtype)
     if isinstance(generator, StyleGAN2) and there("styled_epilogue", "upsample_filter"):
         return StyleGAN2Synthesis(generator, dtype) if len(generator.resample_filter) == 4 else None
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 # About 13.4 degrees of view: what FFHQ-aligned crops look like they were taken with.
@@ -35,4 +36,6 @@ class Camera:
             ``(..., 2)`` in image widths from the top-left corner, x right, y down.
         """
         scale = self.focal / -points[..., 2:]
-        return points[..., :2] * scale * points.new_tensor([1.0, -1.0]) + 0.5
+        # 1 and -1, made where the points are: a tensor made of numbers would be copied to a GPU, and wait.
+        signs = torch.arange(1, -2, -2, dtype=points.dtype, device=points.device)
+        return points[..., :2] * scale * signs + 0.5

@@ -7,11 +7,16 @@ OpenGL camera frame these are rotations about z by -roll, about y by +yaw, about
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 # Below this squared angle sin(a)/a and (1-cos(a))/a^2 are taken from their series: their gradients cancel there.
 SERIES_BELOW = 1e-2
+# Up to so many rotations at once are converted in plain numbers: each of a hundred tensor operations takes as long as
+# all of that arithmetic, and an edit on a GPU is made in the time of two hundred.
+FEW = 4
 
 
 def axis_angle_to_matrix(rotation: Tensor) -> Tensor:
@@ -77,9 +82,46 @@ def matrix_to_degrees(matrix: Tensor) -> Tensor:
 
 def degrees_to_axis_angle(yaw_pitch_roll: Tensor) -> Tensor:
     """Yaw, pitch, roll in degrees ``(..., 3)`` to axis-angle in radians ``(..., 3)``."""
+    if _few(yaw_pitch_roll):
+        return yaw_pitch_roll.new_tensor([_axis_angle(*row) for row in yaw_pitch_roll.tolist()])
     return matrix_to_axis_angle(degrees_to_matrix(yaw_pitch_roll))
 
 
 def axis_angle_to_degrees(rotation: Tensor) -> Tensor:
     """Axis-angle in radians ``(..., 3)`` to yaw, pitch, roll in degrees ``(..., 3)``."""
+    if _few(rotation):
+        return rotation.new_tensor([_degrees(*row) for row in rotation.tolist()])
     return matrix_to_degrees(axis_angle_to_matrix(rotation))
+
+
+def _few(values: Tensor) -> bool:
+    """Whether these are a few rows of plain numbers: on the CPU, without a gradient, not traced."""
+    if type(values) is not Tensor or values.device.type != "cpu" or values.ndim != 2 or not 0 < len(values) <= FEW:
+        return False
+    return not (values.requires_grad and torch.is_grad_enabled()) and not torch.compiler.is_compiling()
+
+
+def _axis_angle(yaw: float, pitch: float, roll: float) -> tuple[float, float, float]:
+    """The axis-angle vector of degrees, by the product of three unit quaternions."""
+    a, b, c = math.radians(-pitch) / 2, math.radians(yaw) / 2, math.radians(-roll) / 2
+    (sin_a, sin_b, sin_c), (cos_a, cos_b, cos_c) = map(math.sin, (a, b, c)), map(math.cos, (a, b, c))
+    w = cos_a * cos_b * cos_c + sin_a * sin_b * sin_c
+    x = sin_a * cos_b * cos_c - cos_a * sin_b * sin_c
+    y = cos_a * sin_b * cos_c + sin_a * cos_b * sin_c
+    z = cos_a * cos_b * sin_c - sin_a * sin_b * cos_c
+    sine = math.hypot(x, y, z)
+    # Of the two quaternions of a rotation, that of the turn by at most 180 degrees.
+    scale = 2 * math.atan2(sine, abs(w)) / sine if sine > 1e-12 else 2.0
+    scale = math.copysign(scale, w)
+    return scale * x, scale * y, scale * z
+
+
+def _degrees(x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Yaw, pitch and roll of an axis-angle vector, by the entries of its matrix that they are read from."""
+    angle = math.hypot(x, y, z)
+    whole, half = (math.sin(part) / part if part > 1e-12 else 1.0 for part in (angle, angle / 2))
+    half = half * half / 2
+    xx, yx, zx = 1 - half * (y * y + z * z), whole * z + half * x * y, half * x * z - whole * y
+    zy, zz = whole * x + half * y * z, 1 - half * (x * x + y * y)
+    yaw = math.asin(max(-1.0, min(1.0, -zx)))
+    return math.degrees(yaw), -math.degrees(math.atan2(zy, zz)), -math.degrees(math.atan2(yx, xx))

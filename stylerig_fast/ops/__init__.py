@@ -53,6 +53,21 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
         StyleGAN2's synthesis, packed once for CPU or CUDA: torch's convolutions, and the two ops between them.
         .pictures and .synthesis as those of MobileSynthesis. No gradient.
 
+    depthwise_layer(x (B,H,W,C), bias (C,), weight (3,3,C), style (B,C), *, noise=None, bands=None, dtype=None,
+                    impl="auto") -> (B,H,W,C)
+        what stands between two 1x1 convolutions of MobileStyleGAN, in one pass: depthwise 3x3(lrelu(x + noise + bias))
+        * style; with bands (B,4C), of x (B,H,W,4C) and bias (4C,), the inverse Haar transform of the activations times
+        bands in front of the filter -> (B,2H,2W,C). x may be float32, bfloat16 or float16. CUDA only. No gradient.
+
+    picture_layer(x (B,H,W,C), bias (C,), style (B,C), weight (12 or 3,C), final_bias (12 or 3,), picture, *,
+                  noise=None, impl="auto")
+        what stands behind the last of them: weight (lrelu(x + noise + bias) * style) + final_bias as the picture
+        (B,2H,2W,3), or (B,H,W,3), float32 or uint8. CUDA only. No gradient.
+
+    MobileCudaSynthesis(generator, dtype=float32, *, impl="auto")
+        MobileStyleGAN's synthesis on CUDA, packed once: torch's products, and the two ops between them.
+        .pictures and .synthesis as those of MobileSynthesis. No gradient.
+
     adjacency(triangles (T,3), num_vertices) -> Adjacency = NamedTuple(offsets (V+1,) int32, corners (3T,) int32)
         which triangle corners meet at a vertex; compute it once per mesh and hand it to the ops that take it.
 
@@ -65,10 +80,13 @@ from stylerig_fast.face.rotation import axis_angle_to_matrix as rotation_matrix
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
+from stylerig_fast.ops.depthwise_layer import depthwise_layer
 from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
+from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
 from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
 from stylerig_fast.ops.morphable import Morphed, morphable
 from stylerig_fast.ops.paths import library_summary, paths
+from stylerig_fast.ops.picture_layer import picture_layer
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
 from stylerig_fast.ops.reference.mobile_synthesis import Head as PreviewHead
@@ -83,6 +101,7 @@ _library.load()
 __all__ = [
     "Adjacency",
     "Impl",
+    "MobileCudaSynthesis",
     "MobileSynthesis",
     "Morphed",
     "Photometric",
@@ -92,10 +111,12 @@ __all__ = [
     "Visibility",
     "adjacency",
     "barycentrics",
+    "depthwise_layer",
     "library_summary",
     "masked_photometric",
     "morphable",
     "paths",
+    "picture_layer",
     "rasterize",
     "rotation_matrix",
     "styled_epilogue",

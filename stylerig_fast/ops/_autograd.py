@@ -172,5 +172,5 @@ def _register_masked_photometric() -> None:
 
 def _register_without_gradient() -> None:
     """What writes to its arguments and returns nothing."""
-    for op in ("mobile_synthesis", "styled_epilogue", "upsample_filter"):
+    for op in ("mobile_synthesis", "styled_epilogue", "upsample_filter", "depthwise_layer", "picture_layer"):
         torch.library.register_fake(f"stylerig::{op}", lambda *_arguments: None)

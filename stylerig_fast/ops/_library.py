@@ -10,21 +10,30 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.ops import _autograd
+from stylerig_fast.ops import _architectures, _autograd
 
 Impl = Literal["auto", "reference", "cpu", "cuda"]
 Path_ = Literal["reference", "cpu", "cuda"]
 
 # These have one kernel, not a forward and a backward one.
-WITHOUT_GRADIENT = ("rasterize", "mobile_synthesis", "styled_epilogue", "upsample_filter")
+WITHOUT_GRADIENT = (
+    "rasterize",
+    "mobile_synthesis",
+    "styled_epilogue",
+    "upsample_filter",
+    "depthwise_layer",
+    "picture_layer",
+)
 OPS = ("morphable", "vertex_normals", "masked_photometric", *WITHOUT_GRADIENT)
+# These have a kernel for one device only, by design: MobileStyleGAN is one op on the CPU, and two per layer on CUDA.
+ONLY_FOR = {"mobile_synthesis": "cpu", "depthwise_layer": "cuda", "picture_layer": "cuda"}
 STEM = "_kernels"
 logger = logging.getLogger(__name__)
 
@@ -38,12 +47,16 @@ class Library:
         problem: why there is none, or why it could not be loaded.
         tried: whether the on-first-use build was tried, or is not wanted.
         kernels: (op, "cpu" or "cuda") of every kernel in it.
+        architectures: what its CUDA kernels were compiled for.
+        refusals: per index of a CUDA device, why they do not run there; empty where they do.
     """
 
     path: Path | None = None
     problem: str = ""
     tried: bool = False
     kernels: frozenset[tuple[str, str]] = frozenset()
+    architectures: tuple[str, ...] = ()
+    refusals: dict[int, str] = field(default_factory=dict)
 
 
 _library = Library()
@@ -73,7 +86,7 @@ def load() -> None:
 
 
 def has_kernel(op: str, device: str) -> bool:
-    """Whether the loaded library has a kernel of this op for ``"cpu"`` or ``"cuda"``."""
+    """Whether the loaded library has a kernel of this op for ``"cpu"`` or ``"cuda"``, be it for this GPU or another."""
     return (op, device) in _library.kernels
 
 
@@ -82,6 +95,7 @@ def _adopt(path: Path) -> None:
     torch.ops.load_library(str(path))
     names = {op: f"stylerig::{op}" if op in WITHOUT_GRADIENT else f"stylerig::{op}_fwd" for op in OPS}
     _library.path = path
+    _library.architectures = _architectures.built_for(path)
     _library.kernels = frozenset(
         (op, device)
         for op, name in names.items()
@@ -112,28 +126,50 @@ def choose(op: str, impl: str, device: torch.device) -> Path_:
         raise ValueError(f"{op}: impl={impl!r} needs tensors on that device, these are on {device}")
     if _library.path is None and not _library.tried:
         _build_on_first_use()
-    if device.type in ("cpu", "cuda") and has_kernel(op, kind):
+    why = why_slow(op, device)
+    if not why:
         return kind
-    why = why_slow(op, device.type)
     if impl == "auto":
-        notice(f"{op} runs as plain torch on {device.type}, which is slow: {why}")
+        # A GPU without kernels is one matter for all ops, and gets one notice.
+        what = "every op" if why in _library.refusals.values() else op
+        notice(f"{what} runs as plain torch on {device.type}, which is slow: {why}")
         return "reference"
     raise BackendUnavailable(f"{op}: impl={impl!r} was asked for, but {why}")
 
 
-def why_slow(op: str, device: str) -> str:
-    """Why there is no kernel of this op for this device, and what helps."""
+def why_slow(op: str, device: torch.device) -> str:
+    """Why no kernel of this op runs on this device, and what helps; empty if one does."""
+    if has_kernel(op, device.type):
+        return _refusal(device) if device.type == "cuda" else ""
     if _library.path is None:
         return (
             f"there is no compiled library ({_library.problem}). With a C++17 compiler and ninja on the machine, "
             "`pip install --no-build-isolation --force-reinstall --no-deps stylerig-fast` builds it"
         )
-    if device == "cuda":
+    if ONLY_FOR.get(op, device.type) != device.type:
+        name = {"cpu": "CPU", "cuda": "CUDA"}.get(device.type, device.type)
+        return f"{op} has no {name} kernel by design: on {device} MobileStyleGAN runs through other ops"
+    if device.type == "cuda":
         return (
             "the library was built without CUDA. With nvcc on the machine, reinstall with STYLERIG_BUILD_CUDA=1 and "
             "--no-build-isolation"
         )
-    return f"the library {_library.path.name} has no {op} kernel for {device}"
+    return f"the library {_library.path.name} has no {op} kernel for {device.type}"
+
+
+def _refusal(device: torch.device) -> str:
+    """Why the CUDA kernels do not run on this GPU; empty if they do.
+
+    The GPU is asked once, by the first eager call on it: neither while a call is traced nor while it is captured.
+    """
+    if torch.compiler.is_compiling():
+        return _library.refusals.get(device.index or 0, "")
+    index = torch.cuda.current_device() if device.index is None else device.index
+    if index not in _library.refusals:
+        if torch.cuda.is_current_stream_capturing():
+            return ""
+        _library.refusals[index] = _architectures.refusal(_library.architectures, index)
+    return _library.refusals[index]
 
 
 def notice(message: str) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 # The kernels are registered through torch's ABI-stable interface as of 2.10: the library serves every later torch.
 TORCH_TARGET = "0x020a000000000000"
-DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
+# Turing (T4, RTX 20), Ampere and Ada (8.x), Hopper; later GPUs compile the PTX when they first load it.
+DEFAULT_ARCHITECTURES = "7.5;8.0;9.0+PTX"
 GIGABYTES_PER_JOB = 2.0
 
 CXX_FLAGS = (
@@ -128,7 +129,7 @@ def make_plan(csrc: Path, cuda: bool | None = None) -> Plan:
 
     root, csrc = Path(torch.__file__).parent, csrc.resolve()
     nvcc = None if cuda is False else wants_cuda()
-    patterns = ["**/*_cpu.cpp", "registration.cpp"] + (["**/*_cuda.cu"] if nvcc else [])
+    patterns = ["**/*_cpu.cpp", "registration.cpp", "architectures.cpp"] + (["**/*_cuda.cu"] if nvcc else [])
     sources = tuple(sorted(path for pattern in patterns for path in csrc.glob(pattern)))
     compiler = find_compiler()
     if compiler is None or not sources:
@@ -144,10 +145,15 @@ def make_plan(csrc: Path, cuda: bool | None = None) -> Plan:
     )
 
 
+def split_architectures(architectures: str) -> list[str]:
+    """``"8.0;9.0+PTX"`` to its entries; torch's notation also separates them by spaces, and people do by commas."""
+    return architectures.replace(";", " ").replace(",", " ").split()
+
+
 def gencode_flags(architectures: str) -> list[str]:
     """``"8.0;9.0+PTX"`` to nvcc's flags."""
     flags = []
-    for entry in architectures.replace(";", " ").replace(",", " ").split():
+    for entry in split_architectures(architectures):
         number = entry.removesuffix("+PTX").replace(".", "")
         flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
         if entry.endswith("+PTX"):
@@ -161,6 +167,8 @@ def ninja_file(plan: Plan, output: Path) -> str:
     shared = [*includes, f"-DTORCH_TARGET_VERSION={TORCH_TARGET}"]
     cxx = [*CXX_FLAGS, *shared, *os.environ.get("CXXFLAGS", "").split()]
     nvcc = [*NVCC_FLAGS, *gencode_flags(plan.architectures), *shared]
+    if plan.nvcc:  # csrc/architectures.cpp writes it down
+        cxx.append(f"-DSTYLERIG_CUDA_ARCHITECTURES={','.join(split_architectures(plan.architectures))}")
     # torch is always loaded first, so its libraries are found by their names; CUDA's symbols lie behind libtorch's.
     words = [f"-rpath,{plan.torch_lib}"] if platform.system() == "Darwin" else ["--no-as-needed"]
     libraries = ["-shared", f"-L{plan.torch_lib}"]

@@ -11,8 +11,8 @@ def paths(device: torch.device) -> dict[str, str]:
     """Per op, ``"cpu"``, ``"cuda"``, or why it runs as plain torch on ``device``."""
     found = {}
     for op in _library.OPS:
-        slow = "" if _library.has_kernel(op, device.type) else f"reference: {_library.why_slow(op, device.type)}"
-        found[op] = slow or device.type
+        why = _library.why_slow(op, device)
+        found[op] = f"reference: {why}" if why else device.type
     return found
 
 
@@ -22,4 +22,5 @@ def library_summary() -> str:
     if library.path is None:
         return f"none: {library.problem}"
     devices = sorted({device for _, device in library.kernels})
-    return f"{library.path}, kernels for {' and '.join(devices)}"
+    built = f" ({', '.join(library.architectures)})" if library.architectures else ""
+    return f"{library.path}, kernels for {' and '.join(devices)}{built}"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
+
+# Pictures stay on a GPU for the whole training if they take no more than this share of its free memory.
+LARGEST_SHARE = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 def code_statistics(portraits: PortraitSet) -> tuple[Tensor, Tensor]:
@@ -30,27 +35,57 @@ class Batch:
         image: ``(B, 3, H, W)`` in [0, 1].
         landmarks: ``(B, 68, 2)`` in image widths.
         detected: ``(B,)`` 1 or 0.
-        index: ``(B,)`` which portraits these are, on the CPU.
     """
 
     w: Tensor
     image: Tensor
     landmarks: Tensor
     detected: Tensor
-    index: Tensor
 
 
-def gather(portraits: PortraitSet, index: Tensor, device: str | torch.device) -> Batch:
+def on_device(portraits: PortraitSet, device: str | torch.device) -> PortraitSet:
+    """The portraits on the training device, where steps gather them; on the CPU the same set.
+
+    Their pictures stay on the CPU if they would take more than `LARGEST_SHARE` of a GPU's free memory (14,000 of 128 px
+    are 0.7 GB, 200,000 are 9.8 GB). Each step then uploads its own, see `pictures`.
+    """
+    device = torch.device(device)
+    if device.type != "cuda":
+        return portraits.to(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    fit = portraits.images.nbytes <= LARGEST_SHARE * free
+    if not fit:
+        _log.warning(
+            "the pictures (%.1f GB) are more than %d %% of the GPU's free memory (%.1f GB): every step uploads its "
+            "own, which is slower; --size and --limit make them fewer",
+            portraits.images.nbytes / 1e9,
+            100 * LARGEST_SHARE,
+            free / 1e9,
+        )
+    return portraits.to(device, pictures=fit)
+
+
+def pictures(portraits: PortraitSet, index: Tensor) -> dict[str, Tensor]:
+    """``{"images": (…, 3, H, W)}`` uint8 for `gather`, if they lie on the CPU and the rest of the set does not.
+
+    Args:
+        portraits: of `on_device`.
+        index: ``(…)`` which of them, on the CPU.
+    """
+    return {} if portraits.images.device == portraits.w_a.device else {"images": portraits.images[index]}
+
+
+def gather(portraits: PortraitSet, index: Tensor, images: Tensor | None = None) -> Batch:
+    """The portraits in ``index`` as a batch.
+
+    Args:
+        portraits: of `on_device`.
+        index: ``(B,)`` which of them, on the same device.
+        images: their pictures, where those are not in ``portraits``' device memory; see `pictures`.
+    """
     return Batch(
-        portraits.ws(index).to(device),
-        portraits.images[index].to(device).float() / 255,
-        portraits.landmarks[index].to(device),
-        portraits.detected[index].to(device).float(),
-        index,
+        portraits.ws(index),
+        (portraits.images[index] if images is None else images).float() / 255,
+        portraits.landmarks[index],
+        portraits.detected[index].float(),
     )
-
-
-def batches(portraits: PortraitSet, size: int, draw: torch.Generator, device: str | torch.device) -> Iterator[Batch]:
-    """Endless random batches; the draw is made on the CPU, so that every device sees the same."""
-    while True:
-        yield gather(portraits, torch.randint(len(portraits), (size,), generator=draw), device)

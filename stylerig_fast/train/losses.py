@@ -87,14 +87,17 @@ class RigLosses:
         added = self.space.deviations(edited - self.start(w, params, own))
         return self.weights.price * torch.einsum("bi,ij,bj->b", added, self.price, added).mean()
 
-    def requests(self, w: Tensor, own: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
-        """Slider requests scored on the surface: pose and light are as asked, the identity stays.
+    def ask(self, own: Tensor, draw: torch.Generator) -> Tensor:
+        """Random slider requests ``(B, P)`` to people of F ``own`` ``(B, P)``, both on the CPU; see `draw_requests`."""
+        return draw_requests(self._params(own), draw, self.rig.config.controls).vector()
+
+    def requests(self, w: Tensor, own: Tensor, asked: Tensor) -> dict[str, Tensor]:
+        """Slider requests ``asked`` scored on the surface: pose and light are as asked, the identity stays.
 
         Of expressions F sees too little to be asked: what it misses of a smile, it would have exaggerated.
         """
-        weights, own_params = self.weights, self._params(own)
-        wanted = draw_requests(own_params, draw, self.rig.config.controls)
-        edited_code = self.rig(w, wanted.vector(), own)
+        weights, wanted = self.weights, self._params(asked)
+        edited_code = self.rig(w, asked, own)
         seen = self._params(self.reconstructor.vector(edited_code))
         seen = seen.with_blocks(expression=wanted.blocks["expression"])
         # Translation follows F: it is neither edited nor kept.
@@ -103,5 +106,5 @@ class RigLosses:
         return {
             "surface": weights.surface * distance.mean(),
             "shading": weights.shading * colour.mean(),
-            "request_price": self.priced(edited_code, w, wanted.vector(), own),
+            "request_price": self.priced(edited_code, w, asked, own),
         }

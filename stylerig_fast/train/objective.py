@@ -74,7 +74,9 @@ class Priors:
     def __init__(self, model: FaceModel, weights: PriorWeights) -> None:
         self.weights = weights
         names = model.expression_names
-        self.named = torch.tensor([not name.startswith("residual_") for name in names], device=model.mean.device)
+        # Indices, no mask: how many columns a mask chooses is nothing that a GPU tells without a wait.
+        named = [i for i, name in enumerate(names) if not name.startswith("residual_")]
+        self.named = torch.tensor(named, dtype=torch.long, device=model.mean.device)
         pairs = [
             (i, names.index(n[:-4] + "Right"))
             for i, n in enumerate(names)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.face.rotation import matrix_to_axis_angle
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
-from stylerig_fast.train.batches import batches, code_statistics
+from stylerig_fast.train.batches import code_statistics, gather, on_device, pictures
+from stylerig_fast.train.captured import Parts, Steps
 from stylerig_fast.train.grids import reconstruction_grid
 from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective, RenderWeights
-from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
+from stylerig_fast.train.optimise import descend, make_optimiser, set_cosine_lr
 from stylerig_fast.train.presets import with_preset
 from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.setting import begin
@@ -51,6 +54,7 @@ class ReconstructorTraining:
     priors: PriorWeights = field(default_factory=PriorWeights)
     seed: int = 0  # of every random draw
     device: str = "cpu"  # cpu or cuda
+    capture: bool = True  # cuda: replay each step from one CUDA graph
     threads: int = 0  # CPU threads; 0 leaves torch's default
     log_every: int = 50  # steps between TensorBoard entries
     save_every: int = 1000  # steps between states to resume from and picture grids
@@ -69,25 +73,17 @@ def run(config: ReconstructorTraining) -> FaceReconstructor:
     poses = matrix_to_axis_angle(PoseEstimator(model, objective.camera).fit(portraits.landmarks).rotation).float()
     draw = torch.Generator().manual_seed(config.seed)
     optimiser = make_optimiser(reconstructor, config.optimiser, config.lr, config.weight_decay)
+    work = ReconstructorStep(config, reconstructor, objective, priors, on_device(portraits, config.device), poses)
+    steps = Steps(partial(work, optimiser), config.device, config.capture)
     with Run(config.runs / config.name, config, config.resume) as record:
         start = record.load_state(reconstructor, optimiser, draw)
-        stream = batches(portraits, config.batch, draw, config.device)
         began, parts = time.perf_counter(), {}
         for step, bar in progress("reconstructor", start, config.steps):
             set_cosine_lr(optimiser, config.optimiser, config.lr, step, config.steps)
-            batch = next(stream)
-            noise = config.noise * torch.randn(batch.w.shape, generator=draw).to(config.device)
-            params = reconstructor(batch.w, noise)
-            parts = objective(params, batch.image, batch.landmarks, batch.detected) | priors(params)
-            turn = params.blocks["rotation"] - poses[batch.index].to(config.device)
-            parts["pose"] = config.pose * turn.square().sum(1) * batch.detected
-            loss = torch.stack([part.mean() for part in parts.values()]).sum()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            parts = steps(work.draw(draw))
             if (step + 1) % config.log_every == 0:
-                values = {name: float(part.detach().mean()) for name, part in parts.items()}
-                record.log(step + 1, {"loss": float(loss.detach()), **values})
+                values = {name: float(part) for name, part in parts.items()}
+                record.log(step + 1, values)
                 describe(bar, "reconstructor", {k: values[k] for k in ("photometric", "landmarks")})
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 record.save_state(step + 1, reconstructor, optimiser, draw)
@@ -99,10 +95,53 @@ def run(config: ReconstructorTraining) -> FaceReconstructor:
             {
                 "portraits": len(portraits),
                 "seconds": time.perf_counter() - began,
-                "loss": {name: float(part.detach().mean()) for name, part in parts.items()},
+                "loss": {name: float(part) for name, part in parts.items() if name != "loss"},
             }
         )
     return reconstructor
+
+
+class ReconstructorStep:
+    """One step of training F: `draw` on the CPU, and the work for `Steps`."""
+
+    def __init__(
+        self,
+        config: ReconstructorTraining,
+        reconstructor: FaceReconstructor,
+        objective: RenderObjective,
+        priors: Priors,
+        portraits: PortraitSet,
+        poses: Tensor,
+    ) -> None:
+        """Takes what steps share.
+
+        Args:
+            config: of the training.
+            reconstructor: in training, on the training device.
+            objective: of the pictures. priors: of the parameters.
+            portraits: of `on_device`.
+            poses: ``(N, 3)`` axis-angle of the portraits, fitted to the landmarks alone.
+        """
+        self.config, self.reconstructor, self.objective, self.priors = config, reconstructor, objective, priors
+        self.portraits, self.poses = portraits, poses.to(portraits.w_a.device)
+
+    def draw(self, draw: torch.Generator) -> dict[str, Tensor]:
+        """The portraits and the noise of a step, on the CPU, so that every device sees the same."""
+        index = torch.randint(len(self.portraits), (self.config.batch,), generator=draw)
+        shape = self.config.batch, self.portraits.num_ws, self.portraits.w_a.shape[1]
+        noise = self.config.noise * torch.randn(shape, generator=draw)
+        return {"index": index, "noise": noise, **pictures(self.portraits, index)}
+
+    def __call__(
+        self, optimiser: torch.optim.Optimizer, index: Tensor, noise: Tensor, images: Tensor | None = None
+    ) -> Parts:
+        """Forward, backward, optimiser; means of the loss parts over the batch, and their sum."""
+        batch = gather(self.portraits, index, images)
+        params = self.reconstructor(batch.w, noise)
+        parts = self.objective(params, batch.image, batch.landmarks, batch.detected) | self.priors(params)
+        turn = params.blocks["rotation"] - self.poses[index]
+        parts["pose"] = self.config.pose * turn.square().sum(1) * batch.detected
+        return descend(optimiser, {name: part.mean() for name, part in parts.items()})
 
 
 def new_reconstructor(model: FaceModel, portraits: PortraitSet, hidden: int, focal: float) -> FaceReconstructor:

@@ -22,7 +22,7 @@ def draw_requests(own: FaceParams, draw: torch.Generator, controls: tuple[str, .
     """One slider edit per person: turn the head, move one to three units, or move the light.
 
     Args:
-        own: complete parameters of B people.
+        own: complete parameters of B people, on the CPU: on a GPU every draw would wait.
         draw: CPU generator.
         controls: the controls to draw from, each equally often.
 
@@ -32,7 +32,7 @@ def draw_requests(own: FaceParams, draw: torch.Generator, controls: tuple[str, .
     batch, like = len(own), own.vector()
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return (low + (high - low) * torch.rand(*shape, generator=draw)).to(like)
+        return (low + (high - low) * torch.rand(*shape, generator=draw)).to(like.dtype)
 
     posed = own.with_pose(yaw=uniform(-YAW, YAW, batch), pitch=uniform(-PITCH, PITCH, batch))
     assert own.expression is not None
@@ -40,15 +40,15 @@ def draw_requests(own: FaceParams, draw: torch.Generator, controls: tuple[str, .
     named = [i for i, name in enumerate(own.expression_names) if not name.startswith("residual_")]
     low, high = (0.0, 1.0) if named else (-2.0, 2.0)
     sliders = torch.tensor(named or range(len(own.expression_names)))
-    chosen = sliders[torch.randint(len(sliders), (batch, 3), generator=draw)].to(like.device)
+    chosen = sliders[torch.randint(len(sliders), (batch, 3), generator=draw)]
     expression = own.expression.clone()
-    count = torch.randint(1, 4, (batch,), generator=draw)
+    count, mirrored = torch.randint(1, 4, (batch,), generator=draw), _mirrored(own.expression_names)
     for k in range(3):
-        rows = (count > k).nonzero()[:, 0].to(like.device)
+        rows = (count > k).nonzero()[:, 0]
         expression[rows, chosen[rows, k]] = uniform(low, high, len(rows))
-        mirror = _mirrored(own.expression_names)[chosen[rows, k].cpu()].to(like.device)
+        mirror = mirrored[chosen[rows, k]]
         # Faces mostly move both sides at once; a quarter of the draws moves one alone.
-        both = (torch.rand(len(rows), generator=draw) < 0.75).to(like.device)
+        both = torch.rand(len(rows), generator=draw) < 0.75
         expression[rows[both], mirror[both]] = expression[rows[both], chosen[rows[both], k]]
     direction = torch.stack([uniform(-1.5, 1.5, batch), uniform(-0.5, 1.0, batch), uniform(0.3, 1.0, batch)], -1)
     lit = own.with_light(direction=direction)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,9 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build
-from stylerig_fast.train.batches import gather
+from stylerig_fast.train.batches import on_device
 from stylerig_fast.train.calibrate import calibrate
+from stylerig_fast.train.captured import Steps
 from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.initialise import initialise
 from stylerig_fast.train.looking import looking_beside
@@ -29,6 +31,7 @@ from stylerig_fast.train.pack import pack
 from stylerig_fast.train.personal import answer_personally
 from stylerig_fast.train.pictured import look_at_edits
 from stylerig_fast.train.presets import with_preset
+from stylerig_fast.train.rig_step import RigStep
 from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.setting import begin
 from stylerig_fast.train.survey import Survey
@@ -88,6 +91,7 @@ class RigTraining:
     grid: int = 4  # people in the picture grids; 0 for none, and then no generator is needed but to calibrate
     seed: int = 0  # of every random draw
     device: str = "cpu"  # cpu or cuda
+    capture: bool = True  # cuda: replay each step from one CUDA graph
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the pictures; bfloat16 is faster where processors have it
     threads: int = 0  # CPU threads; 0 leaves torch's default
     log_every: int = 25  # steps between TensorBoard entries
@@ -129,27 +133,18 @@ def run(config: RigTraining, survey: Survey | None = None) -> RigNet:
     losses = RigLosses(model, reconstructor, rig, survey.space, price, config.render, config.weights, config.compare)
     draw = torch.Generator().manual_seed(config.seed)
     optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
+    work = RigStep(losses, on_device(portraits, config.device), own, config.pairs, config.requests, config.siamese)
+    steps = Steps(partial(work, optimiser), config.device, config.capture)
     with Run(config.runs / config.name, config, config.resume) as record:
         start = record.load_state(rig, optimiser, draw)
         began, values = time.perf_counter(), {}
         for step, bar in progress("rig", start, config.steps):
             set_cosine_lr(optimiser, config.optimiser, config.lr, step, config.steps)
-            index = torch.randint(len(portraits), (2, config.pairs), generator=draw)
-            first, second = (gather(portraits, i, config.device) for i in index)
-            parts = losses.pairs(first, second, own[index[0]], own[index[1]])
-            if config.siamese:
-                swapped = losses.pairs(second, first, own[index[1]], own[index[0]])
-                parts = {name: (parts[name] + swapped[name]) / 2 for name in parts}
-            if config.requests:
-                chosen = torch.randint(len(portraits), (config.requests,), generator=draw)
-                parts |= losses.requests(portraits.ws(chosen).to(config.device), own[chosen], draw)
-            loss = torch.stack(list(parts.values())).sum()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            parts = steps(work.draw(draw))
             if (step + 1) % config.log_every == 0:
-                values = {name: float(part.detach()) for name, part in parts.items()}
-                record.log(step + 1, {"loss": float(loss.detach()), **values})
+                found = {name: float(part) for name, part in parts.items()}
+                record.log(step + 1, found)
+                values = {name: value for name, value in found.items() if name != "loss"}
                 describe(bar, "rig", values)
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 record.save_state(step + 1, rig, optimiser, draw)

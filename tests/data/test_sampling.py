@@ -16,6 +16,8 @@ from stylerig_fast.data.sampling import SetConfig, draw_codes, sample_set
 from stylerig_fast.errors import DataError
 from stylerig_fast.evaluation.landmarks import Landmarks
 from stylerig_fast.generators import Generator
+from stylerig_fast.generators.stylegan2 import StyleGAN2
+from tests.ops.meshes import needs_kernels
 
 
 class TinyGenerator(Generator):
@@ -202,6 +204,26 @@ def test_streams_of_shards_and_seeds_differ(generator: Generator) -> None:
     assert torch.equal(draw_codes(generator, 2, 1, 2).w_a, drawn[5])
 
 
+@needs_kernels
+def test_the_compiled_network_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    small = StyleGAN2(channels=(8,) * 4, mapping_layers=1, name="small").eval().requires_grad_(False)
+    for block in small.blocks:
+        block.to_rgb.bias.copy_(torch.randn(3))  # type: ignore[operator]
+    config = SetConfig("small", count=3, size=16, seed=1)
+    monkeypatch.setattr(sampling, "compiled_network", lambda generator, device: None)
+    (plain,) = sample_set(tmp_path / "plain", config, small, TinyDetector())
+    monkeypatch.undo()
+    monkeypatch.setattr(small, "synthesis", lambda *_: pytest.fail("drawn by the plain module"))
+    (compiled,) = sample_set(tmp_path / "compiled", config, small, TinyDetector())
+    found, wanted = (PortraitSet.load(path, size=16) for path in (compiled, plain))
+    assert torch.equal(found.ws(), wanted.ws())
+    torch.testing.assert_close(found.landmarks, wanted.landmarks, atol=1e-3, rtol=0)
+    # Rounding may move a level here and there, and WebP's loss with it.
+    assert (found.images.float() - wanted.images.float()).abs().mean() < 1
+
+
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_same_codes_on_cuda(generator: Generator) -> None:
     here, there = draw_codes(generator, 8, 3), draw_codes(TinyGenerator().cuda(), 8, 3)

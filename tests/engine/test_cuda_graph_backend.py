@@ -25,6 +25,7 @@ def engine() -> Engine:
     return Engine(*small_parts(), backend="cuda_graph", device="cuda")
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_agrees_with_eager(engine: Engine) -> None:
     eager = Engine(*small_parts(), backend="torch", device="cuda")
@@ -35,6 +36,7 @@ def test_agrees_with_eager(engine: Engine) -> None:
             assert abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_pictures_stay_the_callers(engine: Engine) -> None:
     first = engine.edit(engine.sample(seed=0), FaceParams(), output="torch")
@@ -43,6 +45,7 @@ def test_pictures_stay_the_callers(engine: Engine) -> None:
     assert torch.equal(first, kept)
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_a_frame_allocates_nothing_and_waits_for_nothing(engine: Engine) -> None:
     w = engine.sample(seed=0)
@@ -57,8 +60,24 @@ def test_a_frame_allocates_nothing_and_waits_for_nothing(engine: Engine) -> None
     assert torch.cuda.memory_stats()["num_device_alloc"] == before
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_shapes_are_captured_once_and_the_oldest_is_dropped(engine: Engine) -> None:
     for n in (1, 2, 1, 3, 4, 5, 6, 7, 8, 9, 1):
         assert len(engine.render(engine.sample(seed=n, n=n))) == n
     assert engine.info()["captured shapes"] == 8
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_arrays_stay_the_callers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In page-locked memory and, beyond what callers may hold of it, in their own."""
+    w = engine.sample(seed=0)
+    picture = engine.render(w)
+    monkeypatch.setattr("stylerig_fast.engine.host.PAGE_LOCKED", 3 * picture.nbytes)
+    kept = [engine.render(engine.sample(seed=seed))[0] for seed in range(5)]
+    wanted = [array.copy() for array in kept]
+    for seed in range(5, 9):
+        engine.render(engine.sample(seed=seed))
+    assert all((array == copy).all() for array, copy in zip(kept, wanted, strict=True))
+    assert not (kept[0] == kept[1]).all()

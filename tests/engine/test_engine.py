@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from stylerig_fast import Engine, FaceParams
+from stylerig_fast.engine.backend import checked_device
+from stylerig_fast.engine.parts import placed
 from stylerig_fast.engine.reach import Reach, ReachWarning
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
@@ -221,13 +223,13 @@ def test_what_a_rig_was_trained_for_is_stored(tmp_path: Path) -> None:
 
 def test_a_person_is_seen_once_and_a_changed_code_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    forward = engine.reconstructor.forward
+    vector = engine.reconstructor.vector
 
-    def counted(w: torch.Tensor) -> FaceParams:
+    def counted(w: torch.Tensor) -> torch.Tensor:
         calls.append(1)
-        return forward(w)
+        return vector(w)
 
-    monkeypatch.setattr(engine.reconstructor, "forward", counted)
+    monkeypatch.setattr(engine.reconstructor, "vector", counted)
     w = engine.sample(seed=1)
     first = engine.edit(w, FaceParams().with_pose(yaw=10))
     assert (engine.edit(w, FaceParams().with_pose(yaw=10)) == first).all() and len(calls) == 1
@@ -283,3 +285,22 @@ def test_previews_are_near_the_whole_picture() -> None:
         assert (engine.render(w, resolution=resolution) == exact.render(w, resolution=resolution)).all()
     quick, whole = engine.backend.pictures(w, 16).double(), exact.backend.pictures(w, 16).double()
     assert 10 * torch.log10(255**2 / (quick - whole).square().mean().clamp_min(1e-6)) > 40
+
+
+def test_parts_elsewhere_are_copied_and_those_here_taken() -> None:
+    generator = small_parts()[0]
+    copied = placed(generator, torch.device("meta"))
+    assert copied is not generator and copied.w_mean.device.type == "meta" and not copied.training
+    assert generator.w_mean.device.type == "cpu"
+    assert placed(generator, torch.device("cpu")) is generator
+
+
+def test_a_device_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checked_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert checked_device("cuda") == torch.device("cuda:1")
+    assert checked_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(BackendUnavailable, match="cuda:0 to cuda:1"):
+        checked_device("cuda:2")

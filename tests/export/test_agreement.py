@@ -90,6 +90,7 @@ def test_bfloat16_by_its_operators(parts, engine):
     assert min(figures) >= 40
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt"])
 def test_on_a_gpu(backend, parts, graphs, engine):

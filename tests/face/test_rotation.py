@@ -57,3 +57,28 @@ def test_gradients_are_finite_and_right_at_zero_and_away():
     zero = torch.zeros(3, requires_grad=True)
     matrix_to_axis_angle(axis_angle_to_matrix(zero)).sum().backward()
     torch.testing.assert_close(zero.grad, torch.ones(3))
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-5), (torch.float64, 1e-12)])
+def test_few_rotations_are_converted_like_many(dtype, close):
+    """In plain numbers and in tensors; angles of every size, none at all, and yaw at and beyond 90 degrees."""
+    draw = torch.Generator().manual_seed(0)
+    degrees = torch.cat([scale * torch.randn(40, 3, generator=draw, dtype=dtype) for scale in (1e-7, 1e-2, 5.0, 40.0)])
+    named = [(0, 0, 0), (90, 0, 0), (-90, 10, 0), (120, 5, 0), (0, 100, 0), (0, 0, 170)]
+    degrees = torch.cat([degrees, torch.tensor(named, dtype=dtype)])
+    few = torch.cat([degrees_to_axis_angle(rows) for rows in degrees.split(3)])
+    assert few.dtype == dtype
+    torch.testing.assert_close(axis_angle_to_matrix(few), degrees_to_matrix(degrees), atol=close, rtol=0)
+    small = degrees.abs().sum(1) < 120  # the other way round is inexact toward half a turn
+    torch.testing.assert_close(few[small], degrees_to_axis_angle(degrees[small]), atol=close, rtol=close)
+    free = (degrees[:, 0].abs() - 90).abs() > 1  # there pitch and roll are one turn
+    back = torch.cat([axis_angle_to_degrees(row) for row in few[free].split(1)])
+    torch.testing.assert_close(degrees_to_matrix(back), degrees_to_matrix(degrees[free]), atol=20 * close, rtol=0)
+    level = few[degrees[:, 0].abs() < 85]  # yaw is an arc sine, which is steep toward 90 degrees
+    one_by_one = torch.cat([axis_angle_to_degrees(row) for row in level.split(1)])
+    torch.testing.assert_close(one_by_one, axis_angle_to_degrees(level), atol=60 * close, rtol=close)
+
+
+def test_gradients_pass_a_few_rotations():
+    degrees = torch.tensor([[10.0, 5.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda angles: axis_angle_to_degrees(degrees_to_axis_angle(angles)), degrees)

@@ -13,7 +13,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.mobilestylegan import inverse_haar
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else [])]
 
 
 def small(dtype: torch.dtype = torch.float32, seed: int = 0) -> MobileStyleGAN:
@@ -88,6 +88,7 @@ def test_batch_does_not_matter(device: str) -> None:
     torch.testing.assert_close(generator.synthesis(ws.repeat_interleave(2, 0)[::2]), alone, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_parity(pretrained: Generator, golden: dict[str, Tensor]) -> None:
     generator = copy.deepcopy(pretrained).cuda()

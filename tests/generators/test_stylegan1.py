@@ -13,7 +13,7 @@ from stylerig_fast.generators.stylegan1 import StyleGAN1, fused_kernel, upsampli
 from tests.generators.stylegan1_checkpoints import genforce_state
 from tests.generators.stylegan1_reference import Variables, random_variables, reference_mapping, reference_synthesis
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else [])]
 LOW = [torch.bfloat16, torch.float16]
 # Odd widths that no power of two divides; the last one reaches 128 px, where the original fuses its upsampling.
 ODD = [(11, 7, 9, 5), (9, 11, 6, 7, 5, 3)]

@@ -67,10 +67,14 @@ def sphere(rings: int = 8, segments: int = 12, dtype: torch.dtype = torch.float3
 
 
 def tiny_model(
-    dtype: torch.dtype = torch.float32, identity: int = 3, expression: int = 2, albedo: int = 4
+    dtype: torch.dtype = torch.float32,
+    identity: int = 3,
+    expression: int = 2,
+    albedo: int = 4,
+    mesh: tuple[int, int] = (8, 12),
 ) -> FaceModel:
     """A sphere that calls itself a face."""
-    mean, triangles = sphere(dtype=dtype)
+    mean, triangles = sphere(*mesh, dtype=dtype)
     count = len(mean)
     generator = torch.Generator().manual_seed(3)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from stylerig_fast import ops
 from stylerig_fast.face import Camera
@@ -14,6 +15,7 @@ from stylerig_fast.render import render_loss
 from tests.ops.meshes import photometric_inputs, random_mesh, random_params, relative_error, sphere, tiny_model
 
 pytestmark = [
+    pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
     pytest.mark.skipif(not _library.has_kernel("rasterize", "cuda"), reason="the library was built without CUDA"),
 ]
@@ -43,6 +45,36 @@ def test_rasterize_more_than_a_million_pixels_twice():
     assert torch.equal(first.triangle.cpu(), wanted.triangle)
 
 
+def test_more_pictures_than_a_grid_has_rows():
+    """Kernels loop over the pictures beyond 65535: each is that of a small batch."""
+    batch = 70_000
+    inputs = to_gpu(photometric_inputs(1, (2, 3), torch.float32, mesh=(3, 4)))
+    few, many = (
+        {k: v if k in ("triangles", "focal") else v.expand(n, *v.shape[1:]) for k, v in inputs.items()}
+        for n in (1, batch)
+    )
+    for run in (seen_of, normals_of, photometric_of):
+        for found, wanted in zip(run(many), run(few), strict=True):
+            assert len(found) == batch
+            assert torch.equal(found, wanted.expand_as(found))
+
+
+def seen_of(inputs: dict[str, Any]) -> list[Tensor]:
+    return list(ops.rasterize(inputs["vertices"], inputs["triangles"], 4.26, 2, 3, impl="cuda"))
+
+
+def normals_of(inputs: dict[str, Any]) -> list[Tensor]:
+    vertices = inputs["vertices"].clone().requires_grad_()
+    normals = ops.vertex_normals(vertices, inputs["triangles"], impl="cuda")
+    return [normals.detach(), *torch.autograd.grad(normals[..., 0].sum(), vertices)]
+
+
+def photometric_of(inputs: dict[str, Any]) -> list[Tensor]:
+    leaves = {name: inputs[name].clone().requires_grad_() for name in LEAVES}
+    loss = ops.masked_photometric(**{**inputs, **leaves}, impl="cuda").loss
+    return [loss.detach(), *torch.autograd.grad(loss.sum(), list(leaves.values()))]
+
+
 def test_vertex_normals():
     points, triangles = sphere(dtype=torch.float64)
     vertices = (points[None] * 1.1).repeat(3, 1, 1).requires_grad_()
@@ -56,9 +88,11 @@ def test_vertex_normals():
     assert relative_error(gpu_gradient.cpu(), gradient) < 1e-12
 
 
-@pytest.mark.parametrize(("mesh", "size"), [((8, 12), (21, 17)), ((3, 4), (80, 90))])
+# Triangles of hundreds of pixels, and triangles between the pixels.
+@pytest.mark.parametrize(("mesh", "size"), [((8, 12), (21, 17)), ((3, 4), (80, 90)), ((60, 90), (64, 65))])
 def test_masked_photometric(mesh, size):
     inputs = photometric_inputs(3, size, mesh=mesh)
+    inputs["triangle_ids"][0, 10:16] = -1  # warps with nothing covered
     results = []
     for where, impl in ((inputs, "reference"), (to_gpu(inputs), "cuda"), (to_gpu(inputs), "cuda")):
         leaves = {name: where[name].clone().requires_grad_() for name in LEAVES}
@@ -70,9 +104,40 @@ def test_masked_photometric(mesh, size):
         assert torch.equal(found, again)
 
 
+def test_masked_photometric_in_float32_is_as_exact_as_plain_torch():
+    inputs = photometric_inputs(3, (64, 65), torch.float32, mesh=(20, 30))
+    exact = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in inputs.items()}
+    results = []
+    for where, impl in ((exact, "reference"), (inputs, "reference"), (to_gpu(inputs), "cuda")):
+        leaves = {name: where[name].clone().requires_grad_() for name in LEAVES}
+        loss = ops.masked_photometric(**{**where, **leaves}, impl=impl).loss
+        results.append(
+            [loss.detach().cpu(), *(g.cpu() for g in torch.autograd.grad(loss.sum(), list(leaves.values())))]
+        )
+    for wanted, plain, found in zip(*results, strict=True):
+        assert relative_error(found, wanted) <= 2 * relative_error(plain, wanted) + 1e-6
+
+
+def test_the_picture_and_the_loss_do_not_depend_on_whether_gradients_are_asked_for():
+    inputs = to_gpu(photometric_inputs(3, (64, 65), torch.float32, mesh=(20, 30)))
+    alone = ops.masked_photometric(**inputs, with_image=True, impl="cuda")
+    inputs["albedo"].requires_grad_()
+    asked = ops.masked_photometric(**inputs, with_image=True, impl="cuda")
+    assert alone.image is not None and asked.image is not None
+    assert relative_error(alone.image, asked.image) < 1e-6
+    assert relative_error(alone.loss, asked.loss) < 1e-6
+    with torch.no_grad():
+        inputs["triangle_ids"].fill_(-1)
+        nothing = ops.masked_photometric(**inputs, with_image=True, impl="cuda")
+    assert not nothing.loss.any() and nothing.image is not None and not nothing.image.any()
+
+
+# More vertices than a block adds up at a time, and no whole number of warps.
+@pytest.mark.parametrize("mesh", [(8, 12), (28, 40)])
+@pytest.mark.parametrize("stored", [None, torch.bfloat16])
 @pytest.mark.parametrize(("dtype", "batch"), [(torch.float64, 5), (torch.float32, 19)])
-def test_morphable(dtype, batch):
-    model = tiny_model(dtype, identity=40)
+def test_morphable(dtype, batch, stored, mesh):
+    model = tiny_model(dtype, identity=100, mesh=mesh)
     blocks = random_params(model, batch).blocks
     results = []
     for device, impl in (("cpu", "reference"), ("cuda", "cuda"), ("cuda", "cuda")):
@@ -80,6 +145,7 @@ def test_morphable(dtype, batch):
         names = ("identity", "albedo", "expression", "rotation", "translation")
         leaves = {name: blocks[name].to(device).requires_grad_() for name in names}
         bases = {"identity_basis": there.identity, "expression_basis": there.expression, "albedo_basis": there.albedo}
+        bases = {name: basis.to(stored or dtype) for name, basis in bases.items()}
         found = ops.morphable(
             mean=there.mean,
             albedo_mean=there.albedo_mean,
@@ -98,6 +164,13 @@ def test_morphable(dtype, batch):
     for wanted, found_there, again in zip(*results, strict=True):
         assert relative_error(found_there, wanted) < tolerance
         assert torch.equal(found_there, again)
+
+
+def test_the_library_was_built_for_this_gpu():
+    library = _library.library()
+    assert library.architectures, "csrc/architectures.cpp says for which GPUs this library is"
+    assert _library.why_slow("rasterize", torch.device("cuda")) == ""
+    assert torch.cuda.current_device() in library.refusals
 
 
 def test_gradcheck_and_opcheck():

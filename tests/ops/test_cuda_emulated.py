@@ -76,12 +76,16 @@ def photometric(emulated, inputs, with_image=True, with_grad=True):
     return emulated.masked_photometric_fwd(*tensors, *neighbours, inputs["focal"], with_image, with_grad)
 
 
-# The coarse mesh has triangles of hundreds of pixels: those that a warp shares.
-@pytest.mark.parametrize(("mesh", "size"), [((8, 12), (21, 17)), ((3, 4), (40, 56)), ((8, 12), (1, 1))])
+# The coarse mesh has triangles of hundreds of pixels: those that a warp shares. Pictures of 40 x 56 pixels take 18
+# blocks, more than one round of the warps that add them up; the fine mesh has triangles between the pixels.
+@pytest.mark.parametrize(
+    ("mesh", "size"), [((8, 12), (21, 17)), ((3, 4), (40, 56)), ((24, 36), (41, 56)), ((8, 12), (1, 1))]
+)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_masked_photometric(emulated, batch, mesh, size):
     inputs = photometric_inputs(batch, size, mesh=mesh)
     inputs["triangle_ids"][0, 0] = -1
+    inputs["triangle_ids"][0, 20:30] = -1  # warps and blocks with nothing covered
     leaves = {name: inputs[name].clone().requires_grad_() for name in LEAVES}
     wanted = ops.masked_photometric(**{**inputs, **leaves}, with_image=True, impl="reference")
     gradients = torch.autograd.grad(wanted.loss.sum(), list(leaves.values()))
@@ -91,10 +95,27 @@ def test_masked_photometric(emulated, batch, mesh, size):
     assert relative_error(image, wanted.image) < 1e-13
     for name, a, b in zip(LEAVES, found, gradients, strict=True):
         assert relative_error(a, b) < 1e-11, name
+    alone = photometric(emulated, inputs, with_grad=False)
+    assert torch.equal(alone[0], loss)
+    assert torch.equal(alone[1], image)
+    assert all(torch.equal(a, b) for a, b in zip(photometric(emulated, inputs)[2:], found, strict=True))
     factors = torch.arange(batch, dtype=torch.float64) + 0.5
     scaled = emulated.masked_photometric_bwd(factors, *found, *(inputs[name] for name in LEAVES))
     for a, b in zip(scaled, found, strict=True):
         assert torch.equal(a, factors[:, None, None] * b)
+
+
+def test_masked_photometric_in_float32_is_as_exact_as_plain_torch(emulated):
+    inputs = photometric_inputs(3, (64, 65), torch.float32, mesh=(20, 30))
+    exact = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in inputs.items()}
+    results = []
+    for where in (exact, inputs):
+        leaves = {name: where[name].clone().requires_grad_() for name in LEAVES}
+        loss = ops.masked_photometric(**{**where, **leaves}, impl="reference").loss
+        results.append([loss.detach(), *torch.autograd.grad(loss.sum(), list(leaves.values()))])
+    loss, _, *gradients = photometric(emulated, inputs)
+    for wanted, plain, found in zip(*results, (loss, *gradients), strict=True):
+        assert relative_error(found, wanted) <= 2 * relative_error(plain, wanted) + 1e-6
 
 
 def test_masked_photometric_without_pixels_or_gradients(emulated):
@@ -115,8 +136,9 @@ def test_masked_photometric_without_pixels_or_gradients(emulated):
     ("dtype", "batch"), [(torch.float64, 0), (torch.float64, 9), (torch.float32, 3), (torch.float32, 19)]
 )
 def test_morphable(emulated, dtype, batch, bases):
-    # More coefficients than fit into shared memory at once; landmarks that share a vertex.
-    model = tiny_model(dtype, identity=40)
+    # More coefficients than fit into shared memory at once, landmarks that share a vertex, and more blocks of vertices
+    # than warps that add their sums up; 1082 vertices are no multiple of a warp.
+    model = tiny_model(dtype, identity=100, mesh=(28, 40))
     chosen = bases if bases == torch.bfloat16 else dtype
     identity, expression, albedo = (b.to(chosen) for b in (model.identity, model.expression, model.albedo))
     marks = torch.cat([model.landmarks, model.landmarks[:9]])
@@ -146,6 +168,18 @@ def test_morphable(emulated, dtype, batch, bases):
                 name,
                 used,
             )
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 33])
+def test_morphable_of_a_few_vertices(emulated, count):
+    model = tiny_model(torch.float64)
+    names = ("identity", "albedo", "expression", "rotation", "translation")
+    leaves = [random_params(model, 2).blocks[name] for name in names]
+    constants = (model.mean, model.identity, model.expression, model.albedo_mean, model.albedo)
+    few = (array[..., :count, :].contiguous() for array in constants)
+    arguments: tuple[Any, ...] = (*few, torch.zeros(1, dtype=torch.int64), *leaves, 4.26, True)
+    for found, wanted in zip(emulated.morphable_fwd(*arguments), reference(*arguments), strict=True):
+        assert relative_error(found, wanted) < 1e-13
 
 
 def test_morphable_landmarks_that_are_not_there_are_nan(emulated):

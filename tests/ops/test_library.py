@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -14,7 +16,7 @@ import torch
 
 from stylerig_fast import ops
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.ops import _build, _library, _recipe
+from stylerig_fast.ops import _architectures, _build, _library, _recipe
 from tests.ops.meshes import random_mesh, sphere
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +33,8 @@ def no_library(monkeypatch):
 def test_where_it_can_be_built_it_is_there():
     """Without this, a kernel that does not compile would only skip tests."""
     assert _library.library().path is not None, _library.library().problem
-    assert all(_library.has_kernel(op, "cpu") for op in _library.OPS)
+    for op in _library.OPS:
+        assert _library.has_kernel(op, "cpu") == (_library.ONLY_FOR.get(op) != "cuda")
 
 
 def test_without_it_the_reference_runs_with_one_notice(no_library):
@@ -99,6 +102,99 @@ def test_whether_cuda_is_built_depends_on_nvcc_and_torch_alone(monkeypatch):
     monkeypatch.setenv("STYLERIG_BUILD_CUDA", "yes")
     with pytest.raises(RuntimeError, match="expected 0, 1 or auto"):
         _recipe.wants_cuda()
+
+
+@pytest.mark.parametrize(
+    ("architectures", "runs", "refuses"),
+    [
+        (("7.5", "8.0", "9.0+PTX"), [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 1)], [(5, 0), (7, 0)]),
+        (("8.6",), [(8, 6), (8, 9)], [(8, 0), (7, 5), (9, 0)]),
+        (("8.0+PTX",), [(8, 0), (12, 0)], [(7, 5)]),
+        (("9.0a", "10.0a+PTX"), [(9, 0), (10, 0)], [(8, 9), (10, 3), (12, 0)]),
+        ((), [], [(9, 0)]),
+    ],
+)
+def test_which_gpus_a_build_runs_on(architectures, runs, refuses):
+    assert all(_architectures.runs_on(architectures, capability) for capability in runs)
+    assert not any(_architectures.runs_on(architectures, capability) for capability in refuses)
+
+
+@pytest.mark.skipif(bool(_recipe.why_not_buildable()), reason=f"cannot build: {_recipe.why_not_buildable()}")
+def test_a_library_knows_what_it_was_built_for(tmp_path):
+    plan = dataclasses.replace(_recipe.make_plan(ROOT / "csrc", cuda=False), architectures="7.5;9.0+PTX 12.0")
+    for nvcc, wanted in (("/there/nvcc", ("7.5", "9.0+PTX", "12.0")), (None, ())):
+        rule = _recipe.ninja_file(dataclasses.replace(plan, nvcc=nvcc), tmp_path / "library.so").splitlines()
+        flags = [word for word in shlex.split(rule[2]) if word.startswith("-DSTYLERIG_CUDA_ARCHITECTURES")]
+        library = tmp_path / f"{len(wanted)}.so"
+        command = [*shlex.split(plan.cxx), *flags, "-shared", "-fPIC", "-fvisibility=hidden", "-o", str(library)]
+        subprocess.run([*command, str(ROOT / "csrc" / "architectures.cpp")], check=True)
+        assert _architectures.built_for(library) == wanted
+    empty = tmp_path / "old.so"
+    subprocess.run([*shlex.split(plan.cxx), "-shared", "-o", str(empty), "-x", "c++", os.devnull], check=True)
+    assert _architectures.built_for(empty) == ()
+
+
+class Gpus:
+    """GPUs 0 and 1 of compute capability 7.0 and 9.0, and how often they were asked."""
+
+    def __init__(self, monkeypatch):
+        self.asked: list[int] = []
+        self.capturing = False
+        kernels = frozenset((op, kind) for op in ("rasterize", "morphable") for kind in ("cpu", "cuda"))
+        library = _library.Library(path=Path("/there.so"), kernels=kernels, architectures=("7.5", "9.0+PTX"))
+        monkeypatch.setattr(_library, "_library", library)
+        monkeypatch.setattr(_library, "_noticed", set())
+        monkeypatch.setattr(torch.cuda, "get_device_capability", self.capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: self.capturing)
+
+    def capability(self, index):
+        assert not self.capturing
+        self.asked.append(index)
+        return (7, 0) if index == 0 else (9, 0)
+
+
+def test_a_gpu_that_the_library_was_not_built_for(monkeypatch):
+    gpus = Gpus(monkeypatch)
+    old, new = torch.device("cuda", 0), torch.device("cuda", 1)
+    with pytest.warns(
+        UserWarning, match=r"every op runs as plain torch on cuda.*GPU 0 has compute capability 7\.0"
+    ) as seen:
+        assert {_library.choose(op, "auto", old) for op in ("rasterize", "morphable") * 2} == {"reference"}
+    assert len(seen) == 1
+    with pytest.raises(BackendUnavailable, match=r"built for 7\.5, 9\.0\+PTX.*TORCH_CUDA_ARCH_LIST=7\.0 pip install"):
+        _library.choose("rasterize", "cuda", old)
+    assert {_library.choose("rasterize", impl, new) for impl in ("auto", "cuda")} == {"cuda"}
+    assert ops.paths(torch.device("cuda"))["morphable"] == "cuda"
+    assert "compute capability 7.0" in ops.paths(old)["morphable"]
+    assert gpus.asked == [0, 1]
+    assert ops.library_summary() == "/there.so, kernels for cpu and cuda (7.5, 9.0+PTX)"
+
+
+def test_no_gpu_is_asked_in_a_capture_while_tracing_or_for_the_cpu(monkeypatch):
+    gpus = Gpus(monkeypatch)
+    old = torch.device("cuda", 0)
+    gpus.capturing = True
+    assert _library.choose("rasterize", "auto", old) == "cuda"  # asked later, by the next eager call
+    assert _library.choose("rasterize", "auto", torch.device("cpu")) == "cpu"
+    gpus.capturing = False
+    with monkeypatch.context() as traced:
+        traced.setattr(torch.compiler, "is_compiling", lambda: True)
+        assert _library.choose("rasterize", "auto", old) == "cuda"
+    assert gpus.asked == []
+    with pytest.warns(UserWarning, match="every op"):
+        assert _library.choose("rasterize", "auto", old) == "reference"
+    gpus.capturing = True
+    assert _library.choose("rasterize", "auto", old) == "reference"
+    assert gpus.asked == [0]
+
+
+def test_what_has_no_cuda_kernel_by_design_is_not_blamed_on_the_build(monkeypatch):
+    Gpus(monkeypatch)
+    paths = ops.paths(torch.device("cuda", 1))
+    assert "no CUDA kernel by design" in paths["mobile_synthesis"]
+    assert "built without CUDA" in paths["vertex_normals"]
 
 
 def test_architectures_and_jobs(monkeypatch):

@@ -11,6 +11,7 @@ from tests.ops.styled import DTYPES, SIZES, TAPS, image_bound, rounding, styled_
 from tests.ops.test_stylegan2_synthesis import SHAPES, as_bytes, codes, error, small
 
 pytestmark = [
+    pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
     pytest.mark.skipif(not _library.has_kernel("styled_epilogue", "cuda"), reason="the library was built without CUDA"),
 ]
@@ -47,7 +48,8 @@ def test_synthesis(channels, dtype):
     assert network.kernels == "cuda"
     found = network.synthesis(ws.cuda()).cpu()
     if dtype == torch.float32:
-        assert (found - expected).abs().max() < 1e-4
+        # cuDNN adds in another order than the CPU, but TF32 is off.
+        assert (found - expected).abs().max() < 1e-4 * max(1.0, float(expected.abs().max()))
         assert (network.pictures(ws.cuda()).cpu().int() - as_bytes(expected).int()).abs().max() <= 1
     else:
         generator.set_precision(dtype)

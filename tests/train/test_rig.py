@@ -94,7 +94,7 @@ def test_an_edit_that_happens_costs_less_than_one_that_does_not(
     first, second = order[:6], order[-6:]  # far apart in yaw
     done, _, own = losses(world, reconstructor, tmp_path, face_model, lambda c: Oracle(c, portraits.ws(second)))
     undone, _, _ = losses(world, reconstructor, tmp_path, face_model, lambda c: Oracle(c, portraits.ws(first)))
-    batch_w, batch_v = gather(portraits, first, "cpu"), gather(portraits, second, "cpu")
+    batch_w, batch_v = gather(portraits, first), gather(portraits, second)
     cost = [float(each.pairs(batch_w, batch_v, own[first], own[second])["edit"]) for each in (done, undone)]
     assert cost[0] < 0.5 * cost[1]
 
@@ -126,7 +126,10 @@ def test_training_makes_slider_requests_happen(
     lazy, _, _ = losses(world, reconstructor, tmp_path, face_model, lambda c: Oracle(c, NOBODY), rig.config.controls)
     cost = [
         float(
-            sum(each.requests(portraits.ws(), own, torch.Generator().manual_seed(5))[k] for k in ("surface", "shading"))
+            sum(
+                each.requests(portraits.ws(), own, each.ask(own, torch.Generator().manual_seed(5)))[k]
+                for k in ("surface", "shading")
+            )
         )
         for each in (trained, lazy)
     ]

@@ -151,14 +151,14 @@ def mobile_synthesis(
         weight, bias = network.heads[head]
     if resolution > x.shape[2]:
         # The inverse Haar transform is linear, so it goes into the matrix.
-        x = F.linear(x, rounded(_four_pixels(weight), last), _four_pixels(bias))[0]
+        x = F.linear(x, rounded(four_pixels(weight), last), four_pixels(bias))[0]
         return x.unflatten(2, (2, 2, 3)).permute(0, 2, 1, 3, 4).reshape(resolution, resolution, 3)
     box = x.shape[2] // resolution
     x = F.avg_pool2d(x.permute(0, 3, 1, 2), box).permute(0, 2, 3, 1)
     return F.linear(rounded(x, last), rounded(weight[:3], last), bias[:3])[0]
 
 
-def _four_pixels(bands: Tensor) -> Tensor:
+def four_pixels(bands: Tensor) -> Tensor:
     """Twelve bands' rows of a matrix to the rows of four pixels: upper left, upper right, lower left, lower right."""
     low, rows, columns, both = bands.chunk(4)
     return torch.cat(

@@ -193,6 +193,10 @@ inline unsigned __ballot_sync(unsigned, bool value) {
   return votes;
 }
 
+inline bool __any_sync(unsigned mask, bool value) { return __ballot_sync(mask, value) != 0; }
+
+inline void __syncwarp() { emulate::Block::current_block()->exchange(0); }
+
 inline int __ffs(unsigned bits) { return __builtin_ffs(static_cast<int>(bits)); }
 
 template <typename T>

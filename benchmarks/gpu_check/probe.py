@@ -1,0 +1,72 @@
+"""The stage ``probe``: what the machine is, and what it can do at best."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shutil
+import subprocess
+from typing import Any
+
+import torch
+
+from .. import device_clock
+from ..ceilings import fastest
+from ..machine import describe
+from .task import Task, parser, task
+
+TOOLS = ("nvcc", "ninja", "c++", "compute-sanitizer", "ncu", "xz")
+PACKAGES = ("pytest", "hypothesis", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "safetensors", "triton", "tyro")
+QUERY = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.draw,power.limit,temperature.gpu"
+
+
+def machine() -> dict[str, Any]:
+    """Versions and tools that decide what the other stages can do."""
+    found: dict[str, Any] = {
+        "platform": platform.platform(),
+        "glibc": " ".join(platform.libc_ver()),
+        "cuda": torch.version.cuda,
+        "architectures": torch.cuda.get_arch_list() if torch.cuda.is_available() else [],
+        "tools": {name: shutil.which(name) for name in TOOLS},
+    }
+    for name in PACKAGES:
+        try:
+            found[name] = str(getattr(importlib.import_module(name), "__version__", "no version"))
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader"]
+        found["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
+    return found
+
+
+def rates(work: Task) -> dict[str, Any]:
+    """Copy bandwidth, and rates of products of random matrices; random, for ones cost a GPU less power than numbers."""
+    side = 256 if work.small or not work.cuda else 8192
+    count = (1 << 18) if work.small or not work.cuda else (256 << 20)
+    seconds = 0.05 if work.small else 0.5
+    source = torch.randn(count, device=work.device)
+    target = torch.empty_like(source)
+    copy = fastest(lambda: target.copy_(source), work.device, seconds)
+    products = {}
+    for name in ("float32", "float16", "bfloat16"):
+        a, b = (torch.randn(side, side, device=work.device).to(getattr(torch, name)) for _ in range(2))
+        products[name] = 2e-12 * side**3 / fastest(lambda a=a, b=b: a @ b, work.device, seconds)  # type: ignore[misc]
+    return {"copy GB/s": 2e-9 * source.nbytes / copy, "product TFLOP/s": products}
+
+
+def main() -> None:
+    work = task(parser(__doc__).parse_args())
+    found: dict[str, Any] = {"setting": describe(work.device), "machine": machine()}
+    work.save(found)
+    with device_clock.stream_of(work.device):
+        found |= rates(work)
+    work.save(found)
+    for part in ("setting", "machine"):
+        for name, value in found[part].items():
+            print(f"{name}: {value}")
+    print(f"copy {found['copy GB/s']:.0f} GB/s; products in TFLOP/s: {found['product TFLOP/s']}")
+
+
+if __name__ == "__main__":
+    main()

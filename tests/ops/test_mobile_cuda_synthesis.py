@@ -1,0 +1,205 @@
+"""MobileCudaSynthesis and its two ops in plain torch, which runs anywhere, against the generator; what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from stylerig_fast import ops
+from stylerig_fast.engine import torch_backend
+from stylerig_fast.engine.backend import Setting
+from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.generators import load_pretrained
+from stylerig_fast.generators.mobilestylegan import inverse_haar
+from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.ops import _library
+from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.rignet import RigConfig, build
+from tests.ops.mobile_layers import layer_inputs, new_picture, picture_inputs
+from tests.ops.test_mobile_synthesis import codes, small
+
+SHAPES = [(64, 64, 32), (20, 12, 24, 8), (8, 8, 8, 8)]
+
+
+def network_of(generator, dtype=torch.float32):
+    return ops.MobileCudaSynthesis(generator, dtype, impl="reference")
+
+
+def as_pictures(image):
+    return to_bytes(image.permute(0, 2, 3, 1))
+
+
+def error(found, expected):
+    """Root mean square, against the spread of the picture."""
+    return float((found - expected).square().mean().sqrt() / expected.std())
+
+
+@pytest.mark.parametrize("channels", SHAPES)
+def test_float32_is_the_generator(channels):
+    generator = small(channels)
+    ws, network = codes(generator, 3), network_of(generator)
+    expected = generator.synthesis(ws)
+    found = network.synthesis(ws)
+    assert found.shape == expected.shape and found.dtype == torch.float32
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert torch.equal(network.pictures(ws), as_pictures(found))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("channels", SHAPES)
+def test_lower_precision_is_no_worse_than_the_generators(channels, dtype):
+    """It rounds in fewer places: less error than the generator has at the same precision, both against float32."""
+    generator = small(channels)
+    ws = codes(generator, 4)
+    expected, found = generator.synthesis(ws), network_of(generator, dtype).synthesis(ws)
+    assert error(found, expected) <= error(generator.set_precision(dtype).synthesis(ws), expected)
+
+
+def test_the_pretrained_network_in_low_precision():
+    generator = load_pretrained("mobilestylegan-ffhq").requires_grad_(False)
+    ws = generator.sample(1, seed=0)
+    expected = generator.synthesis(ws).add(1).mul(127.5).clamp(0, 255)
+    for dtype, decibels in ((torch.float16, 60), (torch.bfloat16, 45)):
+        found = network_of(generator, dtype).synthesis(ws).add(1).mul(127.5).clamp(0, 255)
+        assert 10 * math.log10(255**2 / float((found - expected).square().mean())) > decibels
+
+
+def test_smaller_pictures_are_box_means():
+    generator = small()
+    ws, network = codes(generator, 2), network_of(generator)
+    for resolution in (4, 8, 16, 32):
+        expected, found = generator.synthesis(ws, resolution), network.synthesis(ws, resolution)
+        assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+        assert torch.equal(network.pictures(ws, resolution), as_pictures(found))
+
+
+def test_out_more_pictures_than_at_a_time_and_nothing():
+    generator = small((8, 8))
+    network, ws = network_of(generator), codes(generator, 19)
+    out = torch.empty(19, 16, 16, 3, dtype=torch.uint8)
+    assert network.pictures(ws, out=out) is out
+    assert torch.equal(out[17:], network.pictures(ws[17:]))
+    assert network.pictures(ws[:0]).shape == (0, 16, 16, 3)
+    assert network.previews == ()
+
+
+def test_later_changes_to_the_generator_are_not_seen():
+    generator = small()
+    network, ws = network_of(generator), codes(generator)
+    expected = network.pictures(ws)
+    for value in generator.state_dict().values():
+        value.zero_()
+    assert torch.equal(network.pictures(ws), expected)
+
+
+def test_mistakes_of_the_network_are_named():
+    generator = small()
+    network, ws = network_of(generator), codes(generator)
+    for wrong in (ws[:, 1:], ws.double(), ws[0], ws.to("meta")):
+        with pytest.raises(ValueError, match=r"ws is .* expected torch.float32 \(B, 6, 40\) on cpu"):
+            network.pictures(wrong)
+    for resolution in (2, 12, 64):
+        with pytest.raises(ValueError, match="a power of two from 4 to 32"):
+            network.pictures(ws, resolution)
+    with pytest.raises(ValueError, match="out is torch.float32"):
+        network.pictures(ws, out=torch.empty(1, 32, 32, 3))
+    with pytest.raises(ValueError, match="there are no previews"):
+        network.pictures(ws, 8, preview=True)
+    with pytest.raises(NotImplementedError, match="no gradient"):
+        network.synthesis(ws.requires_grad_())
+    with pytest.raises(ValueError, match="dtype is torch.float64"):
+        network_of(generator, torch.float64)
+    with pytest.raises(ValueError, match="generator is a StyleGAN2"):
+        network_of(StyleGAN2(channels=(8,), w_dim=24, mapping_layers=1))
+    with pytest.raises(ValueError, match=r"weights are .*bfloat16"):
+        network_of(small().set_precision(torch.bfloat16))
+
+
+def test_the_cpu_has_no_kernels_by_design(monkeypatch):
+    monkeypatch.setattr(_library, "_library", _library.Library(path=_library.library().path or __file__))
+    inputs = layer_inputs((1, 4, 4, 8), torch.float32, bands=True)
+    with pytest.raises(BackendUnavailable, match="depthwise_layer has no CPU kernel by design"):
+        ops.depthwise_layer(**inputs, impl="cpu")
+    assert "no CPU kernel by design" in ops.paths(torch.device("cpu"))["picture_layer"]
+    assert "no CUDA kernel by design" in ops.paths(torch.device("cuda"))["mobile_synthesis"]
+    assert "built without CUDA" in ops.paths(torch.device("cuda"))["picture_layer"]
+
+
+def test_the_backends_take_it_on_cuda(monkeypatch):
+    generator = small()
+    rig = build(RigConfig(generator.num_ws, open_face_model().sizes, components=8, rank=2))
+    monkeypatch.setattr(_library, "has_kernel", lambda _op, device: device == "cuda")
+    monkeypatch.setattr(_library, "_refusal", lambda _device: "")
+    monkeypatch.setattr(_library, "choose", lambda *_: "cuda")
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        network = torch_backend.compiled(Setting(generator, rig, torch.device("cuda"), dtype))
+        assert isinstance(network, ops.MobileCudaSynthesis) and network.dtype == dtype
+    monkeypatch.setattr(_library, "has_kernel", lambda *_: False)
+    assert torch_backend.compiled(Setting(generator, rig, torch.device("cuda"))) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_depthwise_layer_is_its_parts(dtype):
+    inputs = layer_inputs((2, 5, 3, 6), torch.float32, bands=True)
+    x, channels = inputs["x"], 6
+    y = torch.nn.functional.leaky_relu(x + inputs["noise"][:, :, None] + inputs["bias"], 0.2)
+    y = inverse_haar(y * inputs["bands"][:, None, None])
+    conv = torch.nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+    conv.weight.data = inputs["weight"].permute(2, 0, 1)[:, None]
+    with torch.no_grad():
+        expected = conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) * inputs["style"][:, None, None]
+    found = ops.depthwise_layer(**inputs, dtype=dtype, impl="reference")
+    assert found.dtype == dtype and found.is_contiguous()
+    torch.testing.assert_close(found, expected.to(dtype))
+
+
+def test_picture_layer_is_its_parts():
+    inputs = picture_inputs((2, 3, 5, 6), torch.float32, 12)
+    y = torch.nn.functional.leaky_relu(inputs["x"] + inputs["noise"][:, :, None] + inputs["bias"], 0.2)
+    bands = torch.randn(12, 6)
+    low, rows, columns, both = bands.chunk(4)
+    inputs["weight"] = torch.cat(
+        [
+            low + rows + columns + both,
+            low + rows - columns - both,
+            low - rows + columns - both,
+            low - rows - columns + both,
+        ]
+    )
+    inputs["final_bias"] = inputs["final_bias"][:3].repeat(4)
+    expected = inverse_haar((y * inputs["style"][:, None, None]) @ bands.mT) + inputs["final_bias"][:3]
+    picture = new_picture(inputs)
+    ops.picture_layer(**inputs, picture=picture, impl="reference")
+    torch.testing.assert_close(picture, expected, atol=1e-4, rtol=1e-4)
+    pixels = new_picture(inputs, torch.uint8)
+    ops.picture_layer(**inputs, picture=pixels, impl="reference")
+    assert torch.equal(pixels, to_bytes(picture))
+
+
+def test_mistakes_of_the_ops_are_named():
+    inputs = layer_inputs((2, 4, 4, 8), torch.float32, bands=True)
+    wrong = {
+        "x": (inputs["x"][..., :-1].contiguous(), r"with bands expected \(B, H, W, 4C\)"),
+        "bias": (inputs["bias"][:8], r"bias has shape \(8,\), expected \(C,\) with C = 32"),
+        "weight": (inputs["weight"].permute(2, 0, 1), r"expected \(3, 3, 8\)"),
+        "style": (inputs["style"].half(), "style has dtype torch.float16, expected torch.float32"),
+        "bands": (inputs["bands"].mT.contiguous().mT, "bands has strides .* expected contiguous rows"),
+        "noise": (inputs["noise"].mT, "noise has strides .* expected a contiguous tensor"),
+    }
+    for name, (value, message) in wrong.items():
+        with pytest.raises(ValueError, match=f"depthwise_layer: .*{message}"):
+            ops.depthwise_layer(**{**inputs, name: value}, impl="reference")
+    with pytest.raises(ValueError, match="dtype is torch.float32, of an x of torch.float16 expected the same"):
+        ops.depthwise_layer(**{**inputs, "x": inputs["x"].half()}, dtype=torch.float32, impl="reference")
+    with pytest.raises(NotImplementedError, match="no gradient"):
+        ops.depthwise_layer(**{**inputs, "x": inputs["x"].requires_grad_()}, impl="reference")
+    inputs = picture_inputs((2, 4, 4, 8), torch.float32, 12)
+    picture = new_picture(inputs)
+    with pytest.raises(ValueError, match=r"picture_layer: weight has shape \(5, 8\), expected \(12, C\)"):
+        ops.picture_layer(**{**inputs, "weight": inputs["weight"][:5]}, picture=picture, impl="reference")
+    three = {"weight": inputs["weight"][:3], "final_bias": inputs["final_bias"][:3]}
+    with pytest.raises(ValueError, match=r"picture has shape \(2, 8, 8, 3\), expected \(2, 4, 4, 3\)"):
+        ops.picture_layer(**{**inputs, **three}, picture=picture, impl="reference")
