@@ -91,24 +91,29 @@ class Steps:
         """
         if self.device.type != "cuda":
             return self.work(**drawn)
-        if self._uploads is None:
-            self._uploads = Uploads(drawn, self.device)
-        self._uploads.fill(drawn)
-        if not self.capture:
-            return self.work(**self._uploads.tensors)
+        with torch.cuda.device(self.device):
+            if self._uploads is None:
+                self._uploads = Uploads(drawn, self.device)
+            self._uploads.fill(drawn)
+            return self._replayed(self._uploads.tensors) if self.capture else self.work(**self._uploads.tensors)
+
+    def _replayed(self, given: dict[str, Tensor]) -> Parts:
+        """A step on the current device, whose arguments are the same tensors each time."""
         if self._graph is None and self._done < WARM_UP:
             self._done += 1
-            return self._aside(self._uploads.tensors)
+            return self._aside(given)
         if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
+            graph = torch.cuda.CUDAGraph()
             # A capture runs nothing: the replay below is this step.
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._parts = self.work(**self._uploads.tensors)
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._parts = self.work(**given)
+            self._graph = graph
         self._graph.replay()
         return self._parts
 
     def _aside(self, given: dict[str, Tensor]) -> Parts:
-        current, side = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
+        """A step on a stream of its own."""
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
         side.wait_stream(current)
         with torch.cuda.stream(side):
             parts = self.work(**given)

@@ -96,6 +96,14 @@ def test_ws(folder: Path) -> None:
     assert portraits.ws(torch.empty(0, dtype=torch.long)).shape == (0, 4, 512)
 
 
+def test_pictures_may_stay_behind() -> None:
+    images, (detected, w_a, w_b, mix) = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.rand(4, 2, 1)
+    portraits = PortraitSet(images, torch.rand(2, 68, 2), detected > 0, w_a, w_b, mix, "g")
+    without, whole = (portraits.to("meta", pictures=there) for there in (False, True))
+    assert without.images is portraits.images and whole.images.is_meta
+    assert without.generator == "g" and without.landmarks.is_meta and without.ws([1, 0]).is_meta
+
+
 def test_ends_of_the_mix_are_exact(tmp_path: Path) -> None:
     made = arrays(n=1)
     made["mix"][:] = np.array([[0, 1, 0, 1]], dtype=np.float16)

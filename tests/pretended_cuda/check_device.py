@@ -92,6 +92,26 @@ def test_what_does_not_wait() -> None:
     assert not waits
 
 
+def test_copies_that_nobody_waited_for_are_let_alone() -> None:
+    value, page_locked = on_device(3), torch.ones(3).pin_memory()
+    value.copy_(page_locked, non_blocking=True)
+    assert page_locked.sum() == 3, "what leaves may be read"
+    with pytest.raises(Refused, match="written to before"):
+        page_locked[:2].fill_(2)
+    with pytest.raises(Refused, match="written to before"):
+        page_locked.numpy()
+    torch.cuda.synchronize()
+    page_locked.fill_(2)
+    page_locked.copy_(value, non_blocking=True)
+    with pytest.raises(Refused, match="used before"):
+        page_locked.sum()
+    arriving = value.to("cpu", non_blocking=True)
+    with pytest.raises(Refused, match="used before"):
+        arriving.numpy()
+    torch.cuda.current_stream().synchronize()
+    assert page_locked.sum() == 3 and arriving.numpy().sum() == 3
+
+
 def test_waits_of_a_backward_pass_are_found() -> None:
     value, mask = on_device(4).requires_grad_(), torch.tensor([True, False, True, False]).cuda()
     chosen = value[mask].sum()

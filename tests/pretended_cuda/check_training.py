@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.data.sampling import SetConfig, sample_set
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, build
 from stylerig_fast.train import batches, reconstructor, rig
@@ -27,6 +29,7 @@ from stylerig_fast.train.reconstructor import ReconstructorStep, ReconstructorTr
 from stylerig_fast.train.rig_step import RigStep
 from stylerig_fast.train.run import Run
 from stylerig_fast.train.survey import reconstruct_all
+from tests.data.test_sampling import TinyDetector
 from tests.train.test_reconstructor import config as reconstructor_config
 from tests.train.test_rig import training as rig_config
 
@@ -129,7 +132,7 @@ def test_no_step_waits(
         counts.append(waits)
     capture = Counter(
         {
-            'stylerig_fast/train/captured.py: with torch.cuda.graph(self._graph, capture_error_mode="thread_local"): '
+            'stylerig_fast/train/captured.py: with torch.cuda.graph(graph, capture_error_mode="thread_local"): '
             "(synchronize)": 1
         }
     )
@@ -148,6 +151,19 @@ def test_where_the_pictures_are_changes_nothing(
     monkeypatch.setattr(batches, "LARGEST_SHARE", 0.0)
     assert [start(portraits, face_model).run(2) for start in TRAININGS.values()] == resident
     assert "every step uploads its own" in caplog.text
+
+
+def test_a_set_is_drawn_by_the_compiled_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    small = StyleGAN2(channels=(8,) * 4, mapping_layers=1, name="small").eval().requires_grad_(False)
+    there = copy.deepcopy(small).to(CUDA)
+    config = SetConfig("small", count=3, size=16, seed=1)
+    (wanted,) = sample_set(tmp_path / "cpu", config, small, TinyDetector())
+    monkeypatch.setattr(there, "synthesis", lambda *_: pytest.fail("drawn by the plain module"))
+    (found,) = sample_set(tmp_path / "cuda", config, there, TinyDetector())
+    sets = [PortraitSet.load(path, size=16) for path in (found, wanted)]
+    assert torch.equal(sets[0].ws(), sets[1].ws())
+    assert (sets[0].images.float() - sets[1].images.float()).abs().mean() < 1
 
 
 def test_work_that_waits_is_not_captured() -> None:

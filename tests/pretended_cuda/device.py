@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
+from . import flights
 from .graphs import run
 from .waits import STATE, Refused, place, touches_pageable_memory, waits
 
@@ -105,6 +106,7 @@ def dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     ours = any(isinstance(value, Pretended) for value in tensors)
     asked = kwargs.get("device")
     if not ours and not is_cuda(asked):
+        flights.check(func, args, kwargs)
         return func(*args, **kwargs)
     if func is aten._to_copy.default:
         return to_copy(args[0], kwargs)
@@ -177,6 +179,8 @@ def host_to_device(host: Tensor, non_blocking: bool, what: str = "host to device
         touches_pageable_memory(what)
     elif not non_blocking:
         waits(what)
+    else:
+        flights.start(host, arrives=False)
 
 
 def to_copy(source: Tensor, kwargs: dict[str, Any]) -> Tensor:
@@ -194,7 +198,10 @@ def to_copy(source: Tensor, kwargs: dict[str, Any]) -> Tensor:
     out: Tensor = run(aten._to_copy.default, (inner,), options)
     if there:
         return Pretended(out)
-    return out.pin_memory() if non_blocking else out  # torch, too, copies into page-locked memory then
+    if isinstance(source, Pretended) and non_blocking:
+        out = out.pin_memory()  # as torch does
+        flights.start(out, arrives=True)
+    return out
 
 
 def copy_into(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
@@ -207,6 +214,8 @@ def copy_into(target: Tensor, source: Tensor, non_blocking: bool = False) -> Ten
             touches_pageable_memory("device to host")
         elif not non_blocking:
             waits("device to host")
+        else:
+            flights.start(target, arrives=True)
     inner = [value.inner if isinstance(value, Pretended) else value for value in (target, source)]
     run(aten.copy_.default, tuple(inner), {})
     return target

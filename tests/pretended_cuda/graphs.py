@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from .flights import is_view
 from .waits import STATE, Refused, waits
 
 
@@ -29,8 +30,8 @@ class Launch:
 
     def again(self) -> None:
         returns = self.func._schema.returns
-        if returns and all(r.alias_info is not None and not r.alias_info.is_write for r in returns):
-            return  # a view of memory that is the same in every replay
+        if is_view(self.func):
+            return  # of memory that is the same in every replay
         out = self.func(*self.args, **self.kwargs)
         old, new = ([each] if len(returns) == 1 else each for each in (self.out, out))
         for kind, before, after in zip(returns, old or (), new or (), strict=True):

@@ -21,16 +21,10 @@ runtime.install()
 # It traces operations with tensors that have no memory, which the pretended ones are not made for. The CPU's pass it.
 torch.library.opcheck = lambda *_, **__: {}
 
-from stylerig_fast.ops import _library  # noqa: E402
+from . import kernels  # noqa: E402  # imports the project
+from .waits import STATE  # noqa: E402
 
-from .waits import ROOT, STATE  # noqa: E402
-
-# Every op that has CUDA kernels is called as if they were there, and runs the CPU's.
-for source in (ROOT / "csrc").glob("*/*_cuda.cu"):
-    op = source.parent.name
-    if _library.has_kernel(op, "cpu"):
-        _library.library().kernels |= {(op, "cuda")}
-_library.library().architectures = ("9.0",)
+kernels.claim()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

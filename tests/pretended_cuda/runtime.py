@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils import _foreach_utils
 
-from . import graphs
+from . import flights, graphs
 from .device import CUDA, Mode, Pretended
 from .waits import STATE, waits
 
@@ -95,6 +95,13 @@ def install() -> None:
     torch.backends.cudnn.is_available = lambda: True
     torch.Tensor.cuda = lambda self, *_, **__: self.to(CUDA)  # type: ignore[method-assign, assignment]
     torch.nn.Module.cuda = lambda self, *_, **__: self.to(CUDA)  # type: ignore[method-assign, assignment]
+    numpy = torch.Tensor.numpy
+
+    def to_numpy(self: torch.Tensor, *, force: bool = False) -> Any:
+        flights.check_memory(self, writes=True)  # nobody knows what the array is for
+        return numpy(self, force=force)
+
+    torch.Tensor.numpy = to_numpy  # type: ignore[method-assign, assignment]
     # Tensors are made of Python's numbers on the CPU, and copied then; parameters are replaced when a module moves.
     torch._C._set_only_lift_cpu_tensors(True)
     torch.__future__.set_overwrite_module_params_on_conversion(True)

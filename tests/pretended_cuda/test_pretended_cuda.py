@@ -6,6 +6,7 @@ Nothing that ``torch.cuda`` does is real there, so no test beside these may shar
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,12 +27,16 @@ PLUGIN = "tests.pretended_cuda.plugin"
 OF_THE_PROJECT = (
     "tests/engine/test_cuda_graph_backend.py",
     "tests/ops/test_cuda_device.py",
+    "tests/ops/test_mobile_cuda_device.py",
     "tests/ops/test_stylegan2_cuda_device.py",
     "tests/generators/test_mobilestylegan.py",
     "tests/generators/test_stylegan1.py",
     "tests/generators/test_stylegan2.py",
     "tests/export/test_agreement.py",
+    "tests/data/test_sampling.py",
 )
+# How they say so.
+ASKS_FOR_A_GPU = re.compile(r"skipif\(not torch\.cuda\.is_available\(\)|if torch\.cuda\.is_available\(\) else")
 SUITES = {
     "device": ("tests/pretended_cuda/check_device.py",),
     "engine": ("tests/pretended_cuda/check_engine.py",),
@@ -39,6 +44,14 @@ SUITES = {
     "commands": ("tests/pretended_cuda/check_commands.py",),
     "project": (*OF_THE_PROJECT, "-k", "(cuda or gpu) and not size8 and not grid_has_rows"),
 }
+
+
+def test_every_test_that_needs_a_gpu_is_among_them() -> None:
+    files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "tests").rglob("test_*.py")}
+    asking = {name for name, path in files.items() if ASKS_FOR_A_GPU.search(path.read_text(encoding="utf-8"))}
+    # The last one writes a test that asks.
+    others = {Path(__file__).relative_to(ROOT).as_posix(), "tests/benchmarks/test_gpu_check_runner.py"}
+    assert asking - others == set(OF_THE_PROJECT)
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +79,10 @@ def runs(
     library: Path, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
     """The suites that were asked for, two at a time."""
-    items = [item for item in request.session.items if item.path == Path(__file__)]
-    asked = [str(item.callspec.params["suite"]) for item in items if isinstance(item, pytest.Function)]
+    items = [
+        item for item in request.session.items if item.path == Path(__file__) and isinstance(item, pytest.Function)
+    ]
+    asked = [str(item.callspec.params["suite"]) for item in items if "suite" in item.fixturenames]
     with ThreadPoolExecutor(2) as pool:
         yield {suite: pool.submit(run, suite, library) for suite in asked}
         pool.shutdown(cancel_futures=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ROOT = HERE.parents[1]
 # Files whose lines are never the ones to blame.
 OTHERS = (
     str(Path(torch.__file__).parent),
-    *(str(HERE / f"{name}.py") for name in ("device", "graphs", "runtime", "waits")),
+    *(str(HERE / f"{name}.py") for name in ("device", "flights", "graphs", "runtime", "waits")),
 )
 
 
@@ -31,9 +31,11 @@ class State:
         capturing: whether a graph is being captured.
         strict: whether whatever waits raises, as after ``torch.cuda.set_sync_debug_mode("error")``.
         counts: waits so far, by line.
+        on_wait: called when the CPU has waited for everything.
     """
 
     def __init__(self) -> None:
+        self.on_wait: Callable[[], None] = lambda: None
         self.capturing = False
         self.strict = False
         self.counts: Counter[str] = Counter()
@@ -68,6 +70,7 @@ def waits(why: str) -> None:
         raise Refused(f"operation not permitted when stream is capturing: {where}")
     if STATE.strict:
         raise Refused(f"called a synchronizing CUDA operation: {where}")
+    STATE.on_wait()
 
 
 def touches_pageable_memory(why: str) -> None:
