@@ -23,6 +23,8 @@ FOCAL = 1.5
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 # Batch, channels, height, width: not a vector of channels; one warp; many channels; more than a block of pixels.
 STYLED = ((2, 5, 6, 10), (1, 32, 18, 14), (2, 512, 4, 4), (1, 24, 34, 30))
+# Batch, height, width, channels: whole packs of channels and parts of them, more than a warp of them, odd sizes.
+MOBILE = ((1, 4, 4, 8), (3, 5, 7, 12), (1, 19, 3, 5), (1, 2, 3, 132))
 
 
 class Case(NamedTuple):
@@ -34,6 +36,7 @@ class Case(NamedTuple):
         call: with a device and an ``impl``; returns what is compared.
         bound: largest difference, relative to the largest value of a tensor; 0 for equal.
         blas: most of its time is in libraries that are not ours.
+        cuda_only: there is no kernel of it for the CPU.
     """
 
     op: str
@@ -41,6 +44,7 @@ class Case(NamedTuple):
     call: Call
     bound: float
     blas: bool = False
+    cuda_only: bool = False
 
 
 class Draw:
@@ -172,6 +176,46 @@ def pictures(dtype: torch.dtype) -> Iterator[Case]:
         yield Case("upsample_filter", what, filtered, bound)
 
 
+def mobile_layers(dtype: torch.dtype) -> Iterator[Case]:
+    """`depthwise_layer`, with bands and without, and `picture_layer`, of one pixel or four for each."""
+    bound, name = 16 * torch.finfo(dtype).eps, str(dtype).removeprefix("torch.")
+    for batch, height, width, channels in MOBILE:
+        draw = Draw()
+        noise, style = draw.normal(height, width), draw.normal(batch, channels)
+        for bands in (1, 4):
+            x = draw.normal(batch, height, width, bands * channels, dtype=dtype)
+            fixed = (draw.normal(bands * channels), draw.normal(3, 3, channels), style)
+            rest = {"noise": noise} | ({"bands": draw.normal(batch, 4 * channels)} if bands == 4 else {})
+
+            def layer(
+                device: torch.device, impl: Any, x: Any = x, fixed: Any = fixed, rest: Any = rest
+            ) -> list[Tensor]:
+                options = {key: value.to(device) for key, value in rest.items()}
+                return [ops.depthwise_layer(x.to(device), *(v.to(device) for v in fixed), **options, impl=impl)]
+
+            what = f"{name}, {channels} channels, {height} x {width}{', bands' if bands == 4 else ''}"
+            yield Case("depthwise_layer", what, layer, bound, cuda_only=True)
+        x = draw.normal(batch, height, width, channels, dtype=dtype)
+        for outputs, colour in ((12, torch.float32), (12, torch.uint8), (3, torch.float32)):
+            side = 2 if outputs == 12 else 1
+            weights = (draw.normal(outputs, channels) / channels**0.5, draw.normal(outputs))
+            tables = (draw.normal(channels), style, *weights)
+            shape = (batch, side * height, side * width, 3)
+
+            def picture(
+                device: torch.device, impl: Any, x: Any = x, fixed: Any = tables, noise: Any = noise,
+                shape: Any = shape, colour: torch.dtype = colour,
+            ) -> list[Tensor]:  # fmt: skip
+                made = torch.zeros(shape, dtype=colour, device=device)
+                tensors: Any = [value.to(device) for value in (x, *fixed, made)]
+                ops.picture_layer(*tensors, noise=noise.to(device), impl=impl)
+                return [tensors[-1].float() / (255 if colour == torch.uint8 else 1)]
+
+            what = f"{name}, {channels} channels, {height} x {width}, {outputs} outputs, {str(colour)[6:]}"
+            limit = max(bound, 1.01 / 255) if colour == torch.uint8 else bound
+            yield Case("picture_layer", what, picture, limit, cuda_only=True)
+
+
 def cases() -> Iterator[Case]:
     """Everything."""
     for dtype, bound in ((torch.float32, 1e-4), (torch.float64, 1e-11)):
@@ -179,6 +223,7 @@ def cases() -> Iterator[Case]:
         yield from models(dtype, bound)
     for dtype in PRECISIONS:
         yield from pictures(dtype)
+        yield from mobile_layers(dtype)
 
 
 def difference(found: list[Tensor], wanted: list[Tensor]) -> float:
@@ -206,7 +251,11 @@ def check(work: Task, tool: str = "", smoke: bool = False) -> dict[str, float]:
     found: dict[str, float] = {}
     wrong, seen = [], set()
     for case in cases():
-        if (smoke and case.op in seen) or (case.blas and tool not in ("", "memcheck")):
+        if (
+            (smoke and case.op in seen)
+            or (case.cuda_only and not work.cuda)
+            or (case.blas and tool not in ("", "memcheck"))
+        ):
             continue
         seen.add(case.op)
         if why := _library.why_slow(case.op, work.device):

@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
 def rates(work: Task) -> dict[str, Any]:
     """Copy bandwidth, and rates of products of random matrices; random, for ones cost a GPU less power than numbers."""
     side = 256 if work.small or not work.cuda else 8192
-    count = (1 << 18) if work.small or not work.cuda else (256 << 20)
+    count = (1 << 18) if work.small or not work.cuda else (128 << 20)
     seconds = 0.05 if work.small else 0.5
     source = torch.randn(count, device=work.device)
     target = torch.empty_like(source)

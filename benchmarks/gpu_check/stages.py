@@ -144,7 +144,7 @@ def _tensorrt(setting: Setting) -> list[Step]:
     dtype = "float32" if setting.small else "float32 float16"
     short = " ".join(SMALL if setting.small else SHORT)
     size = "32" if setting.small else "1024"
-    backends = "torch" if setting.device == "cpu" else "tensorrt cuda_graph"
+    backends = "torch" if setting.device == "cpu" else "tensorrt"
     words = f"edit --backends {backends} --peers eager --dtype {dtype} --resolutions {size} {short}"
     generator = ["--generator", setting.generator] if setting.generator else []
     return [

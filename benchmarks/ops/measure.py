@@ -109,7 +109,7 @@ def measure_machine(stopwatch: Stopwatch) -> Machine:
     Of random numbers: a GPU multiplies ones faster than numbers, for they cost it less power.
     """
     device = stopwatch.device
-    size, count = (8192, 256 << 20) if device.type == "cuda" else (1536, 64 << 20)
+    size, count = (8192, 128 << 20) if device.type == "cuda" else (1536, 64 << 20)
     source, matrix = torch.randn(count, device=device), torch.randn(size, size, device=device)
     target = torch.empty_like(source)
     copy, product = stopwatch.medians(lambda: target.copy_(source), lambda: matrix @ matrix, runs=7)

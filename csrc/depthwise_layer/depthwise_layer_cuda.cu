@@ -101,10 +101,10 @@ __device__ __forceinline__ void fill(const Arguments<From, To>& a, const Tile& t
       if (first + turn >= Way::kTurns) continue;
       const Way way(t.slot, first + turn);
       const int row = top + way.row, column = left + way.column;
-      inside[turn] = way.there() && static_cast<unsigned>(row) < static_cast<unsigned>(height) &&
-                     static_cast<unsigned>(column) < static_cast<unsigned>(width);
-      if (!inside[turn]) continue;
-      const unsigned pixel = static_cast<unsigned>(row * width + column), at = pixel * (kParts * a.channels);
+      // Outside the picture the nearest pixel is read and not used: to read is cheaper than to decide.
+      const int near_row = smaller(larger(row, 0), height - 1), near_column = smaller(larger(column, 0), width - 1);
+      inside[turn] = row == near_row && column == near_column;
+      const unsigned pixel = static_cast<unsigned>(near_row * width + near_column), at = pixel * (kParts * a.channels);
 #pragma unroll
       for (int part = 0; part < kParts; ++part) {
         packs[turn][part] = load_channels<kWhole>(x + (at + part * a.channels), t.count);
@@ -116,20 +116,18 @@ __device__ __forceinline__ void fill(const Arguments<From, To>& a, const Tile& t
       if (first + turn >= Way::kTurns) continue;
       const Way way(t.slot, first + turn);
       if (!way.there()) continue;
-      Pack<float, kPack> made[kParts] = {};
-      if (inside[turn]) {
+      Pack<float, kPack> made[kParts];
 #pragma unroll
-        for (int i = 0; i < kPack; ++i) {
-          float values[kParts];
+      for (int i = 0; i < kPack; ++i) {
+        float values[kParts];
 #pragma unroll
-          for (int part = 0; part < kParts; ++part) {
-            values[part] = finish(static_cast<float>(packs[turn][part].values[i]), noise[turn], bias[part].values[i]);
-            if constexpr (kBands) values[part] *= scale[part].values[i];
-          }
-          if constexpr (kBands) haar(values);
-#pragma unroll
-          for (int part = 0; part < kParts; ++part) made[part].values[i] = values[part];
+        for (int part = 0; part < kParts; ++part) {
+          values[part] = finish(static_cast<float>(packs[turn][part].values[i]), noise[turn], bias[part].values[i]);
+          if constexpr (kBands) values[part] *= scale[part].values[i];
         }
+        if constexpr (kBands) haar(values);
+#pragma unroll
+        for (int part = 0; part < kParts; ++part) made[part].values[i] = inside[turn] ? values[part] : 0.0f;
       }
       if constexpr (kBands) {
 #pragma unroll

@@ -13,7 +13,7 @@ from stylerig_fast.generators.stylegan3 import FourierFeatures, StyleGAN3
 from stylerig_fast.generators.stylegan3_layer import FilteredLayer
 
 from ..graph import Graph, Value
-from ..layers import clip, conv, conv_transpose, gemm, leaky_relu, linear, pad, per_channel, slot
+from ..layers import clip, conv, conv_transpose, gemm, leaky_relu, linear, pad, per_channel, slot, without_bfloat16
 from ..picture import resized
 
 
@@ -104,10 +104,7 @@ def _layer(graph: Graph, layer: FilteredLayer, x: Value, w: Value) -> Value:
     channels = plan.after.channels
     if layer.up_taps is not None:
         with graph.scope("up"):
-            taps = layer.up_taps.expand(channels, 1, 1, -1)
-            crop = span.crop
-            x = conv_transpose(graph, x, taps.mT, (plan.up, 1), (0, 0, crop, crop), groups=channels)
-            x = conv_transpose(graph, x, taps, (1, plan.up), (crop, crop, 0, 0), groups=channels)
+            x = without_bfloat16(graph, x, lambda y: _upsampled(graph, layer, y, span.crop))
     elif span.crop:
         x = pad(graph, x, (-span.crop,) * 4)
     if not layer.colours:
@@ -128,6 +125,15 @@ def _layer(graph: Graph, layer: FilteredLayer, x: Value, w: Value) -> Value:
         return x
     # One more sample than needed has been made, since crops are the same at both ends.
     return pad(graph, x, (0, plan.after.size - made) * 2)
+
+
+def _upsampled(graph: Graph, layer: FilteredLayer, x: Value, crop: int) -> Value:
+    """Zeros between samples, then the filter, along y and along x."""
+    up, channels = layer.plan.up, layer.plan.after.channels
+    assert layer.up_taps is not None
+    taps = layer.up_taps.expand(channels, 1, 1, -1)
+    x = conv_transpose(graph, x, taps.mT, (up, 1), (0, 0, crop, crop), groups=channels)
+    return conv_transpose(graph, x, taps, (1, up), (crop, crop, 0, 0), groups=channels)
 
 
 def _styles(graph: Graph, layer: FilteredLayer, w: Value) -> tuple[Value, Value | None]:

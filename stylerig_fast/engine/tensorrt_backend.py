@@ -64,7 +64,7 @@ class TensorRTBackend(GraphBackend):
         self._memory = torch.empty(0, dtype=torch.uint8, device=self.device)
         # Static inputs and the memory of activations are shared by all callers: in turn here, and on the GPU too,
         # where their streams differ.
-        self._lock, self._last = threading.Lock(), torch.cuda.Event()
+        self._lock, self._done = threading.Lock(), torch.cuda.Event()
 
     def plan(self, name: str) -> bytes:
         """The plan of "generator" or "edit", for other programs."""
@@ -73,12 +73,12 @@ class TensorRTBackend(GraphBackend):
     def run(self, graph: str, *values: Tensor) -> Tensor:
         key = (graph, len(values[0]))
         with self._lock, torch.cuda.device(self.device), torch.no_grad():
-            torch.cuda.current_stream().wait_event(self._last)
+            torch.cuda.current_stream().wait_event(self._done)
             if key not in self._ready:  # at most `at_once` for each graph
                 self._ready[key] = self._capture(graph, values)
                 self._plans[graph].keep_kernels()
             images = self._ready[key].captured.replay(values)
-            self._last.record()
+            self._done.record()
             return images
 
     def describe(self) -> dict[str, object]:

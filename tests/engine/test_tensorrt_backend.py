@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,8 +80,9 @@ class OnTheCpu(TensorRTBackend):
 @pytest.fixture(params=["tensorrt", "rtx"])
 def trt(request, monkeypatch):
     """A library, and a CUDA whose graphs run again what was run while they were captured."""
-    trt = use(monkeypatch, request.param)
-    trt.contexts, trt.refuses, trt.modes, capturing = [], "", [], []
+    trt: Any = use(monkeypatch, request.param)
+    trt.contexts, trt.refuses, trt.modes = [], "", []
+    capturing: list[Any] = []
 
     def context(how):
         trt.contexts.append(Context(trt.refuses))

@@ -67,6 +67,13 @@ def test_what_tensorrt_restricts(edit):
         assert node.op_type != "ConvTranspose" or types[node.input[0]] != TensorProto.BFLOAT16
 
 
+def test_nothing_is_rounded_in_passing(edit):
+    """A value that was float32 and becomes it again: worse, and what TensorRT for RTX takes minutes over."""
+    made = {node.output[0]: node for node in edit.graph.node}
+    casts = [node for node in edit.graph.node if node.op_type == "Cast"]
+    assert not [node.name for node in casts if node.input[0] in made and made[node.input[0]].op_type == "Cast"]
+
+
 def test_every_shape_is_known(edit):
     """With the batch as the only unknown, nothing has to be worked out at run time."""
     inferred = onnx.shape_inference.infer_shapes(edit, strict_mode=True, data_prop=True)

@@ -25,6 +25,8 @@ def emulated(tmp_path_factory):
     include = Path(torch.__file__).parent / "include"
     flags = (
         f"-std=c++17 -O1 -g -fPIC -ffp-contract=off -Wall -Werror -Wno-unknown-pragmas -DSTYLERIG_EMULATE_CUDA "
+        # A GPU refuses wide loads that are not aligned; a CPU makes them.
+        "-fsanitize=alignment -fno-sanitize-recover=alignment "
         f"-DSTYLERIG_NAMESPACE=stylerig_emulated -DTORCH_TARGET_VERSION={_recipe.TORCH_TARGET}"
     )
     sources = [*sorted((ROOT / "csrc").glob("*/*_cuda.cu")), ROOT / "csrc" / "registration.cpp"]
@@ -41,7 +43,15 @@ def emulated(tmp_path_factory):
         objects = list(pool.map(compile_one, sources))
     library = folder / "emulated.so"
     torch_lib = f"-L{Path(torch.__file__).parent}/lib"
-    command = [*shlex.split(str(_recipe.find_compiler())), "-shared", *objects, torch_lib, "-ltorch", "-ltorch_cpu"]
+    command = [
+        *shlex.split(str(_recipe.find_compiler())),
+        "-shared",
+        "-fsanitize=alignment",
+        *objects,
+        torch_lib,
+        "-ltorch",
+        "-ltorch_cpu",
+    ]
     subprocess.run([*command, "-o", str(library)], check=True)
     torch.ops.load_library(str(library))
     return torch.ops.stylerig_emulated

@@ -23,6 +23,7 @@ from tests.ops.test_mobile_cuda_synthesis import SHAPES, as_pictures, error
 from tests.ops.test_mobile_synthesis import codes, small
 
 pytestmark = [
+    pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
     pytest.mark.skipif(not _library.has_kernel("depthwise_layer", "cuda"), reason="the library was built without CUDA"),
 ]
