@@ -79,7 +79,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& mean, const Ten
                                      static_cast<T>(focal)};
       T *points = vertices.mutable_data_ptr<T>(), *shades = colours.mutable_data_ptr<T>();
       // Doubles take twice the registers: smaller groups there.
-      if (batch > 8 && sizeof(T) == 4) {
+      if (batch > 8 && sizeof(T) == 4 && batch * count > 1000000000) {
         launch_forward<T, Basis, sizeof(T) == 4 ? 16 : 8>(model, poses, points, shades, projected, on.stream());
       } else {
         launch_forward<T, Basis, 8>(model, poses, points, shades, projected, on.stream());
