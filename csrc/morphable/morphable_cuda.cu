@@ -88,8 +88,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& mean, const Ten
                                      count,
                                      static_cast<T>(focal)};
       T *points = vertices.mutable_data_ptr<T>(), *shades = colours.mutable_data_ptr<T>();
-      // Doubles take twice the registers: smaller groups there.
-      if (batch > 8 && sizeof(T) == 4) {
+      // Groups of 16 read the bases less often, but a small model has too few blocks of them. Doubles take twice the
+      // registers: smaller groups there.
+      const int64_t large = (batch + 15) / 16 * 2 * ((count + kThreads - 1) / kThreads);
+      if (sizeof(T) == 4 && batch > 8 && large >= kEnoughBlocks) {
         launch_forward<T, Basis, sizeof(T) == 4 ? 16 : 8>(model, poses, points, shades, projected, on.stream());
       } else {
         launch_forward<T, Basis, 8>(model, poses, points, shades, projected, on.stream());
