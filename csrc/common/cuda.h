@@ -57,11 +57,12 @@ inline void check_cuda(cudaError_t status, const char* op) {
 
 inline void check_launch(const char* op) { check_cuda(cudaGetLastError(), op); }
 
-// How far a grid goes; kernels loop over the rest. The emulated ones are so small that tests reach those loops.
+// How far a grid goes; kernels loop over the rest. And how many blocks keep a large GPU busy: four on each of 132
+// multiprocessors. The emulated ones are so small that tests reach those loops and both sides of that choice.
 #if defined(STYLERIG_EMULATE_CUDA)
-constexpr int64_t kMostRows = 2, kMostBlocks = 3;
+constexpr int64_t kMostRows = 2, kMostBlocks = 3, kEnoughBlocks = 3;
 #else
-constexpr int64_t kMostRows = 65535, kMostBlocks = 1 << 20;
+constexpr int64_t kMostRows = 65535, kMostBlocks = 1 << 20, kEnoughBlocks = 528;
 #endif
 
 // Blocks of `size` threads for `count` items.

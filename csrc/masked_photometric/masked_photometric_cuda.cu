@@ -1,12 +1,14 @@
-// masked_photometric on CUDA, in three kernels without atomics, so that every run gives the same:
-// 1. one thread per pixel shades it; blocks sum loss, covered pixels and the light's gradient;
+// masked_photometric on CUDA, in kernels without floating-point atomics, so that every run gives the same:
+// 1. one thread per pixel shades it; blocks sum loss, covered pixels and the light's gradient, and the triangles that
+//    have a pixel are listed;
 // 2. one block per picture adds the blocks up, always in the same order;
-// 3. one thread per vertex gathers its gradient from the pixels of those of its triangles that have any (the first
-//    kernel marks them), shading them again: nothing is stored per pixel. A vertex with many pixels to look at is
-//    shared by its warp.
+// 3. one thread per listed triangle sums what its pixels give to its corners, shading each again: nothing is stored per
+//    pixel. A triangle with many pixels to look at is shared by its warp;
+// 4. one thread per vertex adds up what its corners got.
 #include <tuple>
 
 #include "common/cuda.h"
+#include "masked_photometric/masked_photometric_gradient_kernels.cuh"
 #include "masked_photometric/masked_photometric_kernels.cuh"
 
 namespace stylerig {
@@ -20,24 +22,38 @@ struct Outputs {
 
 template <typename T, bool kGrad>
 void run(const Scene<T>& scene, const Tensor& like, const Outputs<T>& out, cudaStream_t stream) {
-  const auto batch = static_cast<unsigned>(scene.batch);
   const int64_t blocks = larger<int64_t>(1, (scene.pixels() + kPixels - 1) / kPixels);
   Tensor partial_buffer = empty({scene.batch, blocks, kSums<kGrad>}, like);
   Tensor scale_buffer = empty({kGrad ? scene.batch : 0}, like);
-  Tensor drawn_buffer = empty({kGrad ? scene.batch : 0, scene.mesh.num_triangles}, ScalarType::Byte, like);
-  T *partial = partial_buffer.mutable_data_ptr<T>(), *scale = scale_buffer.mutable_data_ptr<T>();
-  auto* drawn = static_cast<uint8_t*>(drawn_buffer.mutable_data_ptr());
-  check_cuda(cudaMemsetAsync(drawn, 0, drawn_buffer.numel(), stream), "masked_photometric");
+  const int64_t batch = kGrad ? scene.batch : 0, triangles = scene.mesh.num_triangles;
+  const int64_t most = smaller(triangles, scene.pixels());  // triangles that can have a pixel of a picture
+  Tensor places_buffer = empty({batch * (triangles + 1)}, ScalarType::Int, like);
+  Tensor list_buffer = empty({batch, most}, ScalarType::Int, like);
+  Tensor records_buffer = empty({batch, most, kOfTriangle}, like);
+  T *partial = partial_buffer.mutable_data_ptr<T>(), *scale = scale_buffer.mutable_data_ptr<T>(),
+    *records = records_buffer.mutable_data_ptr<T>();
+  auto* places = places_buffer.mutable_data_ptr<int32_t>();
+  const Drawn drawn = {places, places + batch * triangles, list_buffer.mutable_data_ptr<int32_t>(), triangles, most};
+  if (kGrad) {
+    check_cuda(cudaMemsetAsync(places, 0xff, sizeof(*places) * places_buffer.numel(), stream), "masked_photometric");
+  }
   const auto shade = pixel_kernel<T, kGrad>;
   STYLERIG_LAUNCH(shade, dim3(static_cast<unsigned>(blocks), rows_for(scene.batch)), kPixels, stream, scene, partial,
                   out.image, drawn);
   const auto finish = finish_kernel<T, kGrad>;
-  STYLERIG_LAUNCH(finish, batch, kAdders, stream, blocks, partial, out.loss, scale, out.v_gamma);
-  const int64_t vertices = scene.mesh.num_vertices;
-  if (kGrad && vertices > 0) {
-    const dim3 grid(static_cast<unsigned>((vertices + kVertices - 1) / kVertices), rows_for(scene.batch));
-    STYLERIG_LAUNCH(vertex_kernel<T>, grid, kVertices, stream, scene, drawn, scale, out.v_vertices, out.v_albedo,
-                    out.v_normals);
+  STYLERIG_LAUNCH(finish, static_cast<unsigned>(scene.batch), kAdders, stream, blocks, partial, out.loss, scale,
+                  out.v_gamma);
+  if constexpr (kGrad) {
+    const auto grid = [&](int64_t count, int threads) {
+      return dim3(static_cast<unsigned>((count + threads - 1) / threads), rows_for(batch));
+    };
+    if (most > 0) {
+      STYLERIG_LAUNCH(triangle_kernel<T>, grid(most, kTriangles), kTriangles, stream, scene, drawn, records);
+    }
+    if (scene.mesh.num_vertices > 0) {
+      STYLERIG_LAUNCH(vertex_kernel<T>, grid(scene.mesh.num_vertices, kVertices), kVertices, stream, scene.mesh, batch,
+                      drawn, records, scale, out.v_vertices, out.v_albedo, out.v_normals);
+    }
   }
 }
 

@@ -7,13 +7,12 @@
 namespace stylerig {
 namespace {
 
-constexpr int kPixels = 128;    // threads of the pixel kernel
-constexpr int kVertices = 128;  // threads of the vertex kernel
+constexpr int kPixels = 128;  // threads of the pixel kernel
 // What is summed over the pixels: squared difference and covered pixels, and with gradients the 27 of the light.
 template <bool kGrad>
 constexpr int kSums = kGrad ? 29 : 2;
-constexpr int kManyPixels = 96;
-constexpr int64_t kMostPixels = 1 << 30;  // of a picture: rows and columns are counted in 32 bits
+constexpr int32_t kNoPlace = -1, kClaimed = -2;  // all bits of kNoPlace are ones: memset writes it
+constexpr int64_t kMostPixels = 1 << 30;         // of a picture: rows and columns are counted in 32 bits
 
 template <typename T>
 struct Scene {
@@ -44,11 +43,28 @@ __device__ __forceinline__ Vec3<T> difference_at(const Scene<T>& scene, int64_t 
   return {colour.x - target[0], colour.y - target[scene.pixels()], colour.z - target[2 * scene.pixels()]};
 }
 
-// partial: [B, gridDim.x, kSums], of differences that are not scaled yet. image: [B, 3, H, W] or null. drawn: [B, T]
-// zeros, where the triangles with a pixel get a 1; only with gradients.
+// The triangles that have a pixel, of each picture: about a quarter of a mesh whose triangles are as small as pixels.
+// Who gets which place differs from run to run; places are addresses, and no sum depends on them.
+struct Drawn {
+  int32_t* places;     // [B, T]: place in the picture's list, negative for those without a pixel; starts as kNoPlace
+  int32_t* last;       // [B]: the last place; starts as kNoPlace, too
+  int32_t* triangles;  // [B, most]
+  int64_t num_triangles, most;
+
+  __device__ __forceinline__ void add(int64_t b, int32_t t) const {
+    int32_t* entry = places + b * num_triangles + t;
+    if (*entry != kNoPlace || atomicCAS(entry, kNoPlace, kClaimed) != kNoPlace) return;
+    const int32_t place = atomicAdd(last + b, 1) + 1;
+    *entry = place;
+    triangles[b * most + place] = t;
+  }
+};
+
+// partial: [B, gridDim.x, kSums], of differences that are not scaled yet. image: [B, 3, H, W] or null. drawn: only with
+// gradients.
 template <typename T, bool kGrad>
 __global__ void __launch_bounds__(kPixels)
-    pixel_kernel(Scene<T> scene, T* __restrict__ partial, T* __restrict__ image, uint8_t* __restrict__ drawn) {
+    pixel_kernel(Scene<T> scene, T* __restrict__ partial, T* __restrict__ image, Drawn drawn) {
   constexpr int kWidth = kSums<kGrad>;
   __shared__ T of_warps[kPixels / 32][kWidth];
   const int64_t pixels = scene.pixels(), pixel = blockIdx.x * int64_t(kPixels) + threadIdx.x;
@@ -74,7 +90,7 @@ __global__ void __launch_bounds__(kPixels)
         values[0] = dot(difference, difference);
         values[1] = 1;
         if constexpr (kGrad) {
-          drawn[b * scene.mesh.num_triangles + id] = 1;
+          drawn.add(b, id);
           const Vec3<T> v_light = {difference.x * s.albedo.x, difference.y * s.albedo.y, difference.z * s.albedo.z};
 #pragma unroll
           for (int k = 0; k < 9; ++k) {
@@ -124,114 +140,6 @@ __global__ void __launch_bounds__(kAdders)
     const T factor = covered > 0 ? T(2) / (3 * covered) : T(0);
     if (threadIdx.x == 0) scale[b] = factor;
     if (threadIdx.x >= 2 && threadIdx.x < kWidth) v_gamma[27 * b + threadIdx.x - 2] = factor * sum;
-  }
-}
-
-template <typename T>
-struct VertexGradients {
-  Vec3<T> vertex, albedo, normal;
-};
-
-// The box of pixels where a triangle can have been drawn.
-template <typename T>
-__device__ __forceinline__ Box triangle_box(const Scene<T>& scene, const Corners<T>& c) {
-  // Without knowledge of the rasterizer's near plane: what is in front of the camera at all.
-  const T tiny = T(1e-6);
-  if (!(c.depth[0] > tiny && c.depth[1] > tiny && c.depth[2] > tiny)) return clipped_box(c, scene.camera, tiny);
-  T low_x = INFINITY, high_x = -INFINITY, low_y = INFINITY, high_y = -INFINITY;
-  for (int k = 0; k < 3; ++k) {
-    const T column = scene.camera.column(c.x[k], c.depth[k]), row = scene.camera.row(c.y[k], c.depth[k]);
-    low_x = smaller(low_x, column), high_x = larger(high_x, column);
-    low_y = smaller(low_y, row), high_y = larger(high_y, row);
-  }
-  Box box;
-  pixel_range(low_x, high_x, scene.camera.width, box.x0, box.x1);
-  pixel_range(low_y, high_y, scene.camera.height, box.y0, box.y1);
-  return box;
-}
-
-// Adds what pixels first, first + stride, ... of triangle t give to its corner k.
-template <typename T>
-__device__ __forceinline__ void add_triangle(const Scene<T>& scene, int64_t b, int32_t t, int k, const Box& box,
-                                             const PixelInputs<T>& in, T factor, int first, int stride,
-                                             VertexGradients<T>& sum) {
-  const int32_t* ids = scene.ids + b * scene.pixels();
-  for (BoxWalk at(box, first, stride); at.inside(); at.next()) {
-    const int64_t pixel = int64_t(at.row) * scene.camera.width + at.column;
-    if (ids[pixel] != t) continue;
-    const T ray_x = scene.camera.ray_x(at.column), ray_y = scene.camera.ray_y(at.row);
-    const T* gamma = scene.gamma + 27 * b;
-    Shaded<T> s;
-    const Vec3<T> colour = shade(in, ray_x, ray_y, gamma, s);
-    PixelGradients<T> g;
-    shade_bwd(in, ray_x, ray_y, gamma, s, factor * difference_at(scene, b, pixel, colour), g);
-    sum.vertex = sum.vertex + (k == 0 ? g.vertex[0] : k == 1 ? g.vertex[1] : g.vertex[2]);
-    sum.albedo = sum.albedo + (k == 0 ? g.albedo[0] : k == 1 ? g.albedo[1] : g.albedo[2]);
-    sum.normal = sum.normal + (k == 0 ? g.normal[0] : k == 1 ? g.normal[1] : g.normal[2]);
-  }
-}
-
-// The gradient of vertex v of picture b from its triangles' pixels first, first + stride, ...; or, with kCount, the
-// number of pixels that there are to look at.
-template <typename T, bool kCount>
-__device__ __forceinline__ int64_t gather(const Scene<T>& scene, const uint8_t* __restrict__ drawn, int64_t b,
-                                          int64_t v, T factor, int first, int stride, VertexGradients<T>& sum) {
-  int32_t begin, end;
-  scene.mesh.range(v, begin, end);
-  int64_t pixels = 0;
-  for (int32_t c = begin; c < end; ++c) {
-    int32_t t;
-    int k;
-    // Half of a closed mesh faces away, and in a small picture most triangles lie between the pixels.
-    if (!scene.mesh.corner(c, t, k) || drawn[b * scene.mesh.num_triangles + t] == 0) continue;
-    const int32_t* index = scene.mesh.triangles + 3 * int64_t(t);
-    PixelInputs<T> in;
-    in.corners.load(scene.vertices + 3 * b * scene.mesh.num_vertices, index[0], index[1], index[2]);
-    const Box box = triangle_box(scene, in.corners);
-    if (box.x1 < box.x0 || box.y1 < box.y0) continue;
-    if constexpr (kCount) {
-      pixels += int64_t(box.x1 - box.x0 + 1) * (box.y1 - box.y0 + 1);
-    } else {
-      load_pixel(scene, b, index, in);
-      add_triangle(scene, b, t, k, box, in, factor, first, stride, sum);
-    }
-  }
-  return pixels;
-}
-
-// Pictures are on blockIdx.y, vertices on blockIdx.x.
-template <typename T>
-__global__ void __launch_bounds__(kVertices) vertex_kernel(Scene<T> scene, const uint8_t* __restrict__ drawn,  // [B, T]
-                                                           const T* __restrict__ scale,                        // [B]
-                                                           T* __restrict__ v_vertices,   // [B, V, 3]
-                                                           T* __restrict__ v_albedo,     // [B, V, 3]
-                                                           T* __restrict__ v_normals) {  // [B, V, 3]
-  const int64_t v = blockIdx.x * int64_t(kVertices) + threadIdx.x;
-  const int lane = threadIdx.x % 32;
-  for (int64_t b = blockIdx.y; b < scene.batch; b += gridDim.y) {
-    const T factor = scale[b];
-    const bool inside = v < scene.mesh.num_vertices;
-    VertexGradients<T> sum = {};
-    bool many = false;
-    if (inside) {
-      many = gather<T, true>(scene, drawn, b, v, factor, 0, 1, sum) >= kManyPixels;
-      if (!many) gather<T, false>(scene, drawn, b, v, factor, 0, 1, sum);
-    }
-    for (unsigned waiting = __ballot_sync(0xffffffffu, many); waiting != 0; waiting &= waiting - 1) {
-      const int owner = __ffs(waiting) - 1;
-      VertexGradients<T> part = {};
-      gather<T, false>(scene, drawn, b, v - lane + owner, factor, lane, 32, part);
-      part.vertex = {warp_sum(part.vertex.x), warp_sum(part.vertex.y), warp_sum(part.vertex.z)};
-      part.albedo = {warp_sum(part.albedo.x), warp_sum(part.albedo.y), warp_sum(part.albedo.z)};
-      part.normal = {warp_sum(part.normal.x), warp_sum(part.normal.y), warp_sum(part.normal.z)};
-      if (lane == owner) sum = part;
-    }
-    if (inside) {
-      const int64_t at = 3 * (b * scene.mesh.num_vertices + v);
-      store3(v_vertices + at, sum.vertex);
-      store3(v_albedo + at, sum.albedo);
-      store3(v_normals + at, sum.normal);
-    }
   }
 }
 

@@ -81,11 +81,13 @@ __global__ void __launch_bounds__(kBackwardThreads)
   for (int64_t i = threadIdx.x; v_landmarks != nullptr && i < marks; i += kBackwardThreads) {
     const int64_t v = index[i];
     bool first = v >= 0 && v < num_vertices;
-    for (int64_t j = 0; j < i && first; ++j) first = index[j] != v;
+#pragma unroll 8
+    for (int64_t j = 0; j < i; ++j) first &= index[j] != v;  // no early end: the reads go on without waiting
     if (!first) continue;
     const int64_t at = 3 * (b * num_vertices + v);
     const Vec3<T> x = load3(vertices + at);
     Vec3<T> g = {0, 0, 0};
+#pragma unroll 8
     for (int64_t j = i; j < marks; ++j) {
       const T* given = v_landmarks + 2 * (b * marks + j);
       if (index[j] == v) g = g + project_point_bwd(x, focal, given[0], given[1]);

@@ -1,13 +1,14 @@
 // morphable on CUDA. Forward: one kernel reads every basis once, for up to 16 pictures at a time; half of its blocks
 // write posed vertices and screen positions, the others colours; the landmarks follow from the vertices. Backward: one
 // kernel undoes pose and projection and sums the pose's gradients per block, in an order that is always the same; the
-// products with the bases are matrix products (cuBLAS, through torch).
+// products with the three bases are one more kernel, whose parts are summed likewise.
 #include <optional>
 #include <tuple>
 
 #include "common/cuda.h"
 #include "morphable/morphable_backward_kernels.cuh"
 #include "morphable/morphable_kernels.cuh"
+#include "morphable/morphable_product_kernels.cuh"
 
 namespace stylerig {
 namespace {
@@ -20,6 +21,19 @@ Tensor make_poses(const Tensor& rotation, const Tensor& translation, cudaStream_
   STYLERIG_LAUNCH(pose_kernel<T>, blocks_for(batch, 64), 64, stream, batch, rotation.const_data_ptr<T>(),
                   translation.const_data_ptr<T>(), reinterpret_cast<Pose<T>*>(poses.mutable_data_ptr()));
   return poses;
+}
+
+// The dtype of the bases. values: [..., V, 3].
+ScalarType check_bases(const char* op, const Tensor& values, const Tensor& identity, const Tensor& expression,
+                       const Tensor& albedo) {
+  const ScalarType stored = identity.scalar_type();
+  for (const Tensor* basis : {&identity, &expression, &albedo}) {
+    check(op, "a basis", *basis, {basis->size(0), values.size(values.dim() - 2), 3});
+    STD_TORCH_CHECK(basis->scalar_type() == stored, op, ": the three bases must have one dtype on CUDA");
+  }
+  STD_TORCH_CHECK(stored == values.scalar_type() || stored == ScalarType::BFloat16, op,
+                  ": bases must have the vertices' dtype or be bfloat16");
+  return stored;
 }
 
 template <typename T, typename Basis, int kPictures>
@@ -47,11 +61,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& mean, const Ten
   check(op, "expression", expression, {batch, expression_basis.size(0)});
   check(op, "albedo", albedo, {batch, albedo_basis.size(0)});
   check(op, "translation", translation, {batch, 3});
-  const ScalarType stored = identity_basis.scalar_type();
-  for (const Tensor* basis : {&identity_basis, &expression_basis, &albedo_basis}) {
-    check(op, "a basis", *basis, {basis->size(0), count, 3});
-    STD_TORCH_CHECK(basis->scalar_type() == stored, op, ": the three bases must have one dtype on CUDA");
-  }
+  const ScalarType stored = check_bases(op, mean, identity_basis, expression_basis, albedo_basis);
   const OnDevice on(mean);
   Tensor vertices = empty({batch, count, 3}, mean), colours = empty({batch, count, 3}, mean);
   Tensor landmarks = empty({batch, marks, 2}, mean), screen = empty({with_screen ? batch : 0, count, 2}, mean);
@@ -78,8 +88,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& mean, const Ten
                                      count,
                                      static_cast<T>(focal)};
       T *points = vertices.mutable_data_ptr<T>(), *shades = colours.mutable_data_ptr<T>();
-      // Doubles take twice the registers: smaller groups there.
-      if (batch > 8 && sizeof(T) == 4) {
+      // Groups of 16 read the bases less often, but a small model has too few blocks of them. Doubles take twice the
+      // registers: smaller groups there.
+      const int64_t large = (batch + 15) / 16 * 2 * ((count + kThreads - 1) / kThreads);
+      if (sizeof(T) == 4 && batch > 8 && large >= kEnoughBlocks) {
         launch_forward<T, Basis, sizeof(T) == 4 ? 16 : 8>(model, poses, points, shades, projected, on.stream());
       } else {
         launch_forward<T, Basis, 8>(model, poses, points, shades, projected, on.stream());
@@ -88,7 +100,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& mean, const Ten
     if (stored == ScalarType::BFloat16) {
       run(Half{});
     } else {
-      STD_TORCH_CHECK(stored == mean.scalar_type(), op, ": bases must have the mean's dtype or be bfloat16");
       run(T{});
     }
     if (marks > 0) {
@@ -106,11 +117,21 @@ const T* data_or_null(const std::optional<Tensor>& tensor) {
   return tensor.has_value() ? tensor->const_data_ptr<T>() : nullptr;
 }
 
-Tensor project_on(const Tensor& gradient, const Tensor& basis) {  // [B, V, 3], [K, V, 3] -> [B, K]
-  const int64_t rows[2] = {basis.size(0), basis.size(1) * 3}, columns[2] = {gradient.size(0), gradient.size(1) * 3};
-  Tensor matrix = torch::stable::view(basis, {rows, 2});
-  if (matrix.scalar_type() != gradient.scalar_type()) matrix = torch::stable::to(matrix, gradient.scalar_type());
-  return torch::stable::matmul(torch::stable::view(gradient, {columns, 2}), torch::stable::transpose(matrix, 0, 1));
+template <typename T, typename Basis>
+void launch_products(const Products<T, Basis>& products, const Tensor& like, cudaStream_t stream) {
+  const int64_t tiles = products.tiles();
+  constexpr int per_part = kSlice * kProductWarps<T>;
+  if (tiles == 0) return;
+  STD_TORCH_CHECK(tiles <= kMostTiles, "morphable: too many coefficients for its backward pass on CUDA");
+  const int64_t parts = smaller<int64_t>(kMostParts, blocks_for(products.length, per_part));
+  Tensor partial_buffer = empty({parts, tiles, products.batch, kTile}, like);
+  T* partial = partial_buffer.mutable_data_ptr<T>();
+  const dim3 grid(static_cast<unsigned>(parts), static_cast<unsigned>(tiles));
+  const auto multiply = product_kernel<T, Basis>;
+  STYLERIG_LAUNCH(multiply, grid, 32 * kProductWarps<T>, stream, products, partial);
+  const auto add = product_sum_kernel<T, Basis>;
+  STYLERIG_LAUNCH(add, blocks_for(tiles * products.batch * kTile, kThreads), kThreads, stream, products, parts,
+                  partial);
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
@@ -128,7 +149,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
   check(op, "rotation", rotation, {batch, 3});
   check(op, "translation", translation, {batch, 3});
   const OnDevice on(vertices);
+  const ScalarType stored = check_bases(op, vertices, identity_basis, expression_basis, albedo_basis);
   Tensor v_shape = empty({batch, count, 3}, vertices);
+  Tensor v_identity = empty({batch, identity_basis.size(0)}, vertices),
+         v_expression = empty({batch, expression_basis.size(0)}, vertices),
+         v_colours = empty({batch, albedo_basis.size(0)}, vertices);
+  if (!v_albedo) torch::stable::zero_(v_colours);
   Tensor v_rotation = empty({batch, 3}, vertices), v_translation = empty({batch, 3}, vertices);
   if (batch > 0) {
     dispatch_float(op, vertices, [&](auto type) {
@@ -148,17 +174,25 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
       STYLERIG_LAUNCH(pose_backward_kernel<T>, static_cast<unsigned>(batch), kAdders, on.stream(), blocks + 1,
                       partial.const_data_ptr<T>(), rotation.const_data_ptr<T>(), v_rotation.mutable_data_ptr<T>(),
                       v_translation.mutable_data_ptr<T>());
+      const auto multiply = [&](auto basis) {
+        using Basis = decltype(basis);
+        const auto product = [&](const Tensor* gradient, const Tensor& offsets, Tensor& out) -> Product<T, Basis> {
+          return {gradient != nullptr ? gradient->const_data_ptr<T>() : nullptr,
+                  static_cast<const Basis*>(offsets.const_data_ptr()), out.mutable_data_ptr<T>(),
+                  gradient != nullptr ? offsets.size(0) : 0};
+        };
+        const Products<T, Basis> products = {
+            {product(&v_shape, identity_basis, v_identity), product(&v_shape, expression_basis, v_expression),
+             product(v_albedo ? &*v_albedo : nullptr, albedo_basis, v_colours)},
+            batch,
+            3 * count};
+        launch_products(products, vertices, on.stream());
+      };
+      stored == ScalarType::BFloat16 ? multiply(Half{}) : multiply(T{});
     });
     check_launch(op);
   }
-  Tensor v_colours = empty({batch, albedo_basis.size(0)}, vertices);
-  if (v_albedo) {
-    v_colours = project_on(*v_albedo, albedo_basis);
-  } else {
-    torch::stable::zero_(v_colours);
-  }
-  return {project_on(v_shape, identity_basis), v_colours, project_on(v_shape, expression_basis), v_rotation,
-          v_translation};
+  return {v_identity, v_colours, v_expression, v_rotation, v_translation};
 }
 
 }  // namespace

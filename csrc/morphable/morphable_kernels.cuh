@@ -9,7 +9,9 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kChunk = 96;  // coefficients in shared memory at a time
-constexpr int kAhead = 8;   // coefficients whose numbers are read ahead; divides kChunk
+// Coefficients whose numbers are read ahead: as many as the registers leave room for beside the sums; divides kChunk.
+template <typename T, int kPictures>
+constexpr int kAheadOf = sizeof(T) == 4 && kPictures <= 8 ? 16 : 8;
 
 struct Half {  // bfloat16: the upper half of a float
   uint16_t bits;
@@ -51,6 +53,7 @@ __device__ __forceinline__ void accumulate(const Basis* __restrict__ basis,     
                                            const T* __restrict__ coefficients,  // [B, K]
                                            int64_t size, int64_t batch, int64_t b0, int64_t num_vertices,
                                            const Numbers& numbers, T (*chunk)[kPictures], T (&sums)[kPictures][3]) {
+  constexpr int kAhead = kAheadOf<T, kPictures>;
   for (int64_t k0 = 0; k0 < size; k0 += kChunk) {
     const int count = int(smaller<int64_t>(kChunk, size - k0)), padded = (count + kAhead - 1) / kAhead * kAhead;
     __syncthreads();
@@ -145,7 +148,7 @@ __device__ __forceinline__ void write_posed(const Model<T, Basis>& m, const Pose
 // blockIdx.x runs over groups of pictures, so that blocks which read the same part of the bases run at the same time
 // and share it in the L2 cache.
 template <typename T, typename Basis, int kPictures>
-__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 4 : 3)
+__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && kPictures == 16 ? 4 : 3)
     forward_kernel(Model<T, Basis> m, const Pose<T>* __restrict__ poses,  // [B]
                    T* __restrict__ vertices,                              // [B, V, 3]
                    T* __restrict__ colours,                               // [B, V, 3]

@@ -20,6 +20,7 @@ struct Scene {
   int64_t batch, num_vertices, num_triangles;
   Camera<T> camera;
   T near;
+  const T *ray_x, *ray_y;  // [W], [H]: of the columns and the rows
 };
 
 template <typename T>
@@ -27,15 +28,20 @@ __device__ __forceinline__ Box find_box(const Scene<T>& scene, const Corners<T>&
   if (!(c.depth[0] > scene.near && c.depth[1] > scene.near && c.depth[2] > scene.near)) {
     return clipped_box(c, scene.camera, scene.near);
   }
-  const T x0 = scene.camera.column(c.x[0], c.depth[0]), x1 = scene.camera.column(c.x[1], c.depth[1]),
-          x2 = scene.camera.column(c.x[2], c.depth[2]);
-  const T y0 = scene.camera.row(c.y[0], c.depth[0]), y1 = scene.camera.row(c.y[1], c.depth[1]),
-          y2 = scene.camera.row(c.y[2], c.depth[2]);
+  // The margin of a box forgives the rounding of a quotient: one division per corner, not two.
+  T x[3], y[3];
+#pragma unroll
+  for (int k = 0; k < 3; ++k) {
+    const T scale = T(1) / c.depth[k];
+    x[k] = scene.camera.column(c.x[k] * scale, T(1)), y[k] = scene.camera.row(c.y[k] * scale, T(1));
+  }
   Box box = {0, -1, 0, -1};
-  const T all = x0 + x1 + x2 + y0 + y1 + y2;
+  const T all = x[0] + x[1] + x[2] + y[0] + y[1] + y[2];
   if (all == all) {
-    pixel_range(smaller(x0, smaller(x1, x2)), larger(x0, larger(x1, x2)), scene.camera.width, box.x0, box.x1);
-    pixel_range(smaller(y0, smaller(y1, y2)), larger(y0, larger(y1, y2)), scene.camera.height, box.y0, box.y1);
+    pixel_range(smaller(x[0], smaller(x[1], x[2])), larger(x[0], larger(x[1], x[2])), scene.camera.width, box.x0,
+                box.x1);
+    pixel_range(smaller(y[0], smaller(y[1], y[2])), larger(y[0], larger(y[1], y[2])), scene.camera.height, box.y0,
+                box.y1);
   }
   return box;
 }
@@ -61,7 +67,7 @@ __device__ __forceinline__ void draw(const Scene<T>& scene, const Corners<T>& c,
                                      uint32_t number, int first, int stride, unsigned long long* __restrict__ nearest,
                                      uint32_t* __restrict__ lowest) {
   for (BoxWalk at(box, first, stride); at.inside(); at.next()) {
-    const Edges<T> e = edge_functions(c, scene.camera.ray_x(at.column), scene.camera.ray_y(at.row));
+    const Edges<T> e = edge_functions(c, scene.ray_x[at.column], scene.ray_y[at.row]);
     const T depth = hit_depth(c, e, scene.near);
     if (!(depth > 0)) continue;
     const int64_t pixel = origin + int64_t(at.row) * scene.camera.width + at.column;
@@ -108,6 +114,14 @@ __device__ __forceinline__ void draw_triangles(const Scene<T>& scene, int64_t b,
   }
 }
 
+// The rays of all columns and rows, with their two divisions each: a mesh asks for them far more often.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) ray_kernel(Camera<T> camera, T* __restrict__ ray_x, T* __restrict__ ray_y) {
+  const int64_t step = int64_t(gridDim.x) * kThreads, first = blockIdx.x * int64_t(kThreads) + threadIdx.x;
+  for (int64_t i = first; i < camera.width; i += step) ray_x[i] = camera.ray_x(int(i));
+  for (int64_t i = first; i < camera.height; i += step) ray_y[i] = camera.ray_y(int(i));
+}
+
 // Pictures are on blockIdx.y, triangles on blockIdx.x.
 template <typename T, bool kSecondPass>
 __global__ void __launch_bounds__(kThreads)
@@ -141,7 +155,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename T>
-void run(const Scene<T>& scene, const Tensor& vertices, cudaStream_t stream, int32_t* ids, T* depths) {
+void run(Scene<T> scene, const Tensor& vertices, cudaStream_t stream, int32_t* ids, T* depths) {
   constexpr bool kTwoPasses = sizeof(T) == 8;
   const int64_t pixels = scene.batch * scene.camera.height * scene.camera.width;
   Tensor nearest_buffer = empty({pixels}, ScalarType::Long, vertices);
@@ -149,7 +163,13 @@ void run(const Scene<T>& scene, const Tensor& vertices, cudaStream_t stream, int
   auto* nearest = static_cast<unsigned long long*>(nearest_buffer.mutable_data_ptr());
   auto* lowest = static_cast<uint32_t*>(lowest_buffer.mutable_data_ptr());
   check_cuda(cudaMemsetAsync(nearest, 0xff, sizeof(*nearest) * pixels, stream), "rasterize");
+  const int64_t width = scene.camera.width, height = scene.camera.height;
+  Tensor rays = empty({width + height}, vertices);
+  T *ray_x = rays.mutable_data_ptr<T>(), *ray_y = ray_x + width;
+  scene.ray_x = ray_x, scene.ray_y = ray_y;
   if (scene.num_triangles > 0) {
+    STYLERIG_LAUNCH(ray_kernel<T>, blocks_for(larger(width, height), kThreads), kThreads, stream, scene.camera, ray_x,
+                    ray_y);
     const dim3 blocks(blocks_for(scene.num_triangles, kThreads), rows_for(scene.batch));
     const auto draw_first = draw_kernel<T, false>;
     STYLERIG_LAUNCH(draw_first, blocks, kThreads, stream, scene, nearest, lowest);
@@ -182,7 +202,9 @@ std::tuple<Tensor, Tensor> rasterize(const Tensor& vertices, const Tensor& trian
                               num_vertices,
                               num_triangles,
                               Camera<T>(focal, height, width),
-                              static_cast<T>(near)};
+                              static_cast<T>(near),
+                              nullptr,
+                              nullptr};
       run(scene, vertices, on.stream(), ids.mutable_data_ptr<int32_t>(), depths.mutable_data_ptr<T>());
     });
   }

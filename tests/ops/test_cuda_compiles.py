@@ -42,17 +42,18 @@ def resources(report):
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """Reports of compiling every CUDA file, by stem."""
+    """What the compiler reports of every CUDA file, and the object that it made, by stem."""
     folder = tmp_path_factory.mktemp("cuda")
     include = Path(torch.__file__).parent / "include"
     flags = [*_recipe.NVCC_FLAGS, *_recipe.gencode_flags(SHIPPED), "-Xptxas", "-v", "-Werror", "all-warnings"]
     flags += [f"-I{ROOT}/csrc", "-isystem", str(include), f"-DTORCH_TARGET_VERSION={_recipe.TORCH_TARGET}"]
 
     def compile_one(source):
-        command = [str(NVCC), *flags, "-c", str(source), "-o", str(folder / f"{source.stem}.o")]
+        made = folder / f"{source.stem}.o"
+        command = [str(NVCC), *flags, "-c", str(source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return source.stem, done.stdout + done.stderr
+        return source.stem, (done.stdout + done.stderr, made)
 
     with ThreadPoolExecutor(_recipe.parallel_jobs()) as pool:
         return dict(pool.map(compile_one, sorted((ROOT / "csrc").glob("*/*_cuda.cu"))))
@@ -67,10 +68,18 @@ def test_every_op_has_a_cuda_file_and_a_unique_stem():
 
 
 def test_nothing_spills_and_nothing_uses_more_stack_than_it_did(compiled):
-    seen = [(stem, *kernel) for stem, report in compiled.items() for kernel in resources(report)]
+    seen = [(stem, *kernel) for stem, (report, _) in compiled.items() for kernel in resources(report)]
     assert {architecture for _, _, architecture, _, _ in seen} == {"sm_75", "sm_80", "sm_90"}
     assert len({name for _, name, *_ in seen}) >= 14
     bad = [kernel for kernel in seen if kernel[4] > 0 or kernel[3] > STACK.get(kernel[:2], 0)]
     assert not bad, "kernels that spill or use stack (file, kernel, architecture, stack, spills):\n" + "\n".join(
         map(str, bad)
     )
+
+
+def test_host_code_calls_no_function_of_the_device(compiled):
+    # From a template nvcc compiles such a call without a word, into one of exit(): the whole process ends.
+    for stem, (_, made) in compiled.items():
+        undefined = subprocess.run(["nm", "-u", str(made)], capture_output=True, text=True, check=True).stdout
+        assert "__cudaLaunchKernel" in undefined, stem
+        assert "exit" not in undefined.split(), f"{stem}: a function that host code calls lacks STYLERIG_HD"

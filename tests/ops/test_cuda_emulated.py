@@ -170,16 +170,26 @@ def test_morphable(emulated, dtype, batch, bases):
             )
 
 
-@pytest.mark.parametrize("count", [1, 2, 31, 33])
-def test_morphable_of_a_few_vertices(emulated, count):
-    model = tiny_model(torch.float64)
+# 33 pictures and 33 coefficients are more than a block of the products takes.
+@pytest.mark.parametrize(("count", "batch"), [(1, 2), (2, 33), (31, 2), (33, 33)])
+def test_morphable_of_a_few_vertices(emulated, count, batch):
+    model = tiny_model(torch.float64, identity=33)
     names = ("identity", "albedo", "expression", "rotation", "translation")
-    leaves = [random_params(model, 2).blocks[name] for name in names]
+    leaves = [random_params(model, batch).blocks[name].requires_grad_() for name in names]
     constants = (model.mean, model.identity, model.expression, model.albedo_mean, model.albedo)
-    few = (array[..., :count, :].contiguous() for array in constants)
-    arguments: tuple[Any, ...] = (*few, torch.zeros(1, dtype=torch.int64), *leaves, 4.26, True)
-    for found, wanted in zip(emulated.morphable_fwd(*arguments), reference(*arguments), strict=True):
-        assert relative_error(found, wanted) < 1e-13
+    few: tuple[Any, ...] = tuple(array[..., :count, :].contiguous() for array in constants)
+    marks = torch.zeros(1, dtype=torch.int64)
+    arguments: tuple[Any, ...] = (*few, marks, *leaves, 4.26, True)
+    wanted = [part for part in reference(*arguments) if part is not None]
+    results = emulated.morphable_fwd(*few, marks, *(x.detach() for x in leaves), 4.26, True)
+    for found, part in zip(results, wanted, strict=True):
+        assert relative_error(found, part) < 1e-13
+    weights = [torch.linspace(-1, 1, part.numel(), dtype=torch.float64).view_as(part).cos() for part in wanted[:2]]
+    gradients = torch.autograd.grad([wanted[0], wanted[1]], leaves, weights)
+    pose = [x.detach() for x in leaves[3:]]
+    kept = (results[0], few[1], few[2], few[4], marks, *pose, 4.26)
+    for found, gradient in zip(emulated.morphable_bwd(*weights, None, None, *kept), gradients, strict=True):
+        assert relative_error(found, gradient) < 1e-12
 
 
 def test_morphable_landmarks_that_are_not_there_are_nan(emulated):

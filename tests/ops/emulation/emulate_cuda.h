@@ -206,6 +206,20 @@ T atomicMin(T* at, T value) {
   return before;
 }
 
+template <typename T>
+T atomicCAS(T* at, T expected, T value) {
+  const T before = *at;
+  if (before == expected) *at = value;
+  return before;
+}
+
+template <typename T>
+T atomicAdd(T* at, T value) {
+  const T before = *at;
+  *at += value;
+  return before;
+}
+
 inline uint32_t __float_as_uint(float value) { return emulate::from_bits<uint32_t>(value); }
 inline float __uint_as_float(uint32_t bits) { return emulate::from_bits<float>(bits); }
 inline long long __double_as_longlong(double value) { return emulate::from_bits<long long>(value); }
