@@ -114,7 +114,7 @@ format: $(STAMPS)/dev
 	$(if $(CLANG_FORMAT_SOURCES),$(BIN)/clang-format -i $(CLANG_FORMAT_SOURCES))
 
 build-face: $(STAMPS)/dev
-	$(BIN)/python -m stylerig_fast.face.build_open_face --out $(FACE_OUT)
+	$(BIN)/python -m stylerig_fast.open_face.build --out $(FACE_OUT)
 
 gpu-check: $(STAMPS)/dev
 	@$(BIN)/python -m benchmarks.gpu_check $(GPU_CHECK_ARGS)

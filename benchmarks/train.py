@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import open_face_model
@@ -20,7 +21,6 @@ from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
 from stylerig_fast.train.batches import gather, on_device
 from stylerig_fast.train.captured import WARM_UP, Steps
-from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.losses import RigLosses
 from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective
 from stylerig_fast.train.optimise import make_optimiser
@@ -152,7 +152,7 @@ def rig_step(options: Train, model: FaceModel, portraits: PortraitSet, device: t
     )
     size = options.slots * 512
     basis = torch.linalg.qr(torch.randn(size, config.components))[0].T.contiguous()
-    space = CodeSpace(torch.zeros(size), basis, torch.ones(config.components)).to(device)
+    space = LatentPCA(torch.zeros(size), basis, torch.ones(config.components)).to(device)
     price = torch.eye(config.components, device=device) / config.components
     losses = RigLosses(model, reconstructor, rig, space, price, config.render, config.weights)
     with torch.no_grad():

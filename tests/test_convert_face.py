@@ -110,7 +110,7 @@ def test_cropping_never_takes_landmarks(model):
 
 def test_landmarks_found_by_dlib(model, tmp_path, monkeypatch):
     pytest.importorskip("dlib")
-    from stylerig_fast.face.building import detect_landmarks as module
+    from stylerig_fast.open_face import detect_landmarks as module
 
     monkeypatch.setattr(module, "detect_landmarks", functools.partial(module.detect_landmarks, people=8))
     blind = dataclasses.replace(model, landmarks=torch.zeros(68, dtype=torch.int64))

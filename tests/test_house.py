@@ -1,128 +1,28 @@
-"""Facts about the layout that pay: who may import whom, names, versions, what is pinned where."""
+"""Facts about the house that pay: names, sizes of files, versions, what is pinned where."""
 
 from __future__ import annotations
 
-import ast
 import importlib
 import re
 import runpy
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import stylerig_fast
 from stylerig_fast.cli import COMMANDS, main
+from tests.modules import ROOT, sources
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     tomllib = pytest.importorskip("tomli")
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "stylerig_fast"
-# Folders beside the package that are installed inside it.
-MAPPED = ("benchmarks", "export")
-
-# Lower layers know nothing of higher ones; parts of one layer may know each other.
-LAYERS = (
-    ("errors", "checkpoint", "untrusted", "params", "face", "generators"),
-    ("ops",),
-    ("render",),
-    ("reconstruction", "rignet", "trained_for"),
-    ("data", "train", "engine", "evaluation"),
-    ("studio", "export", "benchmarks", "commands", "cli", "face.building", "face.build_open_face"),
-)
-LEVEL = {tuple(name.split(".")): level for level, names in enumerate(LAYERS) for name in names}
 MAX_LINES = 300
 # Longer ones that wait to be split. They may not grow, and what has been split leaves the list.
 KNOWN_LONG: dict[str, int] = {}
-
-
-def sources() -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Dotted name (as a tuple, without ``stylerig_fast``) and path of every module of the package."""
-    folders = [(PACKAGE, ()), *((ROOT / name, (name,)) for name in MAPPED)]
-    for folder, prefix in folders:
-        for path in sorted(folder.rglob("*.py")):
-            parts = path.relative_to(folder).with_suffix("").parts
-            yield (*prefix, *parts), path
-
-
-def imported(module: tuple[str, ...], tree: ast.AST) -> Iterator[tuple[tuple[str, ...], int]]:
-    """What a module imports of this package, without ``stylerig_fast``, and in which line."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                head, *rest = alias.name.split(".")
-                if head == "stylerig_fast":
-                    yield tuple(rest), node.lineno
-        elif isinstance(node, ast.ImportFrom):
-            base = tuple((node.module or "").split(".")) if node.module else ()
-            if node.level:
-                base = (*module[: len(module) - node.level], *base)
-            elif base[:1] == ("stylerig_fast",):
-                base = base[1:]
-            else:
-                continue
-            # `from stylerig_fast.face import building`: the name behind `import` may be a module too.
-            for alias in node.names:
-                yield (*base, alias.name), node.lineno
-
-
-def level_of(module: tuple[str, ...]) -> int | None:
-    """The layer of a module or of a name in it: that of the longest prefix that has one."""
-    lengths = range(len(module), 0, -1)
-    return next((LEVEL[module[:length]] for length in lengths if module[:length] in LEVEL), None)
-
-
-def upward_imports(module: tuple[str, ...], source: str) -> list[str]:
-    found = []
-    own = level_of(module)
-    assert own is not None
-    for target, line in imported(module, ast.parse(source)):
-        level = level_of(target)
-        if level is not None and level > own:
-            found.append(f"{'.'.join(module)}:{line} imports {'.'.join(target)}")
-    return found
-
-
-def test_every_module_has_a_layer():
-    missing = [module for module, _ in sources() if module != ("__init__",) and level_of(module) is None]
-    assert not missing, f"no layer for {missing}; see docs/development.md"
-
-
-def test_imports_point_one_way():
-    found = [
-        line
-        for module, path in sources()
-        if module != ("__init__",)
-        for line in upward_imports(module, path.read_text(encoding="utf-8"))
-    ]
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "from stylerig_fast.engine import Engine",
-        "from stylerig_fast import engine",
-        "import stylerig_fast.engine.engine",
-        "from ..engine import Engine",
-        "from stylerig_fast.face import building",
-        "def late():\n    from stylerig_fast.cli import main",
-    ],
-)
-def test_an_upward_import_is_found(source):
-    assert upward_imports(("face", "model"), source)
-
-
-def test_downward_and_foreign_imports_are_fine():
-    source = (
-        "import torch\nfrom engine import x\nfrom stylerig_fast.params import FaceParams\nfrom .model import FaceModel"
-    )
-    assert upward_imports(("face", "camera"), source) == []
 
 
 def test_compiled_sources_have_unique_stems():

@@ -91,7 +91,7 @@ class ConvertFace:
 
     def _detect(self, model: FaceModel) -> Sequence[int]:
         from stylerig_fast.evaluation.landmarks import LandmarkDetector
-        from stylerig_fast.face.building.detect_landmarks import detect_landmarks
+        from stylerig_fast.open_face.detect_landmarks import detect_landmarks
 
         detector = LandmarkDetector()
 

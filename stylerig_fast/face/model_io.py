@@ -71,7 +71,7 @@ def open_face_model() -> FaceModel:
     if not resource.is_file():
         raise FaceModelError(
             f"{resource}: the open face model is missing; reinstall stylerig-fast, or build it with "
-            f"`python -m stylerig_fast.face.build_open_face --out {OPEN_FACE}`"
+            f"`python -m stylerig_fast.open_face.build --out {OPEN_FACE}`"
         )
     return _parse(resource.read_bytes(), str(resource))
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.params import BLOCKS, CONTROLS
 from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
 from stylerig_fast.train.batches import code_statistics
-from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.directions import LinearWorld
 
 
@@ -40,7 +40,7 @@ def initialise(
     rig: RigNet,
     portraits: PortraitSet,
     own: Tensor,
-    space: CodeSpace,
+    space: LatentPCA,
     world: LinearWorld | None = None,
 ) -> None:
     """Fills a new RigNet's statistics, and its first directions when a linear world is given.

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.face import FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigNet, control_columns
 from stylerig_fast.train.batches import Batch
-from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.objective import RenderObjective, RenderWeights
 from stylerig_fast.train.requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.weights import RigWeights
@@ -27,7 +27,7 @@ class RigLosses:
         model: FaceModel,
         reconstructor: FaceReconstructor,
         rig: RigNet,
-        space: CodeSpace,
+        space: LatentPCA,
         price: Tensor,
         render: RenderWeights,
         weights: RigWeights,

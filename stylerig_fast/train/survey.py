@@ -7,10 +7,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.context import principal, surroundings, surroundings_map
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.observed import Observed, observe
@@ -49,8 +49,8 @@ class Survey:
         return reconstruct_all(self.reconstructor, self.portraits, self.model.mean.device)
 
     @cached_property
-    def space(self) -> CodeSpace:
-        return CodeSpace.fit(self.portraits, self.components, self.seed).to(self.model.mean.device)
+    def space(self) -> LatentPCA:
+        return LatentPCA.fit(self.portraits, self.components, self.seed).to(self.model.mean.device)
 
     @cached_property
     def codes(self) -> Tensor:

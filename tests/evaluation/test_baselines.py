@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.evaluation.baselines import (
     DirectOptimisation,
     FilterDirection,
@@ -19,7 +20,6 @@ from stylerig_fast.evaluation.judge import MEASURED
 from stylerig_fast.evaluation.requests import MEASURE, express, turn
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
-from stylerig_fast.train.codespace import CodeSpace
 
 SLOTS, WIDTH, PEOPLE = 4, 16, 600
 SIZES = {"identity": 2, "albedo": 2, "expression": 2, "illumination": 27, "rotation": 3, "translation": 3}
@@ -50,7 +50,7 @@ def sample():
     codes = torch.randn(PEOPLE, SLOTS, WIDTH, generator=torch.Generator().manual_seed(0))
     # Whoever looks right also has a high last number: the pattern takes it along, the filter does not need it.
     codes[:, 3, 15] = 0.8 * codes[:, 0, 0] + 0.6 * codes[:, 3, 15]
-    space = CodeSpace.fit(Codes(codes), SLOTS * WIDTH)
+    space = LatentPCA.fit(Codes(codes), SLOTS * WIDTH)
     measures = codes.flatten(1)[:, : len(MEASURE)] * torch.tensor([10.0, 5, 1, 1, 1, 1, 1])
     own = LinearReconstructor().vector(codes)
     return Sample(codes, space.whiten_all(Codes(codes)), space, measures, tuple(MEASURE.values()), own)

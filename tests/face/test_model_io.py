@@ -129,5 +129,5 @@ def test_files_that_do_not_add_up(model, tmp_path, change, message):
 
 def test_a_missing_asset_says_how_to_build_it(monkeypatch):
     monkeypatch.setattr(model_io, "OPEN_FACE", "gone.safetensors")
-    with pytest.raises(FaceModelError, match="build_open_face"):
+    with pytest.raises(FaceModelError, match="open_face.build"):
         open_face_model()

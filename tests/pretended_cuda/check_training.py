@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.data.sampling import SetConfig, sample_set
 from stylerig_fast.face import Camera, FaceModel
@@ -21,7 +22,6 @@ from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, build
 from stylerig_fast.train import batches, reconstructor, rig
 from stylerig_fast.train.captured import WARM_UP, Steps, Uploads
-from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.losses import RigLosses
 from stylerig_fast.train.objective import Priors, RenderObjective
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
@@ -75,7 +75,7 @@ def train_rig(portraits: PortraitSet, model: FaceModel, optimiser: str = "adamw"
     there, moved = batches.on_device(portraits, CUDA), model.to(CUDA)
     f = new_reconstructor(model, portraits, 16, 4.26).eval().requires_grad_(False).to(CUDA)
     network = build(RigConfig(portraits.num_ws, model.sizes, components=8, rank=2)).to(CUDA)
-    space = CodeSpace.fit(portraits, 8).to(CUDA)
+    space = LatentPCA.fit(portraits, 8).to(CUDA)
     losses = RigLosses(moved, f, network, space, torch.eye(8).to(CUDA), config.render, config.weights)
     own = reconstruct_all(f, portraits, CUDA)
     return Training(network, RigStep(losses, there, own, 2, 3, True), optimiser, capture)

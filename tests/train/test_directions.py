@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.params import FaceParams
-from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.context import surroundings_map
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.observed import MEASURES, Observed, observe, rendered_answers
@@ -108,7 +108,7 @@ def test_the_price_of_a_random_offset_is_the_sum_of_the_weights(straight: Linear
 def test_portraits_are_read(world: Path, face_model: FaceModel):
     """Landmarks and pose of a rendered world depend on the code as its own parameters do."""
     portraits = PortraitSet.load(world, size=32)
-    space = CodeSpace.fit(portraits, 20)
+    space = LatentPCA.fit(portraits, 20)
     codes = space.whiten_all(portraits)
     own = world_params(face_model, portraits.ws()).vector()
     seen = observe(portraits, own, codes, face_model, Camera())

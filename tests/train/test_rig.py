@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.generators import MobileStyleGAN
@@ -15,7 +16,6 @@ from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
 from stylerig_fast.train.batches import gather
-from stylerig_fast.train.codespace import CodeSpace
 from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.losses import RigLosses
 from stylerig_fast.train.reconstructor import ReconstructorTraining
@@ -78,7 +78,7 @@ def losses(
     config = training(world, reconstructor, tmp_path, controls=controls)
     net = FaceReconstructor.from_pretrained(reconstructor)
     portraits = PortraitSet.load(world, size=32, shards="train")
-    space = CodeSpace.fit(portraits, 40)
+    space = LatentPCA.fit(portraits, 40)
     rig = rig_of(RigConfig(num_ws=portraits.num_ws, sizes=model.sizes, controls=controls))
     found = RigLosses(model, net, rig, space, torch.eye(40), config.render, config.weights)
     return found, portraits, reconstruct_all(net, portraits, "cpu")
@@ -156,11 +156,11 @@ NOBODY = torch.zeros(0, 0)
 
 def test_code_space_whitens(world: Path) -> None:
     portraits = PortraitSet.load(world, size=16)
-    space = CodeSpace.fit(portraits, 20)
+    space = LatentPCA.fit(portraits, 20)
     codes = space.whiten_all(portraits)
     torch.testing.assert_close(codes.T @ codes / len(codes), torch.eye(20), atol=1e-3, rtol=0)
     with pytest.raises(ValueError, match="components asked of 96 portraits"):
-        CodeSpace.fit(portraits, 200)
+        LatentPCA.fit(portraits, 200)
 
 
 def test_requests_change_one_control_only(face_model: FaceModel) -> None:

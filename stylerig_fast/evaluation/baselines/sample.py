@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.light import measure_light
 from stylerig_fast.evaluation.measures import measure_face
 from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.evaluation.requests import MEASURE
-from stylerig_fast.train.codespace import CodeSpace
 
 COMPONENTS = 384
 
@@ -33,7 +33,7 @@ class Sample:
 
     codes: Tensor
     whitened: Tensor
-    space: CodeSpace
+    space: LatentPCA
     measures: Tensor
     names: tuple[str, ...]
     own: Tensor
@@ -74,7 +74,7 @@ def take_sample(
         "light": torch.cat(light),
     }
     names = tuple(MEASURE.values())
-    space = CodeSpace.fit(portraits, min(COMPONENTS, len(portraits) // 2), seed)
+    space = LatentPCA.fit(portraits, min(COMPONENTS, len(portraits) // 2), seed)
     own = torch.cat([reconstructor(portraits.ws(i)).cpu() for i in blocks])
     measures = torch.stack([found[name].float() for name in names], dim=1)
     return Sample(portraits.ws(), space.whiten_all(portraits), space, measures, names, own)

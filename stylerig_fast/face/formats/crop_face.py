@@ -1,7 +1,7 @@
 """The part of a head that portraits show as skin: without scalp, back of the head and lower neck.
 
 Hair and clothes cover those in portraits, and comparing the mesh's colours with them would pollute the photometric
-loss. The lines are those the open face model is cut along (`building/crop.py`), scaled by the size of the face.
+loss. The lines are those the open face model is cut along (`open_face/crop.py`), scaled by the size of the face.
 """
 
 from __future__ import annotations

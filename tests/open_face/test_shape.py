@@ -7,7 +7,7 @@ pytest.importorskip("scipy", reason="needs the extra build-face: scipy")
 
 from scipy.spatial.transform import Rotation
 
-from stylerig_fast.face.building.shape import align, principal_modes, project_out, similarity_motions
+from stylerig_fast.open_face.shape import align, principal_modes, project_out, similarity_motions
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import torch
 
 pytest.importorskip("scipy", reason="needs the extra build-face: scipy")
 
-from stylerig_fast.face.building.albedo_error import refit_error
-from stylerig_fast.face.building.learn_albedo import learn_albedo, main
-from stylerig_fast.face.building.sample_colours import sample_colours
 from stylerig_fast.face.lighting import light
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.open_face.albedo_error import refit_error
+from stylerig_fast.open_face.learn_albedo import learn_albedo, main
+from stylerig_fast.open_face.sample_colours import sample_colours
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 

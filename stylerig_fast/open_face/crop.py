@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stylerig_fast.face.building.anny_source import HeadSource
+from stylerig_fast.open_face.anny_source import HeadSource
 
 # The hair line in the profile of the average head, from forehead to sideburn: (z, y) in decimetres.
 HAIR_LINE = ((1.33, 7.70), (0.62, 6.95))

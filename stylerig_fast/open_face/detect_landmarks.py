@@ -16,9 +16,13 @@ from torch import Tensor
 
 from stylerig_fast import ops
 from stylerig_fast.errors import FaceModelError
-from stylerig_fast.face.building import preview
-from stylerig_fast.face.building.crop import largest_pieces
-from stylerig_fast.face.building.landmarks import (
+from stylerig_fast.face.camera import FFHQ_FOCAL, Camera
+from stylerig_fast.face.formats.assemble import move_origin
+from stylerig_fast.face.landmarks import JAW, MIRROR
+from stylerig_fast.face.model import FaceModel
+from stylerig_fast.open_face import preview
+from stylerig_fast.open_face.crop import largest_pieces
+from stylerig_fast.open_face.landmarks import (
     DEPTH_SHARE,
     FOCUS,
     JAW_DEPTH,
@@ -29,10 +33,6 @@ from stylerig_fast.face.building.landmarks import (
     Renders,
     render_people,
 )
-from stylerig_fast.face.camera import FFHQ_FOCAL, Camera
-from stylerig_fast.face.formats.assemble import move_origin
-from stylerig_fast.face.landmarks import JAW, MIRROR
-from stylerig_fast.face.model import FaceModel
 
 SIZE = 512
 # A vertex counts as visible this far (dm) behind the surface that a pixel shows.

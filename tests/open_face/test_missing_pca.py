@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.face.building.missing_pca import missing_pca
+from stylerig_fast.open_face.missing_pca import missing_pca
 
 
 def low_rank(noise: float = 0.01) -> tuple[torch.Tensor, torch.Tensor]:

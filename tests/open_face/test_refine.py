@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra build-face: scipy")
 
-from stylerig_fast.face.building.refine import refine, triangulate
+from stylerig_fast.open_face.refine import refine, triangulate
 
 SIZE = 6  # quads per side
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylerig_fast.face.building.albedo import vertex_area
-from stylerig_fast.face.building.anny_source import HeadSource
-from stylerig_fast.face.building.mesh import ORIGIN, FaceMesh
+from stylerig_fast.open_face.albedo import vertex_area
+from stylerig_fast.open_face.anny_source import HeadSource
+from stylerig_fast.open_face.mesh import ORIGIN, FaceMesh
 
 # How far the source's units go at 1, judged on renders: a smile stays a smile.
 UNIT_SCALE = {"eyeWide": 0.8, "mouthSmile": 0.75, "mouthPress": 0.75}

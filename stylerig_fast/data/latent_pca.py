@@ -11,7 +11,7 @@ from stylerig_fast.data.portraits import PortraitSet
 
 
 @dataclass(frozen=True)
-class CodeSpace:
+class LatentPCA:
     """Principal components of the flattened codes; D = num_ws * w_dim.
 
     Attributes:
@@ -25,7 +25,7 @@ class CodeSpace:
     deviation: Tensor
 
     @staticmethod
-    def fit(portraits: PortraitSet, components: int, seed: int = 0) -> CodeSpace:
+    def fit(portraits: PortraitSet, components: int, seed: int = 0) -> LatentPCA:
         """By randomised subspace iteration (Halko et al. 2011).
 
         Raises:
@@ -46,10 +46,10 @@ class CodeSpace:
         inner = codes @ span
         variance, turn = torch.linalg.eigh(inner.T @ inner / len(codes))
         order = variance.argsort(descending=True)[:components]
-        return CodeSpace(mean, (span @ turn[:, order]).T.contiguous(), variance[order].clamp_min(1e-12).sqrt())
+        return LatentPCA(mean, (span @ turn[:, order]).T.contiguous(), variance[order].clamp_min(1e-12).sqrt())
 
-    def to(self, device: str | torch.device) -> CodeSpace:
-        return CodeSpace(self.mean.to(device), self.basis.to(device), self.deviation.to(device))
+    def to(self, device: str | torch.device) -> LatentPCA:
+        return LatentPCA(self.mean.to(device), self.basis.to(device), self.deviation.to(device))
 
     def deviations(self, offset: Tensor) -> Tensor:
         """Differences of codes ``(B, num_ws, w_dim)`` in standard deviations along the components, ``(B, K)``."""

@@ -7,7 +7,7 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import eigsh
 from scipy.spatial import cKDTree
 
-from stylerig_fast.face.building.mesh import FaceMesh
+from stylerig_fast.open_face.mesh import FaceMesh
 
 # Linear-ish picture values of people in FFHQ under even light, averaged by eye.
 SKIN = (0.72, 0.55, 0.46)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from stylerig_fast.face.building import crop
-from stylerig_fast.face.building.anny_source import HeadSource
-from stylerig_fast.face.building.refine import refine, triangulate
+from stylerig_fast.open_face import crop
+from stylerig_fast.open_face.anny_source import HeadSource
+from stylerig_fast.open_face.refine import refine, triangulate
 
 # Quads with a longer mean edge (dm) are split in four.
 SPLIT_ABOVE = 0.05

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylerig_fast.face.building import preview
-from stylerig_fast.face.building.albedo import vertex_normals
-from stylerig_fast.face.building.mesh import FaceMesh
 from stylerig_fast.face.camera import FFHQ_FOCAL, Camera
 from stylerig_fast.face.landmarks import INNER_MOUTH, JAW, LEFT_EYE, MIRROR, RIGHT_EYE
 from stylerig_fast.face.model import FaceModel
+from stylerig_fast.open_face import preview
+from stylerig_fast.open_face.albedo import vertex_normals
+from stylerig_fast.open_face.mesh import FaceMesh
 
 Detect = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 

@@ -1,0 +1,77 @@
+"""Who may import whom: packages in layers, from the ground up, without exemptions."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.modules import imported, sources
+
+# A package imports from the layers below its own and from nothing else: no circles, and two of one layer do not know
+# each other. Imports inside functions and those for types alone count too.
+LAYERS = (
+    ("errors",),
+    ("checkpoint", "untrusted"),
+    ("face", "generators"),
+    ("ops", "params", "trained_for"),
+    ("reconstruction", "render"),
+    ("rignet",),
+    ("engine",),
+    ("data", "export", "studio"),
+    ("evaluation",),
+    ("open_face", "train"),
+    ("commands",),
+    ("cli",),
+    ("benchmarks",),
+)
+LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
+
+
+def not_below(module: tuple[str, ...], source: str) -> list[str]:
+    """What a module imports of packages that are not below its own."""
+    found = []
+    for target, line in imported(module, ast.parse(source)):
+        # `from stylerig_fast import __version__` asks the package itself, which imports nothing by then.
+        package = target[0] if target and target[0] in LAYER else module[0]
+        if package != module[0] and LAYER[package] >= LAYER[module[0]]:
+            found.append(f"{'.'.join(module)}:{line} imports {'.'.join(target)}")
+    return found
+
+
+def test_every_package_has_a_layer():
+    packages = {module[0] for module, _ in sources()} - {"__init__"}
+    assert packages == set(LAYER), "see docs/development.md"
+
+
+def test_imports_point_down():
+    found = [
+        line
+        for module, path in sources()
+        if module != ("__init__",)
+        for line in not_below(module, path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from stylerig_fast.engine import Engine",
+        "from stylerig_fast import engine",
+        "import stylerig_fast.engine.engine",
+        "from ..engine import Engine",
+        "from stylerig_fast.generators import Generator",  # of the same layer
+        "def late():\n    from stylerig_fast.cli import main",
+        "if TYPE_CHECKING:\n    from stylerig_fast.train import rig",
+    ],
+)
+def test_an_import_that_does_not_point_down_is_found(source):
+    assert not_below(("face", "model"), source)
+
+
+def test_imports_of_what_is_below_of_the_own_package_and_of_others_are_fine():
+    source = (
+        "import torch\nfrom engine import x\nfrom stylerig_fast.errors import FaceModelError\nfrom .model import Face"
+    )
+    assert not_below(("face", "camera"), source) == []
