@@ -11,7 +11,7 @@ import torch
 from stylerig_fast import Engine, FaceParams
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.evaluation.judge import Judge
-from stylerig_fast.evaluation.light import measure_light
+from stylerig_fast.measurement.lighting import measure_light
 
 
 @pytest.fixture(scope="module")

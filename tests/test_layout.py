@@ -15,6 +15,7 @@ LAYERS = (
     ("checkpoint", "untrusted"),
     ("face", "generators"),
     ("ops", "params", "trained_for"),
+    ("measurement",),
     ("reconstruction", "render"),
     ("rignet",),
     ("engine",),
@@ -68,6 +69,18 @@ def test_imports_point_down():
 )
 def test_an_import_that_does_not_point_down_is_found(source):
     assert not_below(("face", "model"), source)
+
+
+def test_training_reads_no_estimator_that_judges_it():
+    held_out = ("evaluation", "heldout_estimators")
+    found = [
+        f"{'.'.join(module)}:{line}"
+        for module, path in sources()
+        if module[0] in ("train", "data", "engine")
+        for target, line in imported(module, ast.parse(path.read_text(encoding="utf-8")))
+        if target[:2] == held_out
+    ]
+    assert not found, f"{found} import what judges a rig that training has made"
 
 
 def test_imports_of_what_is_below_of_the_own_package_and_of_others_are_fine():

@@ -90,7 +90,7 @@ class ConvertFace:
         print_report({"wrote": wrote, **_figures(model)}, self.json)
 
     def _detect(self, model: FaceModel) -> Sequence[int]:
-        from stylerig_fast.evaluation.landmarks import LandmarkDetector
+        from stylerig_fast.measurement.landmarks import LandmarkDetector
         from stylerig_fast.open_face.detect_landmarks import detect_landmarks
 
         detector = LandmarkDetector()

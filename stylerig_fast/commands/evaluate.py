@@ -206,9 +206,9 @@ def _goals(report: Any) -> Any:
 
 def build_judge(face_model: Any, camera: Any, identity: Path | None, realism: Path | None) -> Any:
     """A judge with a second opinion on pose where it is installed; called in the child processes too."""
+    from stylerig_fast.evaluation.heldout_estimators.feature_network import FeatureNetwork
+    from stylerig_fast.evaluation.heldout_estimators.mesh_landmarks import MeshPoseEstimator
     from stylerig_fast.evaluation.judge import Judge
-    from stylerig_fast.evaluation.mesh_pose import MeshPoseEstimator
-    from stylerig_fast.evaluation.networks import FeatureNetwork
 
     try:
         mesh = MeshPoseEstimator()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylerig_fast.evaluation.control_figures import change
 from stylerig_fast.evaluation.edits import Edited, Measured
-from stylerig_fast.evaluation.identity import identity_distance
+from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
 from stylerig_fast.evaluation.judge import SPREAD
 from stylerig_fast.evaluation.keeping_figures import KEPT
 from stylerig_fast.evaluation.requests import MEASURE

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.editor import Asked, Editor, RigEditor, RigLike
+from stylerig_fast.evaluation.heldout_estimators.background import outside_change, small
 from stylerig_fast.evaluation.judge import Judge, Observation
 from stylerig_fast.evaluation.looking import Looker, LookHere
-from stylerig_fast.evaluation.outside import outside_change, small
-from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.evaluation.requests import SMILE_UNITS, Kind, Request, standard_requests
+from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 
 __all__ = [

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.glasses import measure_glasses
-from stylerig_fast.evaluation.identity import IdentityEncoder
-from stylerig_fast.evaluation.landmarks import LandmarkDetector
-from stylerig_fast.evaluation.light import as_pictures, fit_light, measure_light
-from stylerig_fast.evaluation.measures import FaceMeasures, measure_face
-from stylerig_fast.evaluation.mesh_pose import MeshPoseEstimator
-from stylerig_fast.evaluation.networks import FeatureNetwork
-from stylerig_fast.evaluation.pose import PoseEstimator
+from stylerig_fast.evaluation.heldout_estimators.feature_network import FeatureNetwork
+from stylerig_fast.evaluation.heldout_estimators.identity import IdentityEncoder
+from stylerig_fast.evaluation.heldout_estimators.mesh_landmarks import MeshPoseEstimator
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.measurement.expression import FaceMeasures, measure_face
+from stylerig_fast.measurement.glasses import measure_glasses
+from stylerig_fast.measurement.landmarks import LandmarkDetector
+from stylerig_fast.measurement.lighting import as_pictures, fit_light, measure_light
+from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import Rendered
 
@@ -93,7 +93,10 @@ class Observation:
 
 
 class Judge:
-    """Looks at pictures with estimators that training has never seen.
+    """Looks at pictures with every estimator at once.
+
+    Training reads pose, landmarks, their measures, the cheeks' light and glasses; of the person, the mesh, the feature
+    networks and the background it knows nothing (`stylerig_fast.evaluation.heldout_estimators`).
 
     Args:
         model: the face model whose shape the pose fit uses.

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from stylerig_fast.evaluation.control_figures import change
 from stylerig_fast.evaluation.edits import Edited, Measured
-from stylerig_fast.evaluation.glasses import worn
-from stylerig_fast.evaluation.identity import identity_distance
+from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
 from stylerig_fast.evaluation.judge import SPREAD
 from stylerig_fast.evaluation.requests import MEASURE
 from stylerig_fast.evaluation.statistics import Figure, mean, ratio, share
+from stylerig_fast.measurement.glasses import worn
 
 # What edits of each kind should leave alone, among the measures.
 KEPT: dict[str, tuple[str, ...]] = {

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.evaluation.judge import Judge, Observation
-from stylerig_fast.evaluation.measures import FaceMeasures
+from stylerig_fast.measurement.expression import FaceMeasures
 
 
 class Looker(Protocol):

@@ -6,7 +6,7 @@ degrees costs, and measures by a tenth of their spread over people. No edit can 
 
 from __future__ import annotations
 
-from stylerig_fast.evaluation.identity import identity_distance
+from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
 from stylerig_fast.evaluation.judge import SPREAD, Observation
 from stylerig_fast.evaluation.statistics import Figure, mean
 

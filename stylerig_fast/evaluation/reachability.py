@@ -14,7 +14,7 @@ from torch import Tensor
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.engine.roll import MOST
 from stylerig_fast.evaluation.edits import Measured
-from stylerig_fast.evaluation.identity import identity_distance
+from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
 from stylerig_fast.evaluation.judge import MEASURED, Observation
 from stylerig_fast.evaluation.requests import Kind, Request
 from stylerig_fast.evaluation.statistics import CONFIDENCE, Figure, mean, plain_number, share, slope

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from stylerig_fast.errors import StyleRigError
-from stylerig_fast.evaluation.landmarks import LandmarkDetector
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import save_face_model
+from stylerig_fast.measurement.landmarks import LandmarkDetector
 from stylerig_fast.open_face import albedo, landmarks
 from stylerig_fast.open_face.anny_source import load_head_source
 from stylerig_fast.open_face.mesh import build_mesh

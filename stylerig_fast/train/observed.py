@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.evaluation.glasses import measure_glasses
-from stylerig_fast.evaluation.light import measure_light
-from stylerig_fast.evaluation.measures import measure_face
-from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, OUTER_EYE_CORNERS
+from stylerig_fast.measurement.expression import measure_face
+from stylerig_fast.measurement.glasses import measure_glasses
+from stylerig_fast.measurement.lighting import measure_light
+from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate, picture_at_vertices
 

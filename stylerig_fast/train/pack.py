@@ -12,9 +12,9 @@ from torch import Tensor
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine.roll import MOST
-from stylerig_fast.evaluation.measures import measure_face
 from stylerig_fast.face import FaceModel
 from stylerig_fast.face.rotation import axis_angle_to_degrees
+from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.render import evaluate

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.face.rotation import matrix_to_axis_angle
+from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.train.batches import code_statistics, gather, on_device, pictures
 from stylerig_fast.train.captured import Parts, Steps

@@ -15,8 +15,8 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stylerig_fast.data.sampling import Detector, SetConfig, sample_set
-from stylerig_fast.evaluation.landmarks import LandmarkDetector, Landmarks
 from stylerig_fast.generators import Generator, open_generator
+from stylerig_fast.measurement.landmarks import LandmarkDetector, Landmarks
 
 
 @dataclass(frozen=True)

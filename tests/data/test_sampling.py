@@ -14,9 +14,9 @@ from stylerig_fast.data import sampling
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.data.sampling import SetConfig, draw_codes, sample_set
 from stylerig_fast.errors import DataError
-from stylerig_fast.evaluation.landmarks import Landmarks
 from stylerig_fast.generators import Generator
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.measurement.landmarks import Landmarks
 from tests.ops.meshes import needs_kernels
 
 

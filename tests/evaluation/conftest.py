@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.evaluation.identity import IdentityEncoder
-from stylerig_fast.evaluation.landmarks import LandmarkDetector
+from stylerig_fast.evaluation.heldout_estimators.identity import IdentityEncoder
 from stylerig_fast.face import FaceModel
 from stylerig_fast.face.landmarks import MIRROR
+from stylerig_fast.measurement.landmarks import LandmarkDetector
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from stylerig_fast.evaluation.comparison import answers, outside_figures, row, r
 from stylerig_fast.evaluation.edits import Edited, Measured
 from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Observation
 from stylerig_fast.evaluation.keeping_figures import keeping_figures
-from stylerig_fast.evaluation.measures import FaceMeasures
 from stylerig_fast.evaluation.requests import turn
 from stylerig_fast.evaluation.witness_figures import witness_figures
+from stylerig_fast.measurement.expression import FaceMeasures
 
 PEOPLE = 8
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 
 from stylerig_fast.evaluation.judge import MEASURED, Judge
-from stylerig_fast.evaluation.landmarks import Landmarks
 from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.measurement.landmarks import Landmarks
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate
 

@@ -5,7 +5,7 @@ import torch
 
 from stylerig_fast.evaluation.judge import Observation
 from stylerig_fast.evaluation.looking import LookBeside, LookHere
-from stylerig_fast.evaluation.measures import FaceMeasures
+from stylerig_fast.measurement.expression import FaceMeasures
 
 
 class Counter:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Observation
-from stylerig_fast.evaluation.measures import FaceMeasures
 from stylerig_fast.evaluation.mirror import mirror_figures
+from stylerig_fast.measurement.expression import FaceMeasures
 
 
 def seen(values: torch.Tensor, descriptor: torch.Tensor) -> Observation:

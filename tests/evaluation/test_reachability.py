@@ -9,9 +9,9 @@ import torch
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.evaluation.edits import Edited, Measured
 from stylerig_fast.evaluation.judge import MEASURED, Observation
-from stylerig_fast.evaluation.measures import FaceMeasures
 from stylerig_fast.evaluation.reachability import Step, reach_table, sweep_json, sweep_requests, sweeps, write_reach
 from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.measurement.expression import FaceMeasures
 
 PEOPLE = 6
 UNITS = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.evaluation.reconstructor_report import GOALS, measure_reconstructor, reconstructor_figures
 from stylerig_fast.evaluation.report import Report
 from stylerig_fast.face import Camera
@@ -13,6 +12,7 @@ from stylerig_fast.face.landmarks import JAW
 from stylerig_fast.face.lighting import light
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.face.rotation import degrees_to_axis_angle
+from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 

@@ -16,7 +16,6 @@ from stylerig_fast.evaluation.edits import (
     standard_requests,
 )
 from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Judge, Observation
-from stylerig_fast.evaluation.measures import FaceMeasures
 from stylerig_fast.evaluation.report import Report
 from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS
 from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
@@ -24,6 +23,7 @@ from stylerig_fast.face import Camera
 from stylerig_fast.face.lighting import light
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.face.rotation import degrees_to_axis_angle
+from stylerig_fast.measurement.expression import FaceMeasures
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 

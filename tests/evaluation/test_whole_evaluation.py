@@ -9,7 +9,7 @@ import pytest
 from stylerig_fast.cli import main
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.evaluation.landmarks import LandmarkDetector
+from stylerig_fast.measurement.landmarks import LandmarkDetector
 
 
 @pytest.mark.slow

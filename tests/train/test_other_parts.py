@@ -12,11 +12,11 @@ import torch
 
 from stylerig_fast import Engine
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.evaluation.landmarks import Landmarks
 from stylerig_fast.face import FaceModel
 from stylerig_fast.face.model_io import load_face_model, save_face_model
 from stylerig_fast.generators import Generator, open_generator, save_generator
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.measurement.landmarks import Landmarks
 from stylerig_fast.train.reconstructor import ReconstructorTraining
 from stylerig_fast.train.reconstructor import run as train_reconstructor
 from stylerig_fast.train.rig import RigTraining

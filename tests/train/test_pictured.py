@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.evaluation.judge import MEASURED, Judge, Observation
-from stylerig_fast.evaluation.measures import FaceMeasures
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.measurement.expression import FaceMeasures
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet

@@ -7,8 +7,8 @@ import pytest
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
-from stylerig_fast.evaluation.landmarks import LandmarkDetector
 from stylerig_fast.generators import MobileStyleGAN
+from stylerig_fast.measurement.landmarks import LandmarkDetector
 from stylerig_fast.train.sample import SampleConfig, run
 
 

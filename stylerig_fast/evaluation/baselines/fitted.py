@@ -12,7 +12,7 @@ from stylerig_fast.evaluation.baselines.optimisation import DirectOptimisation
 from stylerig_fast.evaluation.baselines.sample import Sample, take_sample
 from stylerig_fast.evaluation.baselines.steering import Steering
 from stylerig_fast.evaluation.editor import Editor
-from stylerig_fast.evaluation.pose import PoseEstimator
+from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.reconstruction import FaceReconstructor
 
 __all__ = ["Sample", "fit_baselines", "take_sample"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.light import inside_polygon
 from stylerig_fast.face.landmarks import JAW, LEFT_BROW, RIGHT_BROW
+from stylerig_fast.measurement.lighting import inside_polygon
 
 SIZE = 64  # pixels: coarse enough that a strand of hair may move by its own width
 # The forehead ends this far above the brows, in distances from brows to chin; and the region is drawn wider by a tenth.

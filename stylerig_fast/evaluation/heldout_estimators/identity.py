@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.dlib_weights import RECOGNITION, import_dlib, weights_path
-from stylerig_fast.evaluation.landmarks import PREDICT_SIZE, Images, resize
+from stylerig_fast.measurement.dlib_weights import RECOGNITION, import_dlib, weights_path
+from stylerig_fast.measurement.landmarks import PREDICT_SIZE, Images, resize
 
 # dlib's recognition network takes aligned 150 px chips with a quarter of padding.
 _CHIP_SIZE = 150

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.evaluation.networks import FeatureNetwork, aligned
+from stylerig_fast.evaluation.heldout_estimators.feature_network import FeatureNetwork, aligned
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stylerig_fast.evaluation.glasses import WITH, WITHOUT, measure_glasses, worn
+from stylerig_fast.measurement.glasses import WITH, WITHOUT, measure_glasses, worn
 
 
 def faces(frame: float, shift: float = 0.0, size: int = 256) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.evaluation.dlib_weights import SHAPE_PREDICTOR, weights_path
-from stylerig_fast.evaluation.landmarks import CENTRAL_BOX, LandmarkDetector, resize
 from stylerig_fast.face.landmarks import OUTER_EYE_CORNERS
+from stylerig_fast.measurement.dlib_weights import SHAPE_PREDICTOR, weights_path
+from stylerig_fast.measurement.landmarks import CENTRAL_BOX, LandmarkDetector, resize
 
 
 def in_eye_distances(difference: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylerig_fast.evaluation.identity import identity_distance
+from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
 
 
 def test_people_are_apart_and_copies_together(detector, encoder, portraits):

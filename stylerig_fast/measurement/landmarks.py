@@ -1,10 +1,12 @@
-"""dlib's 68 landmarks of a picture: an estimator that no part of the training has seen.
+"""dlib's 68 landmarks of a picture.
+
+Training has them too: its portraits are labelled with them, and gains are calibrated by them.
 
 One dlib prediction moves by about half a percent of the eye distance when the picture is shifted by a few
 pixels, because it starts from a box on the detector's coarse grid. Starting again from a box put around the
 landmarks themselves, and averaging over five such boxes, brings that to a sixth of a percent (measured on 80
 held-out portraits shifted by up to 12 of 512 px: 0.48 % -> 0.16 %). That is the default here; ``boxes=1`` is dlib
-as it comes, and what portrait sets store.
+as it comes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.dlib_weights import SHAPE_PREDICTOR, import_dlib, weights_path
+from stylerig_fast.measurement.dlib_weights import SHAPE_PREDICTOR, import_dlib, weights_path
 
 # Landmarks are predicted on pictures of this width; dlib returns whole pixels.
 PREDICT_SIZE = 512

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.evaluation.light import as_pictures, fit_light, measure_light
-from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import Camera
 from stylerig_fast.face.landmarks import MIRROR
 from stylerig_fast.face.lighting import light
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.face.rotation import degrees_to_axis_angle
+from stylerig_fast.measurement.lighting import as_pictures, fit_light, measure_light
+from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from stylerig_fast.evaluation.measures import measure_face
 from stylerig_fast.face import Camera
 from stylerig_fast.face.landmarks import MIRROR
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.face.rotation import degrees_to_matrix
+from stylerig_fast.measurement.expression import measure_face
 
 
 @pytest.fixture(scope="module")

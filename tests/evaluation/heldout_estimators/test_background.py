@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylerig_fast.evaluation.outside import face_region, outside_change, small
+from stylerig_fast.evaluation.heldout_estimators.background import face_region, outside_change, small
 
 
 def test_the_face_is_inside_and_the_corners_are_outside(stored_landmarks):

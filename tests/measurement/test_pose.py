@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.evaluation.pose import PoseEstimator
 from stylerig_fast.face import Camera
 from stylerig_fast.face.landmarks import MIRROR, OUTER_EYE_CORNERS
 from stylerig_fast.face.rotation import degrees_to_matrix
+from stylerig_fast.measurement.pose import PoseEstimator
 
 DISTANCE = torch.tensor([0.0, 0.0, -11.0])
 

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.evaluation.landmarks import PREDICT_SIZE, Images, resize
 from stylerig_fast.face.landmarks import JAW
 from stylerig_fast.face.rotation import matrix_to_degrees
+from stylerig_fast.measurement.landmarks import PREDICT_SIZE, Images, resize
 
 INSTALL = "pip install ai-edge-litert && pip install --no-deps mediapipe==0.10.21"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.pose import Pose
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, LEFT_BROW, MIRROR, RIGHT_BROW
 from stylerig_fast.face.lighting import sh_basis
+from stylerig_fast.measurement.pose import Pose
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 # The cheek in the picture's left half: jaw line, mouth corner, wing of the nose, lower lid.

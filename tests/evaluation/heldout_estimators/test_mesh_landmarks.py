@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.evaluation import mesh_pose
-from stylerig_fast.evaluation.measures import measure_face
-from stylerig_fast.evaluation.mesh_pose import MeshPoseEstimator
-from stylerig_fast.evaluation.pose import PoseEstimator
+from stylerig_fast.evaluation.heldout_estimators import mesh_landmarks
+from stylerig_fast.evaluation.heldout_estimators.mesh_landmarks import MeshPoseEstimator
 from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.measurement.expression import measure_face
+from stylerig_fast.measurement.pose import PoseEstimator
 
 
 @pytest.fixture(scope="module")
@@ -59,26 +59,26 @@ def test_mirrored_pictures_turn_the_other_way(mesh, portraits):
 def test_signs_of_points():
     """A flat face whose left side comes nearer has turned its nose to the picture's left edge: negative yaw."""
     points = torch.zeros(1, 468, 3)
-    for right, left in mesh_pose._PAIRS:
+    for right, left in mesh_landmarks._PAIRS:
         points[0, right, :2], points[0, left, :2] = torch.tensor([0.4, 0.5]), torch.tensor([0.6, 0.5])
-    for top, bottom in mesh_pose._UPWARD:
+    for top, bottom in mesh_landmarks._UPWARD:
         points[0, top, 1], points[0, bottom, 1] = 0.4, 0.6
-    frontal = mesh_pose._degrees(points)[0]
+    frontal = mesh_landmarks._degrees(points)[0]
     assert frontal[0] == pytest.approx(0, abs=1e-4)
     turned = points.clone()
-    for right, left in mesh_pose._PAIRS:
+    for right, left in mesh_landmarks._PAIRS:
         turned[0, left, 2], turned[0, right, 2] = -0.02, 0.02  # z points away: the left side comes nearer
-    assert mesh_pose._degrees(turned)[0, 0] < frontal[0] - 5
+    assert mesh_landmarks._degrees(turned)[0, 0] < frontal[0] - 5
     lifted = points.clone()
-    for top, bottom in mesh_pose._UPWARD:
+    for top, bottom in mesh_landmarks._UPWARD:
         lifted[0, top, 2], lifted[0, bottom, 2] = 0.03, -0.03  # the chin comes nearer, the forehead goes away
-    assert mesh_pose._degrees(lifted)[0, 1] > frontal[1] + 5
+    assert mesh_landmarks._degrees(lifted)[0, 1] > frontal[1] + 5
 
 
 def test_missing_weights_say_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackendUnavailable, match=r"pip install --no-deps mediapipe==0\.10\.21"):
-        mesh_pose._weights()
+        mesh_landmarks._weights()
 
 
 def test_empty_batch(mesh):
