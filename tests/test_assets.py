@@ -10,7 +10,8 @@ import torch
 
 from stylerig_fast import Engine, FaceParams
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
-from stylerig_fast.evaluation.judge import Judge
+from stylerig_fast.evaluation.analyzers import describing_analyzer
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
 from stylerig_fast.measurement.lighting import measure_light
 
 
@@ -25,9 +26,9 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def judge(engine: Engine) -> Judge:
+def analyzer(engine: Engine) -> FaceAnalyzer:
     try:
-        return Judge(engine.face_model, engine.camera)
+        return describing_analyzer(engine.face_model, engine.camera)
     except BackendUnavailable as error:
         pytest.skip(str(error))
 
@@ -38,16 +39,16 @@ def test_size() -> None:
 
 
 @pytest.mark.slow
-def test_edits_happen_in_the_picture(engine: Engine, judge: Judge) -> None:
+def test_edits_happen_in_the_picture(engine: Engine, analyzer: FaceAnalyzer) -> None:
     """Three people; the model card has the figures over forty."""
     w = engine.sample(seed=5, n=8)
     w = w[engine.params(w).pose_degrees()[:, 0].abs() < 10][:3]
     own = engine.params(w)
     yaw = own.pose_degrees()[:, 0]
-    before = judge.look(engine.render(w, output="torch"))
+    before = analyzer.analyze(engine.render(w, output="torch"))
 
     def after(params: FaceParams):
-        return judge.look(engine.edit(w, params, output="torch"))
+        return analyzer.analyze(engine.edit(w, params, output="torch"))
 
     for step in (-15.0, 15.0):
         turned = after(own.with_pose(yaw=yaw + step)).value("yaw") - before.value("yaw")

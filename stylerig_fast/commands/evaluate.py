@@ -109,10 +109,10 @@ class Evaluate(EngineOptions):
     def _whole(self, engine: Engine, held_out: Any, out: Path) -> None:
         from stylerig_fast.data.portraits import PortraitSet
         from stylerig_fast.engine import Engine as AnyEngine
-        from stylerig_fast.evaluation.memory import give_large_blocks_back
         from stylerig_fast.evaluation.page import write_page
-        from stylerig_fast.evaluation.reachability import reach_table, write_reach
         from stylerig_fast.evaluation.study import Plan, run_study
+        from stylerig_fast.measurement.memory import give_large_blocks_back
+        from stylerig_fast.measurement.range_sweep import reach_table, write_reach
         from stylerig_fast.reconstruction import FaceReconstructor
 
         began = time.perf_counter()
@@ -138,8 +138,8 @@ class Evaluate(EngineOptions):
                 self.compare, generator=engine.generator, device=engine.device, dtype=engine.dtype
             )
             other.reach = None
-        with _lookers(self, engine) as (judge, looker), _progress() as progress:
-            study = run_study(engine, held_out, training, judge, looker, plan, second, other, progress)
+        with _lookers(self, engine) as (analyzer, pool), _progress() as progress:
+            study = run_study(engine, held_out, training, analyzer, pool, plan, second, other, progress)
         study.seconds["in all"] = time.perf_counter() - began
         settings = self._settings(engine, plan)
         network = "dlib's 128-d descriptor"
@@ -204,11 +204,12 @@ def _goals(report: Any) -> Any:
     )
 
 
-def build_judge(face_model: Any, camera: Any, identity: Path | None, realism: Path | None) -> Any:
-    """A judge with a second opinion on pose where it is installed; called in the child processes too."""
+def build_analyzer(face_model: Any, camera: Any, identity: Path | None, realism: Path | None) -> Any:
+    """An analyzer that describes the person, with a second opinion on pose where there is one; for children too."""
     from stylerig_fast.evaluation.heldout_estimators.feature_network import FeatureNetwork
+    from stylerig_fast.evaluation.heldout_estimators.identity import IdentityEncoder
     from stylerig_fast.evaluation.heldout_estimators.mesh_landmarks import MeshPoseEstimator
-    from stylerig_fast.evaluation.judge import Judge
+    from stylerig_fast.measurement.analyzer import FaceAnalyzer
 
     try:
         mesh = MeshPoseEstimator()
@@ -216,29 +217,29 @@ def build_judge(face_model: Any, camera: Any, identity: Path | None, realism: Pa
         mesh = None
     networks = [FeatureNetwork(identity, "identity")] if identity is not None else []
     networks += [FeatureNetwork(realism, "realism")] if realism is not None else []
-    return Judge(face_model, camera, mesh=mesh, networks=networks)
+    return FaceAnalyzer(face_model, camera, encoder=IdentityEncoder(), mesh=mesh, networks=networks)
 
 
 @contextmanager
 def _lookers(options: Evaluate, engine: Engine) -> Iterator[tuple[Any, Any]]:
-    """The judge of this process, and who looks at pictures."""
-    from stylerig_fast.evaluation.looking import LookBeside, LookHere
+    """The analyzer of this process, and who measures the pictures."""
+    from stylerig_fast.measurement.parallel import InlineAnalyzer, ProcessPoolAnalyzer
 
     model = engine.face_model.to("cpu")
     arguments = (model, engine.camera, options.identity_network, options.realism_network)
-    judge = build_judge(*arguments)
+    analyzer = build_analyzer(*arguments)
     if not options.judges:
-        yield judge, LookHere(judge)
+        yield analyzer, InlineAnalyzer(analyzer)
         return
-    with LookBeside(build_judge, arguments, options.judges) as looker:
-        yield judge, looker
+    with ProcessPoolAnalyzer(build_analyzer, arguments, options.judges) as pool:
+        yield analyzer, pool
 
 
 def metrics(study: Study, settings: dict[str, object], network: str) -> dict[str, object]:
     """Everything that was found, as plain values for ``metrics.json``."""
     from stylerig_fast.evaluation.comparison import row_json
-    from stylerig_fast.evaluation.reachability import sweep_json
     from stylerig_fast.evaluation.standings import standing_json
+    from stylerig_fast.measurement.range_sweep import sweep_json
 
     return {
         "settings": settings,

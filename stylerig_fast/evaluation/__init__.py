@@ -1,26 +1,26 @@
-"""Judges of pictures that ask no reconstructor, and the figures they give.
+"""What a rig and a reconstructor are worth, by estimators of pictures.
 
-`Judge` looks at pictures (dlib landmarks and descriptor, a pose fit, openings, light); `measure_rig` and
-`measure_reconstructor` turn looks into reports.
+`measure_rig` and `measure_reconstructor` make reports of what `stylerig_fast.measurement` and the held-out estimators
+say of edited pictures.
 """
 
 from stylerig_fast.evaluation.heldout_estimators.identity import IdentityEncoder, identity_distance
-from stylerig_fast.evaluation.judge import Judge, Observation
 from stylerig_fast.evaluation.reconstructor_report import measure_reconstructor
 from stylerig_fast.evaluation.report import Goal, Report
 from stylerig_fast.evaluation.rig_report import measure_rig
-from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
 from stylerig_fast.measurement.landmarks import LandmarkDetector, Landmarks
 from stylerig_fast.measurement.pose import Pose, PoseEstimator
+from stylerig_fast.measurement.statistics import Figure
 
 __all__ = [
+    "FaceAnalyzer",
     "Figure",
     "Goal",
     "IdentityEncoder",
-    "Judge",
     "LandmarkDetector",
     "Landmarks",
-    "Observation",
+    "Measurements",
     "Pose",
     "PoseEstimator",
     "Report",

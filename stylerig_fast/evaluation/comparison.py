@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.control_figures import change
-from stylerig_fast.evaluation.edits import Edited, Measured
 from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
-from stylerig_fast.evaluation.judge import SPREAD
-from stylerig_fast.evaluation.keeping_figures import KEPT
-from stylerig_fast.evaluation.requests import MEASURE
-from stylerig_fast.evaluation.statistics import Figure, mean, plain_number, ratio, slope
+from stylerig_fast.measurement.analyzer import SPREAD
+from stylerig_fast.measurement.edit_accuracy import change
+from stylerig_fast.measurement.edit_runner import Edited, Measured
+from stylerig_fast.measurement.edit_suite import KEPT, MEASURE
+from stylerig_fast.measurement.statistics import Figure, mean, plain_number, ratio, slope
 
 
 @dataclass(frozen=True)

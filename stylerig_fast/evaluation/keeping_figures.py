@@ -8,24 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.control_figures import change
-from stylerig_fast.evaluation.edits import Edited, Measured
 from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
-from stylerig_fast.evaluation.judge import SPREAD
-from stylerig_fast.evaluation.requests import MEASURE
-from stylerig_fast.evaluation.statistics import Figure, mean, ratio, share
+from stylerig_fast.measurement.analyzer import SPREAD
+from stylerig_fast.measurement.edit_accuracy import change
+from stylerig_fast.measurement.edit_runner import Edited, Measured
+from stylerig_fast.measurement.edit_suite import KEPT, MEASURE
 from stylerig_fast.measurement.glasses import worn
+from stylerig_fast.measurement.statistics import Figure, mean, ratio, share
 
-# What edits of each kind should leave alone, among the measures.
-KEPT: dict[str, tuple[str, ...]] = {
-    "yaw": ("pitch", "mouth_opening", "smile_width", "eye_opening", "brow_height", "light"),
-    "pitch": ("yaw", "mouth_opening", "smile_width", "eye_opening", "brow_height", "light"),
-    "jaw": ("yaw", "pitch", "light"),
-    "smile": ("yaw", "pitch", "light"),
-    "eyes": ("yaw", "pitch", "mouth_opening", "light"),
-    "brows": ("yaw", "pitch", "mouth_opening", "light"),
-    "light": ("yaw", "pitch", "mouth_opening", "smile_width", "eye_opening", "brow_height"),
-}
 # jawOpen of about the widest mouth that the portraits of MobileStyleGAN-FFHQ show.
 _JAW_SHOWN = 0.5
 # Distance of two people by dlib, over the square root of two: the deviation of one person from the mean, squared sums.

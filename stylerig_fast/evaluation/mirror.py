@@ -7,14 +7,14 @@ degrees costs, and measures by a tenth of their spread over people. No edit can 
 from __future__ import annotations
 
 from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
-from stylerig_fast.evaluation.judge import SPREAD, Observation
-from stylerig_fast.evaluation.statistics import Figure, mean
+from stylerig_fast.measurement.analyzer import SPREAD, Measurements
+from stylerig_fast.measurement.statistics import Figure, mean
 
 # Measures that a mirror turns around.
 _SIDED = ("yaw", "roll", "light")
 
 
-def mirror_figures(pictures: Observation, mirrored: Observation) -> dict[str, Figure]:
+def mirror_figures(pictures: Measurements, mirrored: Measurements) -> dict[str, Figure]:
     """Identity distance, and mean difference of each measure in deviations over portraits.
 
     Args:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.edits import Measured
-from stylerig_fast.evaluation.judge import Observation
-from stylerig_fast.evaluation.statistics import CONFIDENCE, Figure
+from stylerig_fast.measurement.analyzer import Measurements
+from stylerig_fast.measurement.edit_runner import Measured
+from stylerig_fast.measurement.statistics import CONFIDENCE, Figure
 
 _DRAWS = 50  # of the bootstrap: each needs two matrix square roots
 
 
-def features(seen: Observation) -> Tensor:
+def features(seen: Measurements) -> Tensor:
     """Vectors ``(B, D)`` of the realism network if there is one, else dlib's; NaN where no face was found."""
     return seen.features.get("realism", seen.descriptor)
 

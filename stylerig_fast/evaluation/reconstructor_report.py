@@ -9,10 +9,10 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.statistics import Figure, mean, ratio, slope
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import INNER_49, OUTER_EYE_CORNERS, PAPER_66
 from stylerig_fast.measurement.pose import PoseEstimator
+from stylerig_fast.measurement.statistics import Figure, mean, ratio, slope
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate, render_loss
 

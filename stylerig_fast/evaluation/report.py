@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stylerig_fast.evaluation.statistics import Figure, plain_number
+from stylerig_fast.measurement.statistics import Figure, plain_number
 
 
 @dataclass(frozen=True)

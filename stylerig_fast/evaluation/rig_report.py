@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.evaluation.control_figures import control_figures
-from stylerig_fast.evaluation.editor import RigLike
-from stylerig_fast.evaluation.edits import Measured, choose_people, measure_edits, standard_requests
-from stylerig_fast.evaluation.judge import Judge
-from stylerig_fast.evaluation.keeping_figures import KEPT, keeping_figures
+from stylerig_fast.evaluation.analyzers import describing_analyzer
+from stylerig_fast.evaluation.heldout_estimators.background import background_change
+from stylerig_fast.evaluation.keeping_figures import keeping_figures
 from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.statistics import Figure
 from stylerig_fast.evaluation.witness_figures import witness_figures
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
+from stylerig_fast.measurement.edit_accuracy import control_figures
+from stylerig_fast.measurement.edit_method import RigLike
+from stylerig_fast.measurement.edit_runner import Measured, choose_people, measure_edits
+from stylerig_fast.measurement.edit_suite import KEPT, standard_requests
+from stylerig_fast.measurement.statistics import Figure
 
 GOALS = {
     "yaw.gain": Goal(0.95, 1.05),
@@ -51,7 +54,7 @@ def measure_rig(
     people: int = 40,
     quick: bool = False,
     seed: int = 0,
-    judge: Judge | None = None,
+    analyzer: FaceAnalyzer | None = None,
     resolution: int = 512,
     thumbnails: int = 0,
     progress: Callable[[int], None] | None = None,
@@ -64,7 +67,7 @@ def measure_rig(
         people: how many are edited; each costs about 20 pictures (10 when quick).
         quick: fewer steps per edit.
         seed: of the choice of people.
-        judge: looks at the pictures; by default built on the engine's face model and camera.
+        analyzer: measures the pictures; by default made for the engine's face model and camera.
         resolution: of the pictures.
         thumbnails: how many people's pictures to keep for looking at.
         progress: called with the number of pictures judged so far.
@@ -72,17 +75,18 @@ def measure_rig(
     Returns:
         The report, and all that was seen.
     """
-    judge = judge or Judge(engine.face_model, engine.camera)
-    rows, from_rows = choose_people(portraits, judge.estimator, people, seed=seed)
-    source_degrees = judge.estimator.fit(portraits.landmarks[from_rows]).degrees
+    analyzer = analyzer or describing_analyzer(engine.face_model, engine.camera)
+    rows, from_rows = choose_people(portraits, analyzer.estimator, people, seed=seed)
+    source_degrees = analyzer.estimator.fit(portraits.landmarks[from_rows]).degrees
     measured = measure_edits(
         engine,
-        judge,
+        analyzer,
         portraits.ws(rows),
         standard_requests(engine.face_model.expression_names, quick),
         (portraits.ws(from_rows), source_degrees),
         resolution=resolution,
         thumbnails=thumbnails,
+        background=background_change,
         progress=progress,
     )
     settings = {"people": people, "quick": quick, "seed": seed, "resolution": resolution}

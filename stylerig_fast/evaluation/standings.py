@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from stylerig_fast.evaluation.comparison import Answers
-from stylerig_fast.evaluation.statistics import BOOTSTRAP, Figure, interval, plain_number
+from stylerig_fast.measurement.statistics import BOOTSTRAP, Figure, interval, plain_number
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,10 +15,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.baselines import NoEdit, Sample, StyleMixing, fit_baselines
 from stylerig_fast.evaluation.comparison import Answers, Row, answers, outside_figures, row
-from stylerig_fast.evaluation.editor import Editor, RigEditor, Scaled
-from stylerig_fast.evaluation.edits import Measured, choose_people, measure_editors
-from stylerig_fast.evaluation.judge import Judge, Observation
-from stylerig_fast.evaluation.looking import Looker
+from stylerig_fast.evaluation.heldout_estimators.background import background_change
 from stylerig_fast.evaluation.mirror import mirror_figures
 from stylerig_fast.evaluation.paper_figures import (
     Grid,
@@ -27,14 +25,18 @@ from stylerig_fast.evaluation.paper_figures import (
     strips,
     transfer_grid,
 )
-from stylerig_fast.evaluation.reachability import Sweep, sweep_requests, sweeps
 from stylerig_fast.evaluation.realism import features, realism_figures
 from stylerig_fast.evaluation.reconstructor_report import measure_reconstructor
 from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.requests import MEASURE, compared_requests, standard_requests
 from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
 from stylerig_fast.evaluation.standings import Standing, standings
-from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
+from stylerig_fast.measurement.edit_method import EditMethod, RigMethod, Scaled
+from stylerig_fast.measurement.edit_runner import Measured, choose_people, measure_methods
+from stylerig_fast.measurement.edit_suite import MEASURE, Request, compared_requests, standard_requests
+from stylerig_fast.measurement.parallel import PictureAnalyzer
+from stylerig_fast.measurement.range_sweep import Sweep, sweep_requests, sweeps
+from stylerig_fast.measurement.statistics import Figure
 from stylerig_fast.reconstruction import FaceReconstructor
 
 Progress = Callable[[str, int, int], None]  # phase, pictures done, pictures in all
@@ -110,8 +112,8 @@ def run_study(
     engine: Engine,
     held_out: PortraitSet,
     training: PortraitSet,
-    judge: Judge,
-    looker: Looker,
+    analyzer: FaceAnalyzer,
+    pool: PictureAnalyzer,
     plan: Plan,
     second: FaceReconstructor | None = None,
     other: Engine | None = None,
@@ -122,13 +124,13 @@ def run_study(
     Args:
         engine: the rig; its reach is not asked.
         held_out: people to edit. training: what baselines are fitted on, and fresh portraits are taken from the end.
-        judge: of rendered face models. looker: of pictures.
+        analyzer: of rendered face models. pool: of pictures.
         plan: how much.
         second: an independently trained F, asked what it sees in the edited codes.
         other: a second rig to set beside the first.
         progress: called with the phase, the pictures done and all of them.
     """
-    return _Work(engine, held_out, training, judge, looker, plan, second, other, progress).run()
+    return _Work(engine, held_out, training, analyzer, pool, plan, second, other, progress).run()
 
 
 class _Work:
@@ -137,21 +139,21 @@ class _Work:
         engine: Engine,
         held_out: PortraitSet,
         training: PortraitSet,
-        judge: Judge,
-        looker: Looker,
+        analyzer: FaceAnalyzer,
+        pool: PictureAnalyzer,
         plan: Plan,
         second: FaceReconstructor | None,
         other: Engine | None,
         progress: Progress | None,
     ) -> None:
         self.engine, self.held_out, self.training = engine, held_out, training
-        self.judge, self.looker, self.plan = judge, looker, plan
+        self.analyzer, self.pool, self.plan = analyzer, pool, plan
         self.second, self.other, self.progress = second, other, progress
         self.seconds: dict[str, float] = {}
         self.units = engine.face_model.expression_names
-        people, sources = choose_people(held_out, judge.estimator, plan.people, seed=plan.seed)
+        people, sources = choose_people(held_out, analyzer.estimator, plan.people, seed=plan.seed)
         self.codes, self.source_codes = held_out.ws(people), held_out.ws(sources)
-        self.source_degrees = judge.estimator.fit(held_out.landmarks[sources]).degrees
+        self.source_degrees = analyzer.estimator.fit(held_out.landmarks[sources]).degrees
 
     def run(self) -> Study:
         plan, engine = self.plan, self.engine
@@ -168,7 +170,7 @@ class _Work:
             beside |= realism_figures(second, fresh, plan.seed)
         with self._phase("fitting baselines"):
             baselines, sample = fit_baselines(
-                self.training.subset(slice(0, plan.fitted)), engine.reconstructor, self.judge.estimator, plan.seed
+                self.training.subset(slice(0, plan.fitted)), engine.reconstructor, self.analyzer.estimator, plan.seed
             )
         compared = self._compare(baselines)
         figures |= outside_figures(compared, "rig", "style mixing")
@@ -193,85 +195,78 @@ class _Work:
         witnesses = {"own": engine.params}
         if self.second is not None:
             witnesses["second"] = self.second
-        with self._phase(phase):
-            measured = measure_editors(
-                engine,
-                self.judge,
-                {"rig": RigEditor(engine)},
-                self.codes,
-                requests,
-                (self.source_codes, self.source_degrees),
-                self.looker,
-                witnesses,
-                self.plan.batch,
-                self.plan.resolution,
-                progress=self._count(phase, len(self.codes) * (len(requests) + 2)),
-            )["rig"]
+        sources, rig = (self.source_codes, self.source_degrees), {"rig": RigMethod(engine)}
+        options = {"sources": sources, "witnesses": witnesses, "background": background_change}
+        measured = self._measured(phase, rig, self.codes, requests, engine, **options)["rig"]
         return measured, rig_figures(measured)
+
+    def _measured(
+        self,
+        phase: str,
+        methods: Mapping[str, EditMethod],
+        codes: Tensor,
+        requests: Sequence[Request],
+        engine: Engine,
+        **options: Any,
+    ) -> dict[str, Measured]:
+        """`measure_methods` of a phase; ``engine`` renders."""
+        edits = len(methods) * (len(requests) + ("sources" in options))
+        with self._phase(phase):
+            return measure_methods(
+                engine,
+                self.analyzer,
+                methods,
+                codes,
+                requests,
+                pool=self.pool,
+                batch=self.plan.batch,
+                resolution=self.plan.resolution,
+                progress=self._count(phase, len(codes) * (1 + edits)),
+                **options,
+            )
 
     def _fresh(self) -> Tensor:
         """Features of portraits nobody edited, from the end of the training set."""
         rows = torch.arange(len(self.training))[-self.plan.fresh :]
         return features(self._look("fresh portraits", [self.training.ws(part) for part in rows.split(self.plan.batch)]))
 
-    def _mirrored(self) -> Observation:
+    def _mirrored(self) -> Measurements:
         """The first people's mirror images."""
         codes = self.codes[: self.plan.mirrored].split(self.plan.batch)
         return self._look("mirror images", codes, mirrored=True)
 
-    def _look(self, phase: str, codes: Sequence[Tensor], mirrored: bool = False) -> Observation:
+    def _look(self, phase: str, codes: Sequence[Tensor], mirrored: bool = False) -> Measurements:
         total = sum(map(len, codes))
         with self._phase(phase):
             count, done, seen = self._count(phase, total), 0, []
             for code in codes:
                 image = self.engine.render(code, output="torch", resolution=self.plan.resolution).cpu()
-                seen.append(self.looker.submit(image.flip(2).contiguous() if mirrored else image))
+                seen.append(self.pool.submit(image.flip(2).contiguous() if mirrored else image))
                 done += len(code)
                 count(done)
-            return Observation.cat([look() for look in seen])
+            return Measurements.cat([look() for look in seen])
 
-    def _compare(self, baselines: Mapping[str, Editor]) -> list[Answers]:
+    def _compare(self, baselines: Mapping[str, EditMethod]) -> list[Answers]:
         plan, codes = self.plan, self.codes[: self.plan.compared]
-        methods: dict[str, Editor] = {"rig": RigEditor(self.engine)}
+        methods: dict[str, EditMethod] = {"rig": RigMethod(self.engine)}
         if self.other is not None:
-            methods["second rig"] = RigEditor(self.other, foreign=True)
+            methods["second rig"] = RigMethod(self.other, foreign=True)
         methods |= baselines
-        editors: dict[tuple[str, float], Editor] = {}
+        editors: dict[tuple[str, float], EditMethod] = {}
         for name, editor in methods.items():
             strengths = (0.0,) if isinstance(editor, NoEdit) else plan.strengths
             for strength in strengths:
                 editors[name, strength] = editor if strength in (0.0, 1.0) else Scaled(editor, strength)
         requests = compared_requests(self.units, plan.short)
-        phase, keyed = "comparison", {f"{name} x{strength:g}": key for key in editors for name, strength in [key]}
-        total = len(codes) * (1 + len(editors) * len(requests))
-        with self._phase(phase):
-            found = measure_editors(
-                self.engine,
-                self.judge,
-                {name: editors[key] for name, key in keyed.items()},
-                codes,
-                requests,
-                looker=self.looker,
-                batch=plan.batch,
-                resolution=plan.resolution,
-                progress=self._count(phase, total),
-            )
+        keyed = {f"{name} x{strength:g}": key for key in editors for name, strength in [key]}
+        named = {name: editors[key] for name, key in keyed.items()}
+        found = self._measured("comparison", named, codes, requests, self.engine, background=background_change)
         return answers({key: found[name] for name, key in keyed.items()})
 
     def _sweep(self) -> list[Sweep]:
         codes, asked = self.codes[: self.plan.swept], sweep_requests(self.units, self.plan.short)
-        with self._phase("reach"):
-            measured = measure_editors(
-                self.engine,
-                self.judge,
-                {"rig": RigEditor(self.engine)},
-                codes,
-                [request for *_, request in asked],
-                looker=self.looker,
-                batch=self.plan.batch,
-                resolution=self.plan.resolution,
-                progress=self._count("reach", len(codes) * (len(asked) + 1)),
-            )["rig"]
+        requests, rig = [request for *_, request in asked], {"rig": RigMethod(self.engine)}
+        measured = self._measured("reach", rig, codes, requests, self.engine)["rig"]
         return sweeps(asked, measured)
 
     def _draw(self, study: Study, sample: Sample, mixing: StyleMixing) -> None:

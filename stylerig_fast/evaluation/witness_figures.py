@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 
-from stylerig_fast.evaluation.edits import Measured
-from stylerig_fast.evaluation.requests import MEASURE
-from stylerig_fast.evaluation.statistics import Figure, slope
+from stylerig_fast.measurement.edit_runner import Measured
+from stylerig_fast.measurement.edit_suite import MEASURE
+from stylerig_fast.measurement.statistics import Figure, slope
 
 
 def witness_figures(measured: Measured) -> dict[str, Figure]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from stylerig_fast.errors import StyleRigError
-from stylerig_fast.evaluation.memory import give_large_blocks_back
+from stylerig_fast.measurement.memory import give_large_blocks_back
 from stylerig_fast.train import reconstructor, rig, sample
 
 Stage = (

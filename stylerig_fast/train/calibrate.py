@@ -1,7 +1,7 @@
 """Gain calibration: how much of a request arrives in the picture, measured on training people, made up for.
 
 RigNet is trained against F alone, and an edit that satisfies F arrives in the picture only in part. The share is
-measured on the pictures of a few training people with the estimators of `stylerig_fast.evaluation`, and the request is
+measured on the pictures of a few training people with the estimators of `stylerig_fast.measurement`, and the request is
 scaled from then on (``RigNet.gain``) so that the share becomes what it should be: about one for the pose; for
 expression and light less, for the last tenth costs more of the person than it shows.
 """
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.edits import measure_edits
-from stylerig_fast.evaluation.judge import Judge
-from stylerig_fast.evaluation.looking import Looker
-from stylerig_fast.evaluation.reachability import UNITS, Sweep, sweep_requests, sweeps
-from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
-from stylerig_fast.evaluation.rig_report import rig_figures
-from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
+from stylerig_fast.measurement.edit_accuracy import control_figures
+from stylerig_fast.measurement.edit_runner import measure_edits
+from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
+from stylerig_fast.measurement.parallel import PictureAnalyzer
+from stylerig_fast.measurement.range_sweep import UNITS, Sweep, sweep_requests, sweeps
+from stylerig_fast.measurement.statistics import Figure
 from stylerig_fast.params import BLOCKS
 
 # A gain beyond these says that the control does not reach the picture, which no factor can mend.
@@ -48,15 +48,15 @@ _log = logging.getLogger(__name__)
 
 
 def calibrate(
-    engine: Engine, judge: Judge, codes: Tensor, looker: Looker | None = None, rounds: int = 2
+    engine: Engine, analyzer: FaceAnalyzer, codes: Tensor, pool: PictureAnalyzer | None = None, rounds: int = 2
 ) -> list[dict[str, float]]:
     """Sets ``engine.rig_net.gain`` so that pictures answer with the change that was asked for.
 
     Args:
         engine: the trained rig, changed in place.
-        judge: of rendered face models, and of the pictures unless ``looker`` looks.
+        analyzer: of rendered face models, and of the pictures unless ``pool`` measures those.
         codes: ``(n, num_ws, 512)`` training people.
-        looker: looks at the pictures.
+        pool: measures the pictures.
         rounds: measurements; an edit's size is not quite linear in the request, so one round leaves a rest.
 
     Returns:
@@ -67,9 +67,9 @@ def calibrate(
     more = [entry for entry in sweep_requests(names) if entry[1] in _MORE and entry[3].amount in _MORE_LEVELS]
     rounds_seen = []
     for _ in range(rounds):
-        shares = measured_shares(rig_figures(measure_edits(engine, judge, codes, requests, looker=looker)))
+        shares = measured_shares(control_figures(measure_edits(engine, analyzer, codes, requests, pool=pool)))
         if more:
-            measured = measure_edits(engine, judge, codes, [request for *_, request in more], looker=looker)
+            measured = measure_edits(engine, analyzer, codes, [request for *_, request in more], pool=pool)
             shares |= unit_shares(sweeps(more, measured))
         _apply(engine, shares)
         rounds_seen.append(shares)

@@ -18,16 +18,14 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.edits import frontal_people, measure_edits
-from stylerig_fast.evaluation.judge import Judge, Observation
-from stylerig_fast.evaluation.keeping_figures import KEPT
-from stylerig_fast.evaluation.looking import Looker
-from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, Kind, Request, express
+from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
+from stylerig_fast.measurement.edit_runner import frontal_people, measure_edits
+from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, KEPT, SMILE_UNITS, Kind, Request, express
+from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.initialise import picture_columns
-from stylerig_fast.train.looking import looking_beside
 from stylerig_fast.train.observed import ANGLES, MEASURES
 from stylerig_fast.train.personal import Answers, regress, take_off
 from stylerig_fast.train.run import counter
@@ -71,20 +69,20 @@ def look_at_edits(engine: Engine, portraits: PortraitSet, world: LinearWorld, pe
         seed: of the choice of people.
     """
     seen, mending = world.observed, world.mending()
-    with looking_beside(engine) as (judge, looker), counter("pictures of edits") as count:
-        codes = portraits.ws(frontal_people(portraits, judge.estimator, seed=seed)[:people])
-        answer_pictures(engine, judge, codes, seen.deviation, seen.measures, mending, looker, progress=count)
+    with analyzing_beside(engine.face_model, engine.camera) as (analyzer, pool), counter("pictures of edits") as count:
+        codes = portraits.ws(frontal_people(portraits, analyzer.estimator, seed=seed)[:people])
+        answer_pictures(engine, analyzer, codes, seen.deviation, seen.measures, mending, pool, progress=count)
 
 
 @torch.no_grad()
 def answer_pictures(
     engine: Engine,
-    judge: Judge,
+    analyzer: FaceAnalyzer,
     codes: Tensor,
     deviation: Tensor,
     measures: Tensor,
     mending: Tensor,
-    looker: Looker | None = None,
+    pool: PictureAnalyzer | None = None,
     resolution: int = 512,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -92,12 +90,12 @@ def answer_pictures(
 
     Args:
         engine: with a `SubspaceRigNet`, which is changed in place.
-        judge: of rendered face models, and of the pictures unless ``looker`` looks.
+        analyzer: of rendered face models, and of the pictures unless ``pool`` measures those.
         codes: ``(n, num_ws, w_dim)`` training people; a quarter of them is asked for expressions.
         deviation: ``(M,)`` of `MEASURES` over portraits.
         measures: ``(K, M)`` what the code says of them, in deviations.
         mending: ``(M, K)`` offsets that move each measure by one deviation.
-        looker: looks at the pictures.
+        pool: measures the pictures.
         resolution: of the pictures.
         progress: called with the number of pictures made so far, and of all.
     """
@@ -118,10 +116,10 @@ def answer_pictures(
         """What pictures show beyond the rendered face model, ``(n, M)`` deviations per edit; NaN without a face."""
         seen = measure_edits(
             engine,
-            judge,
+            analyzer,
             codes[rows],
             [each.request for each in asked],
-            looker=looker,
+            pool=pool,
             resolution=resolution,
             progress=None if progress is None else lambda done: progress(made + done, total),
         )
@@ -186,7 +184,7 @@ def _units(rig: SubspaceRigNet, names: Sequence[str]) -> list[_Asked]:
     return found
 
 
-def _values(seen: Observation) -> Tensor:
+def _values(seen: Measurements) -> Tensor:
     """`MEASURES` ``(B, M)`` float64; NaN where no face was found."""
     angles = torch.stack([seen.value(name) for name in MEASURES[ANGLES]], dim=1)
     rest = torch.stack([seen.value("light"), seen.value("glasses")], dim=1)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.edits import frontal_people
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator, open_generator
+from stylerig_fast.measurement.edit_runner import frontal_people
+from stylerig_fast.measurement.parallel import analyzing_beside
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build
 from stylerig_fast.train.batches import on_device
@@ -23,7 +24,6 @@ from stylerig_fast.train.calibrate import calibrate
 from stylerig_fast.train.captured import Steps
 from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.initialise import initialise
-from stylerig_fast.train.looking import looking_beside
 from stylerig_fast.train.losses import RigLosses
 from stylerig_fast.train.objective import RenderWeights
 from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
@@ -221,6 +221,6 @@ def solve_start(rig: RigNet, survey: Survey, config: RigTraining) -> Tensor:
 
 def calibrate_on(engine: Engine, portraits: PortraitSet, config: RigTraining) -> list[dict[str, float]]:
     """Calibrates the gains on training people within 10 degrees of yaw; see `calibrate`."""
-    with looking_beside(engine) as (judge, looker):
-        people = frontal_people(portraits, judge.estimator, seed=config.seed)[: config.calibrate]
-        return calibrate(engine, judge, portraits.ws(people), looker)
+    with analyzing_beside(engine.face_model, engine.camera) as (analyzer, pool):
+        people = frontal_people(portraits, analyzer.estimator, seed=config.seed)[: config.calibrate]
+        return calibrate(engine, analyzer, portraits.ws(people), pool)

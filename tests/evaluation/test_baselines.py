@@ -15,9 +15,9 @@ from stylerig_fast.evaluation.baselines import (
     Steering,
     StyleMixing,
 )
-from stylerig_fast.evaluation.editor import Asked, Scaled
-from stylerig_fast.evaluation.judge import MEASURED
-from stylerig_fast.evaluation.requests import MEASURE, express, turn
+from stylerig_fast.measurement.analyzer import MEASURED
+from stylerig_fast.measurement.edit_method import Asked, Scaled
+from stylerig_fast.measurement.edit_suite import MEASURE, express, turn
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from stylerig_fast.evaluation.comparison import answers, outside_figures, row, row_json
-from stylerig_fast.evaluation.edits import Edited, Measured
-from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Observation
 from stylerig_fast.evaluation.keeping_figures import keeping_figures
-from stylerig_fast.evaluation.requests import turn
 from stylerig_fast.evaluation.witness_figures import witness_figures
+from stylerig_fast.measurement.analyzer import MEASURED, SPREAD, Measurements
+from stylerig_fast.measurement.edit_runner import Edited, Measured
+from stylerig_fast.measurement.edit_suite import turn
 from stylerig_fast.measurement.expression import FaceMeasures
 
 PEOPLE = 8
@@ -21,7 +21,7 @@ PEOPLE = 8
 def observation(values, moved=0.0):
     descriptor = torch.zeros(PEOPLE, 128)
     descriptor[:, 0] = moved
-    return Observation(
+    return Measurements(
         values=values,
         detected=torch.isfinite(values[:, 0]),
         descriptor=descriptor,

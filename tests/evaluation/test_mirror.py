@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Observation
 from stylerig_fast.evaluation.mirror import mirror_figures
+from stylerig_fast.measurement.analyzer import MEASURED, SPREAD, Measurements
 from stylerig_fast.measurement.expression import FaceMeasures
 
 
-def seen(values: torch.Tensor, descriptor: torch.Tensor) -> Observation:
+def seen(values: torch.Tensor, descriptor: torch.Tensor) -> Measurements:
     n = len(values)
     nothing = FaceMeasures(*(torch.zeros(n) for _ in range(6)))
     found = torch.ones(n, dtype=torch.bool)
-    return Observation(values, found, descriptor, torch.zeros(n, 68, 2), nothing, torch.ones(n))
+    return Measurements(values, found, descriptor, torch.zeros(n, 68, 2), nothing, torch.ones(n))
 
 
 def test_a_perfect_estimator_differs_by_nothing_and_another_by_its_noise():

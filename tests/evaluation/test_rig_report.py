@@ -6,23 +6,22 @@ import pytest
 import torch
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.evaluation.edits import (
-    Edited,
-    Measured,
-    Request,
-    choose_people,
-    frontal_people,
-    measure_edits,
-    standard_requests,
-)
-from stylerig_fast.evaluation.judge import MEASURED, SPREAD, Judge, Observation
+from stylerig_fast.evaluation.analyzers import describing_analyzer
 from stylerig_fast.evaluation.report import Report
-from stylerig_fast.evaluation.requests import BROWS_UNITS, EYES_UNITS
 from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
 from stylerig_fast.face import Camera
 from stylerig_fast.face.lighting import light
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.face.rotation import degrees_to_axis_angle
+from stylerig_fast.measurement.analyzer import MEASURED, SPREAD, Measurements
+from stylerig_fast.measurement.edit_runner import (
+    Edited,
+    Measured,
+    choose_people,
+    frontal_people,
+    measure_edits,
+)
+from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, Request, standard_requests
 from stylerig_fast.measurement.expression import FaceMeasures
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
@@ -33,7 +32,7 @@ UNITS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", *EYES_UNITS, *BROWS_UNI
 
 def observation(values, descriptor=None):
     n = len(values)
-    return Observation(
+    return Measurements(
         values=values,
         detected=torch.isfinite(values[:, 0]),
         descriptor=torch.zeros(n, 0) if descriptor is None else descriptor,
@@ -200,29 +199,29 @@ class RenderedPeople:
 
 
 @pytest.fixture(scope="module")
-def judge():
+def analyzer():
     try:
-        return Judge(RenderedPeople.face_model, RenderedPeople.camera)
+        return describing_analyzer(RenderedPeople.face_model, RenderedPeople.camera)
     except BackendUnavailable as error:
         pytest.skip(str(error))
 
 
-def measured_people(judge, gain):
+def measured_people(analyzer, gain):
     people = RenderedPeople(gain)
     codes = people.people(2)
     names = ("yaw-15", "yaw+15", "jawOpen=0", "jawOpen=0.5", "light left", "light right")
     requests = [request for request in standard_requests(UNITS) if request.name in names]
     sources = codes.flip(0), people.params(codes.flip(0)).pose_degrees()
     shown = []
-    measured = measure_edits(people, judge, codes, requests, sources, batch=1, thumbnails=1, progress=shown.append)
+    measured = measure_edits(people, analyzer, codes, requests, sources, batch=1, thumbnails=1, progress=shown.append)
     assert shown == list(range(1, 2 * 8 + 1))
     assert measured.thumbnails.shape == (1, 8, 256, 256, 3)
     return rig_figures(measured)
 
 
-def test_dlib_sees_the_gain_of_rendered_people(judge):
+def test_dlib_sees_the_gain_of_rendered_people(analyzer):
     """The whole chain, dlib included, which takes a tenth off the turns of these unreal heads: the ratio counts."""
-    full, half = measured_people(judge, 1.0), measured_people(judge, 0.5)
+    full, half = measured_people(analyzer, 1.0), measured_people(analyzer, 0.5)
     for name, low, high in (("yaw.gain", 0.75, 1.15), ("jaw.gain", 0.7, 1.3), ("light.gain", 0.85, 1.15)):
         assert low < full[name].value < high, (name, full[name])
         assert half[name].value / full[name].value == pytest.approx(0.5, abs=0.15), name
@@ -242,22 +241,22 @@ class Portraits:
         return len(self.landmarks)
 
 
-def test_people_are_frontal_detected_and_chosen_by_seed(judge, stored_landmarks):
+def test_people_are_frontal_detected_and_chosen_by_seed(analyzer, stored_landmarks):
     detected = torch.ones(300, dtype=torch.bool)
     detected[::3] = False
     portraits = Portraits(stored_landmarks[:300], detected)
-    people, sources = choose_people(portraits, judge.estimator, 20, seed=1)
+    people, sources = choose_people(portraits, analyzer.estimator, 20, seed=1)
     assert detected[people].all()
     assert detected[sources].all()
-    assert judge.estimator.fit(portraits.landmarks[people]).yaw.abs().max() <= 10
-    assert judge.estimator.fit(portraits.landmarks[sources]).yaw.abs().max() > 10
+    assert analyzer.estimator.fit(portraits.landmarks[people]).yaw.abs().max() <= 10
+    assert analyzer.estimator.fit(portraits.landmarks[sources]).yaw.abs().max() > 10
     assert len(set(people.tolist())) == 20
-    assert torch.equal(choose_people(portraits, judge.estimator, 20, seed=1)[0], people)
-    assert not torch.equal(choose_people(portraits, judge.estimator, 20, seed=2)[0], people)
+    assert torch.equal(choose_people(portraits, analyzer.estimator, 20, seed=1)[0], people)
+    assert not torch.equal(choose_people(portraits, analyzer.estimator, 20, seed=2)[0], people)
     with pytest.raises(ValueError, match="within 10 degrees"):
-        choose_people(portraits, judge.estimator, 300)
-    everybody = frontal_people(portraits, judge.estimator, seed=1)
+        choose_people(portraits, analyzer.estimator, 300)
+    everybody = frontal_people(portraits, analyzer.estimator, seed=1)
     assert 20 < len(everybody) < 200
     assert torch.equal(everybody[:20], people)
     with pytest.raises(ValueError, match="nobody within 10 degrees"):
-        frontal_people(Portraits(stored_landmarks[:300], torch.zeros_like(detected)), judge.estimator)
+        frontal_people(Portraits(stored_landmarks[:300], torch.zeros_like(detected)), analyzer.estimator)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from stylerig_fast.evaluation.comparison import Answers
-from stylerig_fast.evaluation.judge import SPREAD
 from stylerig_fast.evaluation.standings import standing_json, standings, verdict
-from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.measurement.analyzer import SPREAD
+from stylerig_fast.measurement.statistics import Figure
 
 PEOPLE = 12
 

@@ -36,8 +36,8 @@ def test_averaged_boxes_follow_a_shifted_picture_more_closely(detector, portrait
     images = portraits.images[:8]
     shift = np.roll(images, (5, -3), axis=(1, 2))
     scatter = {}
-    for name, judge in {"five": detector, "one": LandmarkDetector(boxes=1)}.items():
-        difference = judge.detect(shift).points - judge.detect(images).points - torch.tensor([-3.0, 5.0]) / 256
+    for name, each in {"five": detector, "one": LandmarkDetector(boxes=1)}.items():
+        difference = each.detect(shift).points - each.detect(images).points - torch.tensor([-3.0, 5.0]) / 256
         scatter[name] = in_eye_distances(difference, portraits.landmarks[:8])[:, 17:].mean()
     assert scatter["five"] < 0.7 * scatter["one"]
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from stylerig_fast.evaluation.reachability import Step, Sweep
-from stylerig_fast.evaluation.statistics import Figure
 from stylerig_fast.face import FaceModel
+from stylerig_fast.measurement.range_sweep import Step, Sweep
+from stylerig_fast.measurement.statistics import Figure
 from stylerig_fast.rignet import RigConfig, build
 from stylerig_fast.train.calibrate import HIGHEST, _apply, measured_shares, unit_shares
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.judge import MEASURED, Judge, Observation
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.measurement.analyzer import MEASURED, FaceAnalyzer, Measurements
 from stylerig_fast.measurement.expression import FaceMeasures
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.render import render
@@ -62,7 +62,7 @@ class World:
         vector[:, self.start["translation"] + 2] = -11.0
         return vector
 
-    def seen(self, w: Tensor) -> Observation:
+    def seen(self, w: Tensor) -> Measurements:
         """Yaw closes the eyes either way, opens the mouth more in some people; the jaw's unit turns the head."""
         y = w.flatten(1) @ self.basis.T
         values = y[:, : len(MEASURES)].clone()
@@ -78,7 +78,7 @@ class World:
             columns[:, MEASURED.index(name)] = values[:, COMPONENT[name]].double()
         measures = FaceMeasures(*values[:, 3:9].unbind(1))
         empty = torch.zeros(len(w), 0)
-        return Observation(
+        return Measurements(
             columns, torch.ones(len(w), dtype=torch.bool), empty, torch.rand(len(w), 68, 2), measures, yaw
         )
 
@@ -97,7 +97,7 @@ class World:
     def render_params(self, params: FaceParams, size: int) -> Any:
         return render(self.face_model, params, self.camera, 32)
 
-    def submit(self, images: Tensor) -> Callable[[], Observation]:
+    def submit(self, images: Tensor) -> Callable[[], Measurements]:
         seen = self.seen(self.shown.pop())
         return lambda: seen
 
@@ -106,14 +106,14 @@ class World:
 def mended(face_model: FaceModel) -> tuple[World, Tensor, Tensor]:
     """The world after its rig was mended; and what edits of new people showed before and after."""
     world = World(face_model)
-    judge = Judge(face_model, detector=SimpleNamespace(), describe=False)  # type: ignore[arg-type]
+    analyzer = FaceAnalyzer(face_model, detector=SimpleNamespace())  # type: ignore[arg-type]
     before = strays(world)
     mending = torch.eye(len(MEASURES), K)
     mending[:2] /= world.angles[:, None]
     measures = torch.eye(K, len(MEASURES))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictured, "_RIDGE", 100.0)  # a fifth of the people that the default is for
-        answer_pictures(world, judge, world.people(1), world.deviation, measures, mending, looker=world)  # type: ignore[arg-type]
+        answer_pictures(world, analyzer, world.people(1), world.deviation, measures, mending, pool=world)  # type: ignore[arg-type]
     return world, before, strays(world)
 
 

@@ -1,4 +1,4 @@
-"""Baselines behind the one interface of `evaluation.editor.Editor`, fitted on training portraits.
+"""Baselines behind the one interface of `measurement.edit_method.EditMethod`, fitted on training portraits.
 
 `fit_baselines` gives all of them by name: no edit, style mixing, the two linear directions per control, the paper's
 steering network, and direct optimisation of the code through F.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.evaluation.baselines.sample import Sample
-from stylerig_fast.evaluation.editor import Asked
+from stylerig_fast.measurement.edit_method import Asked
 
 # Ridge of the filter, in mean variances of a component of the code.
 RIDGE = 0.1

@@ -11,7 +11,7 @@ from stylerig_fast.evaluation.baselines.no_edit import NoEdit
 from stylerig_fast.evaluation.baselines.optimisation import DirectOptimisation
 from stylerig_fast.evaluation.baselines.sample import Sample, take_sample
 from stylerig_fast.evaluation.baselines.steering import Steering
-from stylerig_fast.evaluation.editor import Editor
+from stylerig_fast.measurement.edit_method import EditMethod
 from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.reconstruction import FaceReconstructor
 
@@ -20,7 +20,7 @@ __all__ = ["Sample", "fit_baselines", "take_sample"]
 
 def fit_baselines(
     portraits: PortraitSet, reconstructor: FaceReconstructor, estimator: PoseEstimator, seed: int = 0
-) -> tuple[dict[str, Editor], Sample]:
+) -> tuple[dict[str, EditMethod], Sample]:
     """Baselines by name, and the sample that they were fitted on.
 
     Args:

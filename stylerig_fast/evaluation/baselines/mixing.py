@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.evaluation.baselines.sample import Sample
-from stylerig_fast.evaluation.editor import Asked
+from stylerig_fast.measurement.edit_method import Asked
 
 # Slot ranges that are tried, as shares of the slots: coarse, middle and fine ones and their unions.
 RANGES = ((0, 0.25), (0, 0.4), (0, 0.5), (0.25, 0.5), (0.25, 0.65), (0.4, 0.75), (0.5, 1), (0, 0.75))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stylerig_fast.evaluation.editor import Asked
+from stylerig_fast.measurement.edit_method import Asked
 
 
 class NoEdit:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.evaluation.baselines.sample import Sample
-from stylerig_fast.evaluation.editor import Asked
+from stylerig_fast.measurement.edit_method import Asked
 from stylerig_fast.reconstruction import FaceReconstructor
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.evaluation.requests import MEASURE
+from stylerig_fast.measurement.edit_suite import MEASURE
 from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.measurement.lighting import measure_light
 from stylerig_fast.measurement.pose import PoseEstimator

@@ -39,3 +39,8 @@ def outside_change(before: Tensor, after: Tensor, landmarks: Tensor, landmarks_a
     mask = ~(face_region(landmarks) | face_region(landmarks_after))
     difference = (after - before).abs().mean(1) * mask
     return difference.sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
+
+
+def background_change(before: Tensor, after: Tensor, landmarks: Tensor, landmarks_after: Tensor) -> Tensor:
+    """`outside_change` of uint8 pictures ``(B, H, W, 3)``."""
+    return outside_change(small(before), small(after), landmarks, landmarks_after)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylerig_fast.evaluation.paper_figures import Grid
 from stylerig_fast.evaluation.report import Report
-from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.measurement.statistics import Figure
 
 _QUALITY = 82  # of WebP
 

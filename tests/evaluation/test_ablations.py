@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from stylerig_fast.evaluation.requests import standard_requests
-from stylerig_fast.train import ablations, rig
-from stylerig_fast.train.ablations import ABLATIONS, Ablations, answerable
+from stylerig_fast.evaluation import ablations
+from stylerig_fast.evaluation.ablations import ABLATIONS, Ablations, answerable
+from stylerig_fast.measurement.edit_suite import standard_requests
+from stylerig_fast.train import rig
 from stylerig_fast.train.rig import RigTraining
 
 

@@ -1,16 +1,14 @@
-"""Judge: everything that is measured on a picture, or on the rendered face model of a request, in one look."""
+"""Everything that is measured on a picture, or on the rendered face model of a request, in one pass."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.heldout_estimators.feature_network import FeatureNetwork
-from stylerig_fast.evaluation.heldout_estimators.identity import IdentityEncoder
-from stylerig_fast.evaluation.heldout_estimators.mesh_landmarks import MeshPoseEstimator
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.measurement.expression import FaceMeasures, measure_face
 from stylerig_fast.measurement.glasses import measure_glasses
@@ -20,7 +18,7 @@ from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import Rendered
 
-# What an edit may change or must keep, as measured: the columns of `Observation.values`.
+# What an edit may change or must keep, as measured: the columns of `Measurements.values`.
 MEASURED = (
     *("yaw", "pitch", "roll", "mouth_opening", "smile_width", "corner_height", "light", "fitted_light"),
     *("mesh_yaw", "mesh_pitch", "eye_opening", "brow_height"),
@@ -43,7 +41,7 @@ SPREAD = {
 
 
 @dataclass(frozen=True)
-class Observation:
+class Measurements:
     """What was seen in a batch of pictures.
 
     Attributes:
@@ -54,7 +52,7 @@ class Observation:
             found, and in the mesh's without that estimator.
         detected: ``(B,)`` bool.
         descriptor: ``(B, 128)`` dlib descriptor; NaN where no face was found; empty ``(B, 0)`` for rendered models, and
-            from a judge that does not describe.
+            from an analyzer without an encoder.
         landmarks: ``(B, 68, 2)`` in image widths.
         measures: all expression measures.
         luminance: ``(B,)`` of the face.
@@ -73,15 +71,19 @@ class Observation:
         """One column ``(B,)`` of ``values``."""
         return self.values[:, MEASURED.index(name)]
 
+    def descriptor_distance(self, other: Measurements) -> Tensor:
+        """Euclidean distances ``(B,)`` of the descriptors: how far apart the people are."""
+        return (self.descriptor - other.descriptor).norm(dim=-1)
+
     @staticmethod
-    def cat(parts: Sequence[Observation]) -> Observation:
+    def cat(parts: Sequence[Measurements]) -> Measurements:
         """Several batches one after the other."""
 
         def joined(name: str) -> Tensor:
             return torch.cat([getattr(part, name) for part in parts])
 
         names = [entry.name for entry in fields(FaceMeasures)]
-        return Observation(
+        return Measurements(
             joined("values"),
             joined("detected"),
             joined("descriptor"),
@@ -92,19 +94,42 @@ class Observation:
         )
 
 
-class Judge:
-    """Looks at pictures with every estimator at once.
+class DescriptorEncoder(Protocol):
+    """Describes the person, given the landmarks."""
 
-    Training reads pose, landmarks, their measures, the cheeks' light and glasses; of the person, the mesh, the feature
-    networks and the background it knows nothing (`stylerig_fast.evaluation.heldout_estimators`).
+    def encode(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """Descriptors ``(B, D)`` of uint8 pictures ``(B, H, H, 3)`` and landmarks ``(B, 68, 2)`` in image widths."""
+        ...
+
+
+class NamedEncoder(DescriptorEncoder, Protocol):
+    """A further network, and what it is for."""
+
+    @property
+    def use(self) -> str: ...
+
+
+class MeshEstimator(Protocol):
+    """A second opinion on pose and landmarks."""
+
+    def fit(self, images: Tensor) -> Any:
+        """``degrees (B, 3)``, ``landmarks (B, 68, 2)`` and ``detected (B,)`` of uint8 pictures ``(B, H, H, 3)``."""
+        ...
+
+
+class FaceAnalyzer:
+    """Measures everything that estimators have to say of a picture.
+
+    Landmarks, pose, expression, light and glasses are measured always. What training must not read has to be handed
+    over: `stylerig_fast.evaluation.analyzers` does.
 
     Args:
         model: the face model whose shape the pose fit uses.
         camera: the camera it was trained with.
-        detector, encoder, estimator: other estimators than the default ones.
+        detector, estimator: other estimators than the default ones.
+        encoder: describes the person; nobody is described without.
         mesh: a second opinion on pose; none by default.
         networks: further networks that look at each picture.
-        describe: whether the person is described, which takes most of a look; training must not see it.
 
     Raises:
         BackendUnavailable: dlib or its weights are not installed.
@@ -115,21 +140,18 @@ class Judge:
         model: FaceModel,
         camera: Camera | None = None,
         detector: LandmarkDetector | None = None,
-        encoder: IdentityEncoder | None = None,
         estimator: PoseEstimator | None = None,
-        mesh: MeshPoseEstimator | None = None,
-        networks: Sequence[FeatureNetwork] = (),
-        describe: bool = True,
+        encoder: DescriptorEncoder | None = None,
+        mesh: MeshEstimator | None = None,
+        networks: Sequence[NamedEncoder] = (),
     ) -> None:
         self.model = model.to("cpu")
         self.camera = camera or Camera()
         self.detector = detector or LandmarkDetector()
-        self.encoder = encoder or IdentityEncoder() if describe else None
         self.estimator = estimator or PoseEstimator(self.model, self.camera)
-        self.mesh = mesh
-        self.networks = tuple(networks)
+        self.encoder, self.mesh, self.networks = encoder, mesh, tuple(networks)
 
-    def look(self, images: Tensor) -> Observation:
+    def analyze(self, images: Tensor) -> Measurements:
         """Measures portraits.
 
         Args:
@@ -147,7 +169,7 @@ class Judge:
         seen = self._observe(as_pictures(images), found.points, found.detected, None, (degrees, points), codes)
         return replace(seen, features={n.use: n.encode(images, found.points) for n in self.networks})
 
-    def look_rendered(self, rendered: Rendered, params: FaceParams) -> Observation:
+    def analyze_rendered(self, rendered: Rendered, params: FaceParams) -> Measurements:
         """Measures the rendered face model of a request; its pose and landmarks are known, not found.
 
         Args:
@@ -169,7 +191,7 @@ class Judge:
         degrees: Tensor | None,
         mesh: tuple[Tensor, Tensor],
         descriptor: Tensor,
-    ) -> Observation:
+    ) -> Measurements:
         pose = self.estimator.fit(landmarks)
         angles = pose.degrees if degrees is None else degrees
         measures = measure_face(landmarks, angles[:, 0])
@@ -198,7 +220,7 @@ class Judge:
             glasses,
         ]
         values = torch.stack([column.double() for column in columns], dim=1)
-        return Observation(
+        return Measurements(
             values=torch.where(detected[:, None], values, torch.nan),
             detected=detected,
             descriptor=torch.where(detected[:, None], descriptor, torch.nan),

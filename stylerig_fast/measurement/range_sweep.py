@@ -13,11 +13,10 @@ from torch import Tensor
 
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.engine.roll import MOST
-from stylerig_fast.evaluation.edits import Measured
-from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
-from stylerig_fast.evaluation.judge import MEASURED, Observation
-from stylerig_fast.evaluation.requests import Kind, Request
-from stylerig_fast.evaluation.statistics import CONFIDENCE, Figure, mean, plain_number, share, slope
+from stylerig_fast.measurement.analyzer import MEASURED, Measurements
+from stylerig_fast.measurement.edit_runner import Measured
+from stylerig_fast.measurement.edit_suite import Kind, Request
+from stylerig_fast.measurement.statistics import CONFIDENCE, Figure, mean, plain_number, share, slope
 
 LOW, HIGH = 0.8, 1.2  # gains between these are called reached
 # dlib's lids never meet: its landmarks show about 0.6 of eyes that close for everybody to see.
@@ -139,14 +138,14 @@ def _sweep(control: str, asked: Sequence[tuple[str, tuple[str, ...], str, Reques
                 edit.request.amount,
                 slope(want[:, None], got[:, None]),
                 share(edit.picture.detected),
-                mean(identity_distance(edit.picture.descriptor, measured.before.descriptor)),
+                mean(edit.picture.descriptor_distance(measured.before)),
                 LOWEST.get(measure, LOW),
             )
         )
     return Sweep(control, units, tuple(sorted(steps, key=lambda step: step.amount)))
 
 
-def _difference(after: Observation, before: Observation, measure: str) -> Tensor:
+def _difference(after: Measurements, before: Measurements, measure: str) -> Tensor:
     column = MEASURED.index(measure)
     return after.values[:, column] - before.values[:, column]
 

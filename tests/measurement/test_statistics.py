@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stylerig_fast.evaluation.statistics import mean, ratio, share, slope
+from stylerig_fast.measurement.statistics import mean, ratio, share, slope
 
 
 def test_mean_has_the_interval_of_the_central_limit():

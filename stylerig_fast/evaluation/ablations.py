@@ -1,4 +1,4 @@
-"""``python -m stylerig_fast.train.ablations``: the rig with one thing taken away at a time, trained and measured."""
+"""``python -m stylerig_fast.evaluation.ablations``: the rig without one thing at a time, trained and measured."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
 from stylerig_fast.errors import StyleRigError
-from stylerig_fast.evaluation.edits import choose_people, measure_edits
-from stylerig_fast.evaluation.judge import Judge
-from stylerig_fast.evaluation.looking import LookBeside
-from stylerig_fast.evaluation.memory import give_large_blocks_back
-from stylerig_fast.evaluation.requests import Request, standard_requests
+from stylerig_fast.evaluation.analyzers import describing_analyzer
+from stylerig_fast.evaluation.heldout_estimators.background import background_change
 from stylerig_fast.evaluation.rig_report import rig_figures
+from stylerig_fast.measurement.edit_runner import choose_people, measure_edits
+from stylerig_fast.measurement.edit_suite import Request, standard_requests
+from stylerig_fast.measurement.memory import give_large_blocks_back
+from stylerig_fast.measurement.parallel import ProcessPoolAnalyzer
 from stylerig_fast.train import rig
 from stylerig_fast.train.rig import RigTraining
 from stylerig_fast.train.weights import RigWeights
@@ -137,13 +138,19 @@ def measure(folder: Path, controls: tuple[str, ...], config: Ablations) -> dict[
     """Figures of one rig on the held-out people, for the controls that it has."""
     engine = Engine.from_pretrained(folder, dtype=getattr(torch, config.dtype))
     engine.reach = None
-    judge = Judge(engine.face_model, engine.camera)
+    analyzer = describing_analyzer(engine.face_model, engine.camera)
     held_out = PortraitSet.load(config.data, shards="held-out")
-    people, _ = choose_people(held_out, judge.estimator, config.people, seed=config.seed)
+    people, _ = choose_people(held_out, analyzer.estimator, config.people, seed=config.seed)
     requests = answerable(standard_requests(engine.face_model.expression_names, quick=True), controls)
-    with LookBeside(Judge, (judge.model, engine.camera)) as looker:
+    with ProcessPoolAnalyzer(describing_analyzer, (analyzer.model, engine.camera)) as pool:
         measured = measure_edits(
-            engine, judge, held_out.ws(people), requests, looker=looker, resolution=config.resolution
+            engine,
+            analyzer,
+            held_out.ws(people),
+            requests,
+            pool=pool,
+            resolution=config.resolution,
+            background=background_change,
         )
     figures = rig_figures(measured)
     return {name: figures[name].value for name in SHOWN if name in figures}
@@ -156,7 +163,7 @@ def answerable(requests: list[Request], controls: tuple[str, ...]) -> list[Reque
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the ablations and prints their table."""
-    config = tyro.cli(Ablations, prog="python -m stylerig_fast.train.ablations", args=arguments)
+    config = tyro.cli(Ablations, prog="python -m stylerig_fast.evaluation.ablations", args=arguments)
     give_large_blocks_back()
     try:
         found = run(config)

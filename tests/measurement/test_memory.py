@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import sys
 import numpy as np
-from stylerig_fast.evaluation.memory import give_large_blocks_back
+from stylerig_fast.measurement.memory import give_large_blocks_back
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -1,4 +1,4 @@
-"""Editor: whatever turns a code and a request into another code, so that rigs and baselines are measured alike."""
+"""EditMethod: whatever turns a code and a request into another code, so that rigs and baselines are measured alike."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.judge import MEASURED
-from stylerig_fast.evaluation.requests import MEASURE, Request
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.measurement.analyzer import MEASURED
+from stylerig_fast.measurement.edit_suite import MEASURE, Request
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import Rendered
 
@@ -60,7 +60,7 @@ class Asked:
         return torch.nan_to_num(self.change[:, MEASURED.index(measure)]).float()
 
 
-class Editor(Protocol):
+class EditMethod(Protocol):
     """Changes codes as asked."""
 
     def edit(self, w: Tensor, asked: Asked) -> Tensor:
@@ -68,7 +68,7 @@ class Editor(Protocol):
         ...
 
 
-class RigEditor:
+class RigMethod:
     """A rig as an editor.
 
     Args:
@@ -91,7 +91,7 @@ class RigEditor:
 class Scaled:
     """Another editor with its offset multiplied: half an edit, or one and a half."""
 
-    def __init__(self, editor: Editor, strength: float) -> None:
+    def __init__(self, editor: EditMethod, strength: float) -> None:
         self.editor, self.strength = editor, strength
 
     def edit(self, w: Tensor, asked: Asked) -> Tensor:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.edits import Edited, Measured
-from stylerig_fast.evaluation.requests import MEASURE
-from stylerig_fast.evaluation.statistics import Figure, mean, median, ratio, share, slope
+from stylerig_fast.measurement.edit_runner import Edited, Measured
+from stylerig_fast.measurement.edit_suite import MEASURE
+from stylerig_fast.measurement.statistics import Figure, mean, median, ratio, share, slope
 
 # Light requests that the rendered model answers with less than this are left out of the share: the person was lit so.
 _LIGHT_STEP = 0.05

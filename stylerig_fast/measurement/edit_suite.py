@@ -21,7 +21,7 @@ BROWS_UNITS = ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
 
 Kind = Literal["yaw", "pitch", "jaw", "smile", "eyes", "brows", "light", "transfer"]
 
-# What each kind of edit changes, as measured (columns of `judge.MEASURED`).
+# What each kind of edit changes, as measured (columns of `analyzer.MEASURED`).
 MEASURE: dict[str, str] = {
     "yaw": "yaw",
     "pitch": "pitch",
@@ -30,6 +30,16 @@ MEASURE: dict[str, str] = {
     "eyes": "eye_opening",
     "brows": "brow_height",
     "light": "light",
+}
+# What edits of each kind should leave alone, among the measures.
+KEPT: dict[str, tuple[str, ...]] = {
+    "yaw": ("pitch", "mouth_opening", "smile_width", "eye_opening", "brow_height", "light"),
+    "pitch": ("yaw", "mouth_opening", "smile_width", "eye_opening", "brow_height", "light"),
+    "jaw": ("yaw", "pitch", "light"),
+    "smile": ("yaw", "pitch", "light"),
+    "eyes": ("yaw", "pitch", "mouth_opening", "light"),
+    "brows": ("yaw", "pitch", "mouth_opening", "light"),
+    "light": ("yaw", "pitch", "mouth_opening", "smile_width", "eye_opening", "brow_height"),
 }
 LABELS: dict[str, str] = {
     "yaw": "yaw",

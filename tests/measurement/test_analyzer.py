@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from stylerig_fast.evaluation.judge import MEASURED, Judge
 from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.measurement.analyzer import MEASURED, FaceAnalyzer
 from stylerig_fast.measurement.landmarks import Landmarks
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate
@@ -19,13 +19,13 @@ class Known:
         return Landmarks(self.points, torch.tensor([True, False]))
 
 
-def test_a_judge_that_does_not_describe_sees_all_but_the_person():
+def test_without_an_encoder_all_but_the_person_is_measured():
     model = open_face_model()
     zero = FaceParams.from_vector(torch.zeros(2, sum(model.sizes.values())), model.sizes, model.expression_names)
     far = zero.with_blocks(translation=torch.tensor([[0.0, 0.0, -11.0]]).expand(2, 3))
     points = evaluate(model, far).landmarks
-    judge = Judge(model, detector=Known(points), describe=False)  # type: ignore[arg-type]
-    seen = judge.look(torch.full((2, 64, 64, 3), 128, dtype=torch.uint8))
+    analyzer = FaceAnalyzer(model, detector=Known(points))  # type: ignore[arg-type]
+    seen = analyzer.analyze(torch.full((2, 64, 64, 3), 128, dtype=torch.uint8))
     assert seen.descriptor.shape == (2, 0)
     assert seen.values.shape == (2, len(MEASURED))
     assert seen.values[1].isnan().all()

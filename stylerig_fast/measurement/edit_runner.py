@@ -9,26 +9,15 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.evaluation.editor import Asked, Editor, RigEditor, RigLike
-from stylerig_fast.evaluation.heldout_estimators.background import outside_change, small
-from stylerig_fast.evaluation.judge import Judge, Observation
-from stylerig_fast.evaluation.looking import Looker, LookHere
-from stylerig_fast.evaluation.requests import SMILE_UNITS, Kind, Request, standard_requests
+from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
+from stylerig_fast.measurement.edit_method import Asked, EditMethod, RigLike, RigMethod
+from stylerig_fast.measurement.edit_suite import Kind, Request, standard_requests
+from stylerig_fast.measurement.parallel import InlineAnalyzer, PictureAnalyzer
 from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 
-__all__ = [
-    "SMILE_UNITS",
-    "Edited",
-    "Kind",
-    "Measured",
-    "Request",
-    "choose_people",
-    "frontal_people",
-    "measure_editors",
-    "measure_edits",
-    "standard_requests",
-]
+# Change ``(B,)`` beside the face, of uint8 pictures ``(B, H, W, 3)`` before and after, and their landmarks.
+BackgroundChange = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 TRANSFER = Request("pose transfer", "transfer", 0.0, lambda own: own)
 
@@ -41,15 +30,15 @@ class Edited:
         request: what was asked.
         picture: what is seen in the edited pictures.
         rendered: the rendered face model of the request.
-        outside: ``(n,)`` change of hair, clothes and background, see `outside_change`; NaN where no face was found.
+        outside: ``(n,)`` change of hair, clothes and background; NaN where no face was found, or nobody measures it.
         witnesses: what each reconstructor sees in the edited codes, rendered, by its name.
     """
 
     request: Request
-    picture: Observation
-    rendered: Observation
+    picture: Measurements
+    rendered: Measurements
     outside: Tensor = field(default_factory=lambda: torch.zeros(0))
-    witnesses: Mapping[str, Observation] = field(default_factory=dict)
+    witnesses: Mapping[str, Measurements] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,12 +53,12 @@ class Measured:
         witnesses: what each reconstructor sees in the people's own codes, rendered, by its name.
     """
 
-    before: Observation
-    rendered: Observation
+    before: Measurements
+    rendered: Measurements
     edits: tuple[Edited, ...]
     source_degrees: Tensor
     thumbnails: Tensor
-    witnesses: Mapping[str, Observation] = field(default_factory=dict)
+    witnesses: Mapping[str, Measurements] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> list[Edited]:
         return [edit for edit in self.edits if edit.request.kind == kind]
@@ -121,67 +110,73 @@ def _shuffled(portraits: PortraitSet, seed: int) -> Tensor:
 
 def measure_edits(
     engine: RigLike,
-    judge: Judge,
+    analyzer: FaceAnalyzer,
     codes: Tensor,
     requests: Sequence[Request] | None = None,
     sources: tuple[Tensor, Tensor] | None = None,
-    looker: Looker | None = None,
+    pool: PictureAnalyzer | None = None,
     batch: int = 4,
     resolution: int = 512,
     thumbnails: int = 0,
+    background: BackgroundChange | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Measured:
-    """`measure_editors` of the engine's own rig alone."""
+    """`measure_methods` of the engine's own rig alone."""
     requests = standard_requests(engine.face_model.expression_names) if requests is None else requests
-    found = measure_editors(
+    found = measure_methods(
         engine,
-        judge,
-        {"rig": RigEditor(engine)},
+        analyzer,
+        {"rig": RigMethod(engine)},
         codes,
         requests,
         sources,
-        looker,
+        pool,
         batch=batch,
         resolution=resolution,
         thumbnails=thumbnails,
+        background=background,
         progress=progress,
     )
     return found["rig"]
 
 
 @torch.no_grad()
-def measure_editors(
+def measure_methods(
     engine: RigLike,
-    judge: Judge,
-    editors: Mapping[str, Editor],
+    analyzer: FaceAnalyzer,
+    editors: Mapping[str, EditMethod],
     codes: Tensor,
     requests: Sequence[Request],
     sources: tuple[Tensor, Tensor] | None = None,
-    looker: Looker | None = None,
+    pool: PictureAnalyzer | None = None,
     witnesses: Mapping[str, Callable[[Tensor], FaceParams]] | None = None,
     batch: int = 4,
     resolution: int = 512,
     thumbnails: int = 0,
+    background: BackgroundChange | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Measured]:
     """Renders and judges every edit of every person by every editor; each picture is rendered once.
 
     Args:
         engine: renders codes, and makes the requests from what its F sees.
-        judge: looks at rendered face models, and at the pictures unless ``looker`` does.
+        analyzer: measures rendered face models, and the pictures unless ``pool`` does.
         editors: by name.
         codes: ``(n, num_ws, 512)`` people.
         requests: edits.
         sources: codes ``(n, num_ws, 512)`` and measured poses ``(n, 3)`` of those whose pose is transferred, one per
             person; no transfer without.
-        looker: looks at the pictures.
+        pool: measures the pictures.
         witnesses: reconstructors that are asked what they see in the edited codes, by name.
         batch: people rendered at once.
         resolution: of the pictures.
         thumbnails: how many people's pictures to keep for looking at.
+        background: measures what changes beside the face.
         progress: called with the number of pictures rendered so far, after each few.
     """
-    asker = _Asker(engine, judge, looker or LookHere(judge), witnesses or {}, resolution, progress)
+    asker = _Asker(
+        engine, analyzer, pool or InlineAnalyzer(analyzer), witnesses or {}, resolution, background, progress
+    )
     collected: dict[str, list[Measured]] = {name: [] for name in editors}
     for rows in torch.arange(len(codes)).split(batch):
         room = max(thumbnails - int(rows[0]), 0)
@@ -197,19 +192,20 @@ class _Asker:
     def __init__(
         self,
         engine: RigLike,
-        judge: Judge,
-        looker: Looker,
+        analyzer: FaceAnalyzer,
+        pool: PictureAnalyzer,
         witnesses: Mapping[str, Callable[[Tensor], FaceParams]],
         resolution: int,
+        background: BackgroundChange | None,
         progress: Callable[[int], None] | None,
     ) -> None:
-        self.engine, self.judge, self.looker = engine, judge, looker
+        self.engine, self.analyzer, self.pool = engine, analyzer, pool
         self.witnesses, self.resolution, self.progress = witnesses, resolution, progress
-        self.done = 0
+        self.background, self.done = background, 0
 
     def batch(
         self,
-        editors: Mapping[str, Editor],
+        editors: Mapping[str, EditMethod],
         w: Tensor,
         requests: Sequence[Request],
         sources: tuple[Tensor, Tensor] | None,
@@ -226,38 +222,40 @@ class _Asker:
         for name, editor in editors.items():
             edited = [editor.edit(w, request).to(w) for _, request in asked]
             shown[name] = [(self._show(code), self._testimony(code)) for code in edited]
-        seen, first, testimony = before(), small(plain), self._testimony(w)
+        seen, testimony = before(), self._testimony(w)
         degrees = torch.full((len(w), 3), torch.nan).double() if sources is None else sources[1].double()
         result = {}
         for name, pictures in shown.items():
             edits = []
             for (model, request), ((look, image), witnesses) in zip(asked, pictures, strict=True):
                 found = look()
-                outside = outside_change(first, small(image), seen.landmarks, found.landmarks)
-                outside = torch.where(seen.detected & found.detected, outside, torch.nan)
+                outside = torch.full((len(w),), torch.nan)
+                if self.background is not None:
+                    outside = self.background(plain, image, seen.landmarks, found.landmarks)
+                    outside = torch.where(seen.detected & found.detected, outside, torch.nan)
                 edits.append(Edited(request.request, found, model, outside, witnesses))
             row = [plain, *(image for (_, image), _ in pictures)]
             thumbnails = torch.stack([_thumbnail(image[:room]) for image in row], dim=1)
             result[name] = Measured(seen, rendered, tuple(edits), degrees, thumbnails, testimony)
         return result
 
-    def _show(self, code: Tensor) -> tuple[Callable[[], Observation], Tensor]:
+    def _show(self, code: Tensor) -> tuple[Callable[[], Measurements], Tensor]:
         image = self.engine.render(code, output="torch", resolution=self.resolution).cpu()
-        later = self.looker.submit(image)
+        later = self.pool.submit(image)
         self.done += len(image)
         if self.progress is not None:
             self.progress(self.done)
         return later, image
 
-    def _rendered(self, params: FaceParams) -> Observation:
-        return self.judge.look_rendered(self.engine.render_params(params, size=256), params)
+    def _rendered(self, params: FaceParams) -> Measurements:
+        return self.analyzer.analyze_rendered(self.engine.render_params(params, size=256), params)
 
-    def _testimony(self, code: Tensor) -> dict[str, Observation]:
+    def _testimony(self, code: Tensor) -> dict[str, Measurements]:
         return {name: self._rendered(witness(code)) for name, witness in self.witnesses.items()}
 
     def _asked(
-        self, request: Request, own: FaceParams, params: FaceParams, before: Observation, sources: Tensor | None
-    ) -> tuple[Observation, Asked]:
+        self, request: Request, own: FaceParams, params: FaceParams, before: Measurements, sources: Tensor | None
+    ) -> tuple[Measurements, Asked]:
         model = self._rendered(params)
         return model, Asked(request, own, params, model.values - before.values, sources)
 
@@ -269,19 +267,19 @@ def _joined(parts: Sequence[Measured]) -> Measured:
         same = [part.edits[column] for part in parts]
         return Edited(
             same[0].request,
-            Observation.cat([e.picture for e in same]),
-            Observation.cat([e.rendered for e in same]),
+            Measurements.cat([e.picture for e in same]),
+            Measurements.cat([e.rendered for e in same]),
             torch.cat([e.outside for e in same]),
-            {name: Observation.cat([e.witnesses[name] for e in same]) for name in same[0].witnesses},
+            {name: Measurements.cat([e.witnesses[name] for e in same]) for name in same[0].witnesses},
         )
 
     return Measured(
-        Observation.cat([part.before for part in parts]),
-        Observation.cat([part.rendered for part in parts]),
+        Measurements.cat([part.before for part in parts]),
+        Measurements.cat([part.rendered for part in parts]),
         tuple(edit(column) for column in range(len(parts[0].edits))),
         torch.cat([part.source_degrees for part in parts]),
         torch.cat([part.thumbnails for part in parts]),
-        {name: Observation.cat([part.witnesses[name] for part in parts]) for name in parts[0].witnesses},
+        {name: Measurements.cat([part.witnesses[name] for part in parts]) for name in parts[0].witnesses},
     )
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from stylerig_fast.engine.reach import Reach
-from stylerig_fast.evaluation.edits import Edited, Measured
-from stylerig_fast.evaluation.judge import MEASURED, Observation
-from stylerig_fast.evaluation.reachability import Step, reach_table, sweep_json, sweep_requests, sweeps, write_reach
-from stylerig_fast.evaluation.statistics import Figure
+from stylerig_fast.measurement.analyzer import MEASURED, Measurements
+from stylerig_fast.measurement.edit_runner import Edited, Measured
 from stylerig_fast.measurement.expression import FaceMeasures
+from stylerig_fast.measurement.range_sweep import Step, reach_table, sweep_json, sweep_requests, sweeps, write_reach
+from stylerig_fast.measurement.statistics import Figure
 
 PEOPLE = 6
 UNITS = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")
@@ -19,7 +19,7 @@ START = 0.3  # own yaw and pitch of everybody, degrees
 
 
 def observation(values, detected=True):
-    return Observation(
+    return Measurements(
         values=values,
         detected=torch.full((PEOPLE,), detected),
         descriptor=torch.zeros(PEOPLE, 128),
