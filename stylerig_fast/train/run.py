@@ -43,6 +43,8 @@ class Run:
             if not resume:
                 raise CheckpointError(f"{folder}: holds a run already; pass --resume to go on, or another --name")
             before = json.loads(path.read_text())
+            # An option that is newer than the run had its default then.
+            before = _defaults(config) | before
             changed = sorted(k for k in given if k != "resume" and before.get(k) != given[k])
             if changed:
                 raise CheckpointError(
@@ -126,6 +128,15 @@ def describe(bar: Progress, description: str, values: Mapping[str, float]) -> No
     """Shows the loss parts in the progress bar."""
     parts = " ".join(f"{name} {value:.4f}" for name, value in values.items())
     bar.update(bar.task_ids[0], description=f"{description} {parts}")
+
+
+def _defaults(config: object) -> dict[str, object]:
+    """The options of a config that have a plain default, with it."""
+    return {option.name: option.default for option in dataclasses.fields(config) if _is_plain(option.default)}  # type: ignore[arg-type]
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _plain(config: object) -> dict[str, object]:

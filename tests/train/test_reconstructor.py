@@ -14,6 +14,7 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.train.batches import code_statistics
 from stylerig_fast.train.reconstructor import ReconstructorTraining, run
+from stylerig_fast.train.run import Run
 
 from .conftest import world_params
 
@@ -45,8 +46,6 @@ def test_resume_gives_the_same_weights(world: Path, tmp_path: Path, monkeypatch:
     class Stop(Exception):
         pass
 
-    from stylerig_fast.train.run import Run
-
     save = Run.save_state
 
     def save_and_stop(self: Run, step: int, *rest: object) -> None:
@@ -75,3 +74,16 @@ def test_statistics_are_those_of_the_codes(world: Path) -> None:
     mean, std = code_statistics(portraits)
     torch.testing.assert_close(mean, portraits.ws().mean(0))
     torch.testing.assert_close(std, portraits.ws().std(0, correction=0))
+
+
+def test_a_run_from_before_an_option_goes_on_with_its_default(tmp_path: Path) -> None:
+    options = ReconstructorTraining(data=tmp_path, runs=tmp_path, name="old")
+    with Run(tmp_path / "old", options, resume=False):
+        pass
+    path = tmp_path / "old" / "config.json"
+    kept = {name: value for name, value in json.loads(path.read_text()).items() if name != "capture"}
+    path.write_text(json.dumps(kept))
+    with Run(tmp_path / "old", options, resume=True):
+        pass
+    with pytest.raises(CheckpointError, match="another capture"):
+        Run(tmp_path / "old", dataclasses.replace(options, capture=False), resume=True)
