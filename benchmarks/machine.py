@@ -206,6 +206,8 @@ def _memory() -> int:
 
 
 def _version(package: str) -> str | None:
+    if package == "torch":
+        return torch.__version__  # with the build, which the package's own metadata leave out
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

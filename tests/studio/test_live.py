@@ -92,10 +92,14 @@ def test_an_older_edit_gives_way(serve):
         client.make()
         for _ in range(20):
             client.edit(size=64)
-        first, last = client.frame().header, client.frame().header
-        # The first few came in time for the first picture; of the others one is left.
-        assert last["id"] == 20
-        assert first["dropped"] + last["dropped"] == 18
+        frames = []
+        while not frames or frames[-1]["id"] != 20:
+            frames.append(client.frame().header)
+            client.send(type="shown", id=frames[-1]["id"])
+        # The first few came in time for the first picture, and of the others one is left: how many pictures that makes
+        # is up to the machine, but there are few, and nothing is lost without being counted.
+        assert len(frames) < 10
+        assert sum(frame["dropped"] for frame in frames) == 20 - len(frames)
 
 
 def test_no_more_than_two_frames_are_on_their_way(client):
