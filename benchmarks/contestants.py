@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.backend import BACKENDS
+from stylerig_fast.engine.backends.base import BACKENDS
 from stylerig_fast.errors import BackendUnavailable
 
 from .children import compiles_in_time

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
-from stylerig_fast.engine.parts import find_folder
+from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
+from stylerig_fast.engine.loading import find_folder
 from stylerig_fast.errors import ExportError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.face.model_io import open_face_model

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.engine import Engine
+from stylerig_fast.engine.edit_request import as_request
 from stylerig_fast.engine.reach import Reach
-from stylerig_fast.engine.request import as_request
 from stylerig_fast.params import FaceParams
 
 PEOPLE = 16

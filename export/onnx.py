@@ -24,7 +24,7 @@ import torch
 from stylerig_fast import __version__
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.graphs import FORMAT, HEAD, PEOPLE, PRECISIONS, Head, Identity, fingerprint
+from stylerig_fast.engine.backends.graph_folder import FORMAT, HEAD, PEOPLE, PRECISIONS, Head, Identity, fingerprint
 from stylerig_fast.errors import ExportError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator

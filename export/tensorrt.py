@@ -14,12 +14,12 @@ from torch import Tensor
 
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.backend import Backend, Setting, choose
-from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
-from stylerig_fast.engine.plan_cache import PlanCache
-from stylerig_fast.engine.tensorrt_library import RTX_GPUS, find_library
-from stylerig_fast.engine.tensorrt_plan import Profile, plan_for
-from stylerig_fast.engine.torch_backend import EagerBackend
+from stylerig_fast.engine.backends.base import Backend, BackendSpec, choose
+from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
+from stylerig_fast.engine.backends.tensorrt_cache import PlanCache
+from stylerig_fast.engine.backends.tensorrt_library import RTX_GPUS, find_library
+from stylerig_fast.engine.backends.tensorrt_plan import Profile, plan_for
+from stylerig_fast.engine.backends.torch_backend import EagerBackend
 from stylerig_fast.errors import ExportError
 
 # What a backend has to reach against float32 eager torch: levels of 255 in float32, PSNR in dB in less.
@@ -62,8 +62,8 @@ def build_plans(engine: Engine, folder: str | Path, out: str | Path | None = Non
         ExportError: the plans make other pictures than torch.
     """
     precision = PRECISIONS[GraphFolder(folder).head.precision]
-    setting = Setting(engine.generator, engine.rig_net, engine.device, precision, Path(folder))
-    backend = choose("tensorrt", setting).backend
+    spec = BackendSpec(engine.generator, engine.rig_net, engine.device, precision, Path(folder))
+    backend = choose("tensorrt", spec).backend
     agreement = check(backend, engine, precision)
     return {**backend.describe(), **agreement, "wrote": [] if out is None else _write(plans(backend), Path(out))}
 
@@ -127,7 +127,7 @@ def check(backend: Backend, engine: Engine, precision: torch.dtype) -> dict[str,
     own = engine.params(w)
     request = own.with_pose(yaw=15)
     size = engine.resolution
-    eager = EagerBackend(Setting(engine.generator, engine.rig_net, engine.device))
+    eager = EagerBackend(BackendSpec(engine.generator, engine.rig_net, engine.device))
     asked = (w, request.vector(), own.vector(), size)
     found = {
         "generator": Agreement.of(backend.pictures(w, size), eager.pictures(w, size)),

@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from stylerig_fast.checkpoint import write_atomically
-from stylerig_fast.engine.graphs import GraphFolder, Head
-from stylerig_fast.engine.tensorrt_plan import Profile
+from stylerig_fast.engine.backends.graph_folder import GraphFolder, Head
+from stylerig_fast.engine.backends.tensorrt_plan import Profile
 from stylerig_fast.errors import ExportError
 
 MODELS = ("generator", "edit")

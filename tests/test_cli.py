@@ -20,7 +20,7 @@ from stylerig_fast.commands.sheet import Tile, draw_sheet
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
-from tests.engine.tensorrt_stand_in import use
+from tests.engine.backends.tensorrt_stand_in import use
 from tests.stand_in import NUM_WS, StandIn
 
 

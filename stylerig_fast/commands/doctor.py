@@ -118,7 +118,7 @@ def _engine() -> str:
 
 
 def _tensorrt() -> str:
-    from stylerig_fast.engine.tensorrt_library import RTX_GPUS, find_library
+    from stylerig_fast.engine.backends.tensorrt_library import RTX_GPUS, find_library
 
     library = find_library()
     how = f"builds plans on any machine, for compute capability {RTX_GPUS}" if library.portable else "builds on the GPU"

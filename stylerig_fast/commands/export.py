@@ -40,7 +40,7 @@ class ExportOnnx(_Options):
     def run(self) -> None:
         _need_onnx()
         from stylerig_fast.engine import Engine
-        from stylerig_fast.engine.graphs import PRECISIONS
+        from stylerig_fast.engine.backends.graph_folder import PRECISIONS
         from stylerig_fast.export.onnx import Options, Parts, export_onnx
 
         engine = Engine.from_pretrained(self.model, backend="torch", allow_mismatch=self.allow_mismatch)
@@ -104,8 +104,8 @@ class ExportTriton(_Options):
 
     def run(self) -> None:
         from stylerig_fast.engine import Engine
-        from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
-        from stylerig_fast.engine.tensorrt_library import find_library
+        from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
+        from stylerig_fast.engine.backends.tensorrt_library import find_library
         from stylerig_fast.export.tensorrt import plans
         from stylerig_fast.export.triton import export_triton
 

@@ -115,7 +115,7 @@ class RequestOptions:
 
     def request(self) -> FaceParams:
         """The request as a partial FaceParams."""
-        from stylerig_fast.engine.request import as_request
+        from stylerig_fast.engine.edit_request import as_request
 
         return as_request(**self.asked())
 

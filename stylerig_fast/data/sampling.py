@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.data.shard import write_shard
-from stylerig_fast.engine.torch_backend import compiled_network
+from stylerig_fast.engine.backends.torch_backend import compiled_network
 from stylerig_fast.errors import DataError
 from stylerig_fast.generators import Generator
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
-from stylerig_fast.engine.backend import BackendName, Previews, Setting, checked_device, choose
-from stylerig_fast.engine.host import HostCopies, upload
+from stylerig_fast.engine.backends.base import BackendName, BackendSpec, Previews, checked_device, choose
+from stylerig_fast.engine.edit_request import as_request, assemble
+from stylerig_fast.engine.loading import check_parts, expand_codes, find_folder, placed
 from stylerig_fast.engine.mesh import Mesh
-from stylerig_fast.engine.parts import check_parts, expand_codes, find_folder, placed
+from stylerig_fast.engine.params_cache import Seen
 from stylerig_fast.engine.reach import Reach
-from stylerig_fast.engine.request import as_request, assemble
 from stylerig_fast.engine.roll import turned
-from stylerig_fast.engine.seen import Seen
+from stylerig_fast.engine.transfers import HostCopies, upload
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 from stylerig_fast.face.values import all_finite
@@ -88,8 +88,9 @@ class Engine:
         self.reach = reach
         self.dtype = dtype or torch.float32
         exported = None if graphs is None else Path(graphs)
-        parts = self.generator, self.rig_net, self.device
-        self.choice = choose(backend, Setting(*parts, self.dtype, exported, allow_mismatch, dtype is None, previews))
+        networks = self.generator, self.rig_net, self.device
+        spec = BackendSpec(*networks, self.dtype, exported, allow_mismatch, dtype is None, previews)
+        self.choice = choose(backend, spec)
         self.backend = self.choice.backend
         self.resolution = self._checked_resolution(resolution or generator.resolution)
 

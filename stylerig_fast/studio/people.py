@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stylerig_fast.engine.edit_request import as_request
 from stylerig_fast.engine.reach import ReachWarning
-from stylerig_fast.engine.request import as_request
 from stylerig_fast.params import FaceParams
 from stylerig_fast.studio.engine_like import EngineLike
 from stylerig_fast.studio.protocol import Malformed, Request

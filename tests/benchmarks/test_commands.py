@@ -17,7 +17,7 @@ from benchmarks.__main__ import COMMANDS, main
 from benchmarks.batch import Batch
 from benchmarks.edit import Edit
 from benchmarks.start_up import StartUp
-from stylerig_fast.engine.backend import BACKENDS
+from stylerig_fast.engine.backends.base import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = "--device cpu --threads 1 --dtype float32 --backends torch --peers eager".split()

@@ -12,7 +12,7 @@ from benchmarks.options import BenchOptions
 from benchmarks.parity import compare
 from benchmarks.parts import open_any_generator, open_parts
 from benchmarks.requests import Requests
-from stylerig_fast.engine.backend import BACKENDS
+from stylerig_fast.engine.backends.base import BACKENDS
 from stylerig_fast.engine.reach import ReachWarning
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators.folder import FAMILIES

@@ -162,7 +162,7 @@ def test_sanitizers_watch_the_gpu_only(tmp_path):
 def test_the_tests_of_a_gpu_are_found_by_their_marker(tmp_path):
     (step,) = runner.steps_of(Setting(ROOT, tmp_path, tmp_path / "store"), "test")
     files = [word for word in step.command if word.startswith("tests/")]
-    assert "tests/ops/test_cuda_device.py" in files and "tests/engine/test_cuda_graph_backend.py" in files
+    assert "tests/ops/test_cuda_device.py" in files and "tests/engine/backends/test_cuda_graph.py" in files
     skip = "pytest.mark.skipif(not torch.cuda.is_available()"
     for path in set((ROOT / "tests").rglob("test_*.py")) - {Path(__file__)}:
         text = path.read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from stylerig_fast import Engine, FaceParams
-from stylerig_fast.engine.backend import checked_device
-from stylerig_fast.engine.parts import placed
+from stylerig_fast.engine.backends.base import checked_device
+from stylerig_fast.engine.loading import placed
 from stylerig_fast.engine.reach import Reach, ReachWarning
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model

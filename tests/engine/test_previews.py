@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stylerig_fast import Engine, FaceParams
-from stylerig_fast.engine.backend import Setting, choose
-from stylerig_fast.engine.torch_backend import CompiledBackend
+from stylerig_fast.engine.backends.base import BackendSpec, choose
+from stylerig_fast.engine.backends.torch_backend import CompiledBackend
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators.stylegan2 import StyleGAN2
@@ -67,7 +67,7 @@ def test_early_previews_are_the_pictures_of_a_network_that_ends_there() -> None:
 def test_exported_graphs_have_no_early_previews(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     generator, rig, _ = parts_of(stylegan2())
-    setting = Setting(generator, rig, torch.device("cpu"), graphs=tmp_path, previews="early")
+    setting = BackendSpec(generator, rig, torch.device("cpu"), graphs=tmp_path, previews="early")
     with pytest.raises(BackendUnavailable, match="the onnxruntime backend: previews='early'"):
         choose("onnxruntime", setting)
 
@@ -80,7 +80,7 @@ def test_who_has_no_early_previews_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     generator, rig, _ = parts_of(stylegan2())
     monkeypatch.setattr(_library, "_library", _library.Library(problem="a test took it away", tried=True))
     with pytest.raises(BackendUnavailable, match="this StyleGAN2 has not got here"):
-        choose("torch", Setting(generator, rig, torch.device("cpu"), previews="early"))
+        choose("torch", BackendSpec(generator, rig, torch.device("cpu"), previews="early"))
 
 
 def test_graphs_that_do_not_run_are_named(tmp_path: Path) -> None:

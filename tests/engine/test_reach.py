@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stylerig_fast import Engine, FaceParams
+from stylerig_fast.engine.edit_request import assemble
 from stylerig_fast.engine.reach import ANGLES, Reach, ReachWarning
-from stylerig_fast.engine.request import assemble
 
 NAMES = ("jawOpen", "mouthSmileLeft", "residual_00")
 REACH = Reach({"yaw": (-30.0, 30.0), "pitch": (-15.0, 15.0), "roll": (-3.0, 3.0)}, {"jawOpen": (0.0, 0.5)})

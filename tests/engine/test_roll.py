@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylerig_fast import Engine, FaceParams
-from stylerig_fast.engine.request import split_roll
+from stylerig_fast.engine.edit_request import split_roll
 from stylerig_fast.engine.roll import PIVOT, turned
 
 

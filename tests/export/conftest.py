@@ -8,8 +8,8 @@ import pytest
 
 from export.onnx import Parts, export_onnx
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.backend import Setting
-from stylerig_fast.engine.torch_backend import EagerBackend
+from stylerig_fast.engine.backends.base import BackendSpec
+from stylerig_fast.engine.backends.torch_backend import EagerBackend
 from stylerig_fast.face.model_io import open_face_model
 from tests.export.small import small_generator, small_reconstructor, small_rig
 
@@ -41,5 +41,5 @@ def engine(parts: Parts) -> Engine:
 
 def eager(engine: Engine) -> Engine:
     """The engine without compiled operations."""
-    engine.backend = EagerBackend(Setting(engine.generator, engine.rig_net, engine.device))
+    engine.backend = EagerBackend(BackendSpec(engine.generator, engine.rig_net, engine.device))
     return engine

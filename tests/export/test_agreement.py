@@ -10,7 +10,7 @@ import torch
 
 from export.onnx import Options, Parts, export_onnx, graph
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.request import as_request
+from stylerig_fast.engine.edit_request import as_request
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.params import FaceParams
 from tests.export.conftest import eager

@@ -12,7 +12,7 @@ import tyro
 from stylerig_fast.commands.export import Export
 from stylerig_fast.engine import Engine
 from stylerig_fast.errors import BackendUnavailable, ExportError
-from tests.engine.tensorrt_stand_in import use
+from tests.engine.backends.tensorrt_stand_in import use
 
 
 def command(*words):

@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from export.graph import Graph, check
 from export.onnx import GRAPHS, Options, export_onnx, graph
-from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
+from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
 from stylerig_fast.errors import CheckpointError, ExportError
 from tests.export.conftest import small_parts
 from tests.export.small import MAKERS

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from export.tensorrt import Agreement, build_plans, check, plans, write_plans
-from stylerig_fast.engine.plan_cache import PlanCache
+from stylerig_fast.engine.backends.tensorrt_cache import PlanCache
 from stylerig_fast.errors import BackendUnavailable, ExportError
-from tests.engine.tensorrt_stand_in import use
+from tests.engine.backends.tensorrt_stand_in import use
 
 
 class Backend:

@@ -15,7 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from export.onnx import Options, export_onnx
 from export.triton import config, export_triton
-from stylerig_fast.engine.graphs import GraphFolder
+from stylerig_fast.engine.backends.graph_folder import GraphFolder
 from stylerig_fast.errors import CheckpointError, ExportError
 
 F = descriptor_pb2.FieldDescriptorProto

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stylerig_fast import ops
-from stylerig_fast.engine import torch_backend
-from stylerig_fast.engine.backend import Setting
+from stylerig_fast.engine.backends import torch_backend
+from stylerig_fast.engine.backends.base import BackendSpec
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import load_pretrained
@@ -135,10 +135,10 @@ def test_the_backends_take_it_on_cuda(monkeypatch):
     monkeypatch.setattr(_library, "_refusal", lambda _device: "")
     monkeypatch.setattr(_library, "choose", lambda *_: "cuda")
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        network = torch_backend.compiled(Setting(generator, rig, torch.device("cuda"), dtype))
+        network = torch_backend.compiled(BackendSpec(generator, rig, torch.device("cuda"), dtype))
         assert isinstance(network, ops.MobileCudaSynthesis) and network.dtype == dtype
     monkeypatch.setattr(_library, "has_kernel", lambda *_: False)
-    assert torch_backend.compiled(Setting(generator, rig, torch.device("cuda"))) is None
+    assert torch_backend.compiled(BackendSpec(generator, rig, torch.device("cuda"))) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from stylerig_fast import ops
-from stylerig_fast.engine.backend import Setting
-from stylerig_fast.engine.torch_backend import CompiledBackend, EagerBackend, make
+from stylerig_fast.engine.backends.base import BackendSpec
+from stylerig_fast.engine.backends.torch_backend import CompiledBackend, EagerBackend, make
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators.formats import stylegan2_ada
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
@@ -178,7 +178,7 @@ def test_mistakes_are_named():
 def test_the_torch_backend_uses_it(dtype, monkeypatch):
     generator = small()
     rig = build(RigConfig(8, open_face_model().sizes, components=8, rank=2))
-    setting, ws = Setting(generator, rig, torch.device("cpu"), dtype), codes(generator, 2)
+    setting, ws = BackendSpec(generator, rig, torch.device("cpu"), dtype), codes(generator, 2)
     backend = make(setting)
     if _library.has_kernel("styled_epilogue", "cpu"):
         assert isinstance(backend, CompiledBackend) and backend.describe() == {"synthesis": "compiled, cpu"}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stylerig_fast import Engine, FaceParams
-from stylerig_fast.engine.cuda_graph_backend import CudaGraphBackend
+from stylerig_fast.engine.backends.cuda_graph import CudaGraphBackend
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.errors import BackendUnavailable
 from tests.export.small import MAKERS, small_generator, small_reconstructor, small_rig
@@ -22,14 +22,16 @@ TURNED = FaceParams().with_pose(yaw=12.0, pitch=-5.0).with_expression(jawOpen=0.
 
 # All that waits: pictures for NumPy, read when they are there, and what F sees of a person for the first time, of which
 # the CPU makes the request.
-PICTURE = "stylerig_fast/engine/host.py: torch.cuda.current_stream(pictures.device).synchronize() (stream.synchronize)"
+PICTURE = (
+    "stylerig_fast/engine/transfers.py: torch.cuda.current_stream(pictures.device).synchronize() (stream.synchronize)"
+)
 PERSON = (
-    "stylerig_fast/engine/seen.py: own = FaceParams.from_vector(self.reconstructor.vector(w).cpu(), config.sizes, "
-    "config.expression_names) (device to host)"
+    "stylerig_fast/engine/params_cache.py: own = FaceParams.from_vector(self.reconstructor.vector(w).cpu(), "
+    "config.sizes, config.expression_names) (device to host)"
 )
 # Parameters that the Engine gave lie on the device.
 PARAMS = (
-    'stylerig_fast/engine/request.py: return FaceParams.from_vector(request.vector().to("cpu", dtype), sizes, '
+    'stylerig_fast/engine/edit_request.py: return FaceParams.from_vector(request.vector().to("cpu", dtype), sizes, '
     "request.expression_names) (device to host)"
 )
 

@@ -26,7 +26,7 @@ ROOT = HERE.parents[1]
 PLUGIN = "tests.pretended_cuda.plugin"
 # The project's tests that need a GPU. Left out are sizes that only CUDA's kernels can tell from small ones.
 OF_THE_PROJECT = (
-    "tests/engine/test_cuda_graph_backend.py",
+    "tests/engine/backends/test_cuda_graph.py",
     "tests/ops/test_cuda_device.py",
     "tests/ops/test_mobile_cuda_device.py",
     "tests/ops/test_stylegan2_cuda_device.py",

@@ -1,7 +1,7 @@
 """Feature networks that the user brings: an ONNX file for identity (ArcFace and its kin) or realism (Inception).
 
 Only ONNX: pickled and TorchScript modules run code when they are loaded. The file is walked first, and anything that
-reaches beyond it is refused (`engine.onnx_scan`).
+reaches beyond it is refused (`engine.backends.onnx_scan`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylerig_fast.engine.onnx_scan import scan
+from stylerig_fast.engine.backends.onnx_scan import scan
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 
 Use = Literal["identity", "realism"]

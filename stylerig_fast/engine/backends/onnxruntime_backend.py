@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylerig_fast.engine.backend import Setting
-from stylerig_fast.engine.graph_backend import GraphBackend
+from stylerig_fast.engine.backends.base import BackendSpec
+from stylerig_fast.engine.backends.exported_graph import GraphBackend
 from stylerig_fast.errors import BackendUnavailable
 
 VARIABLE = "STYLERIG_ONNXRUNTIME_PROVIDER"
@@ -32,7 +32,7 @@ class OnnxRuntimeBackend(GraphBackend):
 
     name = "onnxruntime"
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, spec: BackendSpec) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -41,9 +41,9 @@ class OnnxRuntimeBackend(GraphBackend):
                 "GPUs with `pip install onnxruntime-gpu`"
             ) from error
         self.runtime: Any = onnxruntime
-        self.provider = _provider(setting.device, onnxruntime.get_available_providers())
-        super().__init__(setting)
-        self.at_once = 1 if setting.device.type == "cpu" else 8
+        self.provider = _provider(spec.device, onnxruntime.get_available_providers())
+        super().__init__(spec)
+        self.at_once = 1 if spec.device.type == "cpu" else 8
         self.threads = torch.get_num_threads()
         self._sessions = {name: self._session(name) for name in ("rig", "generator")}
 
@@ -128,5 +128,5 @@ def _provider(device: torch.device, available: list[str]) -> str:
     return wanted
 
 
-def make(setting: Setting) -> OnnxRuntimeBackend:
-    return OnnxRuntimeBackend(setting)
+def make(spec: BackendSpec) -> OnnxRuntimeBackend:
+    return OnnxRuntimeBackend(spec)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from export.onnx import Parts, export_onnx
-from stylerig_fast.engine.graphs import GraphFolder, fingerprint
-from stylerig_fast.engine.onnx_scan import scan
+from stylerig_fast.engine.backends.graph_folder import GraphFolder, fingerprint
+from stylerig_fast.engine.backends.onnx_scan import scan
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from tests.engine.conftest import small_generator, small_parts
@@ -137,7 +137,7 @@ def test_a_missing_graph(folder):
 
 
 def test_a_size_beyond_the_limit(folder, monkeypatch):
-    monkeypatch.setattr("stylerig_fast.engine.graphs.MAX_GRAPH", 1000)
+    monkeypatch.setattr("stylerig_fast.engine.backends.graph_folder.MAX_GRAPH", 1000)
     with pytest.raises(CheckpointError, match="expected a regular file of at most 1000"):
         GraphFolder(folder).read("generator")
 

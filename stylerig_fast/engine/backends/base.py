@@ -19,17 +19,17 @@ BackendName = Literal["auto", "torch", "cuda_graph", "onnxruntime", "tensorrt"]
 Previews = Literal["mean", "early"]
 # Where each lives.
 BACKENDS = {
-    "torch": "stylerig_fast.engine.torch_backend",
-    "cuda_graph": "stylerig_fast.engine.cuda_graph_backend",
-    "onnxruntime": "stylerig_fast.engine.onnxruntime_backend",
-    "tensorrt": "stylerig_fast.engine.tensorrt_backend",
+    "torch": "stylerig_fast.engine.backends.torch_backend",
+    "cuda_graph": "stylerig_fast.engine.backends.cuda_graph",
+    "onnxruntime": "stylerig_fast.engine.backends.onnxruntime_backend",
+    "tensorrt": "stylerig_fast.engine.backends.tensorrt_backend",
 }
 # What "auto" tries, the fastest first; graphs and plans run where they are asked for.
 AUTO = ("cuda_graph", "torch")
 
 
 @dataclass(frozen=True)
-class Setting:
+class BackendSpec:
     """What a backend is made for.
 
     Attributes:
@@ -128,7 +128,7 @@ class Choice:
         return {"backend": self.backend.name, **offered, **self.backend.describe(), "slower than": self.skipped}
 
 
-def choose(name: BackendName, setting: Setting) -> Choice:
+def choose(name: BackendName, spec: BackendSpec) -> Choice:
     """The backend of that name, or with "auto" the fastest one that can run.
 
     Raises:
@@ -136,21 +136,21 @@ def choose(name: BackendName, setting: Setting) -> Choice:
             the next instead and remembers why, for `Engine.info`.
         ValueError: unknown ``previews``.
     """
-    if setting.previews not in ("mean", "early"):
-        raise ValueError(f"previews is {setting.previews!r}, expected 'mean' or 'early'")
+    if spec.previews not in ("mean", "early"):
+        raise ValueError(f"previews is {spec.previews!r}, expected 'mean' or 'early'")
     if name == "auto":
         skipped: dict[str, str] = {}
         for candidate in AUTO:
             try:
-                return Choice(_make(candidate, setting), skipped, setting.graphs)
+                return Choice(_make(candidate, spec), skipped, spec.graphs)
             except BackendUnavailable as error:
                 skipped[candidate] = str(error)
-        raise BackendUnavailable(f"no backend can run on {setting.device}: {skipped}")
+        raise BackendUnavailable(f"no backend can run on {spec.device}: {skipped}")
     if name not in BACKENDS:
         raise BackendUnavailable(f"no backend {name!r}; there are auto, {', '.join(BACKENDS)}")
-    return Choice(_make(name, setting), graphs=setting.graphs)
+    return Choice(_make(name, spec), graphs=spec.graphs)
 
 
-def _make(name: str, setting: Setting) -> Backend:
-    make: Callable[[Setting], Backend] = importlib.import_module(BACKENDS[name]).make
-    return make(setting)
+def _make(name: str, spec: BackendSpec) -> Backend:
+    make: Callable[[BackendSpec], Backend] = importlib.import_module(BACKENDS[name]).make
+    return make(spec)

@@ -14,12 +14,12 @@ import torch
 
 from export.onnx import Options, export_onnx, graph
 from export.tensorrt import write_plans
-from stylerig_fast.engine.backend import Setting, choose
-from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
-from stylerig_fast.engine.plan_cache import PlanCache
-from stylerig_fast.engine.tensorrt_library import RTX, find_library
-from stylerig_fast.engine.tensorrt_loaded import DIAGNOSTICS, check_header
-from stylerig_fast.engine.tensorrt_plan import Profile, build, plan_for
+from stylerig_fast.engine.backends.base import BackendSpec, choose
+from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
+from stylerig_fast.engine.backends.tensorrt_cache import PlanCache
+from stylerig_fast.engine.backends.tensorrt_library import RTX, find_library
+from stylerig_fast.engine.backends.tensorrt_loaded import DIAGNOSTICS, check_header
+from stylerig_fast.engine.backends.tensorrt_plan import Profile, build, plan_for
 from stylerig_fast.errors import BackendUnavailable
 from tests.export.conftest import small_parts
 from tests.export.small import MAKERS
@@ -153,7 +153,7 @@ def test_a_damaged_header_is_told(library):
 
 def test_the_backend_needs_a_gpu(folder, library):
     small = parts("mobilestylegan")
-    setting = Setting(small.generator, small.rig, torch.device("cpu"), graphs=folder)
+    setting = BackendSpec(small.generator, small.rig, torch.device("cpu"), graphs=folder)
     with pytest.raises(BackendUnavailable, match=f"needs a CUDA device, not cpu; {RTX} .* is installed"):
         choose("tensorrt", setting)
 

@@ -15,9 +15,9 @@ import torch
 
 from export.onnx import Options, Parts, export_onnx
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.backend import Setting, choose
-from stylerig_fast.engine.onnxruntime_backend import OnnxRuntimeBackend
-from stylerig_fast.engine.torch_backend import EagerBackend
+from stylerig_fast.engine.backends.base import BackendSpec, choose
+from stylerig_fast.engine.backends.onnxruntime_backend import OnnxRuntimeBackend
+from stylerig_fast.engine.backends.torch_backend import EagerBackend
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators.folder import save_generator
@@ -34,13 +34,13 @@ def graphs(tmp_path_factory):
 def engine_on(backend, folder=None, **options):
     engine = Engine(*small_parts(), backend=backend, graphs=folder, **options)
     if backend == "torch":  # without compiled operations
-        engine.backend = EagerBackend(Setting(engine.generator, engine.rig_net, engine.device))
+        engine.backend = EagerBackend(BackendSpec(engine.generator, engine.rig_net, engine.device))
     return engine
 
 
 def setting(folder, device="cpu", dtype=torch.float32, generator=None):
     parts = small_parts()
-    return Setting(generator or parts[0].eval(), parts[1].eval(), torch.device(device), dtype, folder)
+    return BackendSpec(generator or parts[0].eval(), parts[1].eval(), torch.device(device), dtype, folder)
 
 
 def test_it_says_what_runs(graphs):

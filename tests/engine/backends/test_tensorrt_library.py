@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from stylerig_fast.engine.tensorrt_library import RTX, TENSORRT, find_library
+from stylerig_fast.engine.backends.tensorrt_library import RTX, TENSORRT, find_library
 from stylerig_fast.errors import BackendUnavailable
-from tests.engine.tensorrt_stand_in import StandIn, use
+from tests.engine.backends.tensorrt_stand_in import StandIn, use
 
 
 @pytest.mark.parametrize("version", ["10.1.0", "10.13.0.35", "11.4.0.106"])

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylerig_fast.engine.backend import Setting
-from stylerig_fast.engine.graphs import PRECISIONS, GraphFolder
+from stylerig_fast.engine.backends.base import BackendSpec
+from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
 from stylerig_fast.errors import BackendUnavailable
 
 
@@ -28,30 +28,30 @@ class GraphBackend:
     name: str
     at_once: int = 1
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, spec: BackendSpec) -> None:
         """Opens the folder.
 
         Raises:
             BackendUnavailable: there is no folder, or it was exported in another precision than the Engine's.
             CheckpointError: the folder is damaged, or its graphs were made of other parts.
         """
-        setting.refuse_early(self.name)
-        if setting.graphs is None:
+        spec.refuse_early(self.name)
+        if spec.graphs is None:
             raise BackendUnavailable(
                 f"the {self.name} backend runs exported graphs; write them with `stylerig export onnx --out FOLDER` "
                 "and pass graphs=FOLDER"
             )
-        self.graphs = GraphFolder(setting.graphs)
-        self.device = setting.device
+        self.graphs = GraphFolder(spec.graphs)
+        self.device = spec.device
         head = self.graphs.head
-        if PRECISIONS[head.precision] != setting.dtype:
+        if PRECISIONS[head.precision] != spec.dtype:
             raise BackendUnavailable(
-                f"{self.graphs.folder}: graphs in {head.precision}, the Engine was asked for {setting.dtype}; pass "
+                f"{self.graphs.folder}: graphs in {head.precision}, the Engine was asked for {spec.dtype}; pass "
                 f"dtype={PRECISIONS[head.precision]}, or export them again"
             )
-        self.graphs.check_sizes(setting.generator, setting.rig)
-        if not setting.allow_mismatch:
-            self.graphs.check_parts(setting.generator, setting.rig)
+        self.graphs.check_sizes(spec.generator, spec.rig)
+        if not spec.allow_mismatch:
+            self.graphs.check_parts(spec.generator, spec.rig)
 
     @abstractmethod
     def run(self, graph: str, *values: Tensor) -> Tensor:

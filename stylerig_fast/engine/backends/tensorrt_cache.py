@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from stylerig_fast.checkpoint import write_atomically
-from stylerig_fast.engine.graphs import read_regular
+from stylerig_fast.engine.backends.graph_folder import read_regular
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 
 MAGIC = b"stylerig plan 1\n"

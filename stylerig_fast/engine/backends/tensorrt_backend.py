@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from stylerig_fast.engine.backend import Setting
-from stylerig_fast.engine.cuda_graph_backend import WARM_UP, Captured
-from stylerig_fast.engine.graph_backend import GraphBackend
-from stylerig_fast.engine.plan_cache import PlanCache
-from stylerig_fast.engine.tensorrt_library import find_library
-from stylerig_fast.engine.tensorrt_loaded import LoadedPlan
-from stylerig_fast.engine.tensorrt_plan import Gpu, Profile, plan_for, plan_label
+from stylerig_fast.engine.backends.base import BackendSpec
+from stylerig_fast.engine.backends.cuda_graph import WARM_UP, Captured
+from stylerig_fast.engine.backends.exported_graph import GraphBackend
+from stylerig_fast.engine.backends.tensorrt_cache import PlanCache
+from stylerig_fast.engine.backends.tensorrt_library import find_library
+from stylerig_fast.engine.backends.tensorrt_loaded import LoadedPlan
+from stylerig_fast.engine.backends.tensorrt_plan import Gpu, Profile, plan_for, plan_label
 from stylerig_fast.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ class TensorRTBackend(GraphBackend):
 
     name = "tensorrt"
 
-    def __init__(self, setting: Setting, cache: PlanCache | None = None) -> None:
+    def __init__(self, spec: BackendSpec, cache: PlanCache | None = None) -> None:
         self.library = find_library()
-        if setting.device.type != "cuda":
+        if spec.device.type != "cuda":
             raise BackendUnavailable(
-                f"the tensorrt backend needs a CUDA device, not {setting.device}; {self.library} is installed"
+                f"the tensorrt backend needs a CUDA device, not {spec.device}; {self.library} is installed"
             )
-        super().__init__(setting)
+        super().__init__(spec)
         self.profile = Profile()
         self.at_once = self.profile.highest
         self.gpu = Gpu.of(self.device)
@@ -145,5 +145,5 @@ class TensorRTBackend(GraphBackend):
             raise BackendUnavailable(f"{self.graphs.path(graph)}: {self.library} refused {what}: {self.library.said()}")
 
 
-def make(setting: Setting) -> TensorRTBackend:
-    return TensorRTBackend(setting)
+def make(spec: BackendSpec) -> TensorRTBackend:
+    return TensorRTBackend(spec)

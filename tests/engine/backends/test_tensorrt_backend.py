@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from export.onnx import Options, Parts, export_onnx
-from stylerig_fast.engine.backend import Setting
-from stylerig_fast.engine.cuda_graph_backend import WARM_UP
-from stylerig_fast.engine.plan_cache import PlanCache
-from stylerig_fast.engine.tensorrt_backend import TensorRTBackend
-from stylerig_fast.engine.tensorrt_plan import Gpu
+from stylerig_fast.engine.backends.base import BackendSpec
+from stylerig_fast.engine.backends.cuda_graph import WARM_UP
+from stylerig_fast.engine.backends.tensorrt_backend import TensorRTBackend
+from stylerig_fast.engine.backends.tensorrt_cache import PlanCache
+from stylerig_fast.engine.backends.tensorrt_plan import Gpu
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
+from tests.engine.backends.tensorrt_stand_in import use
 from tests.engine.conftest import small_parts
-from tests.engine.tensorrt_stand_in import use
 
 GPU = Gpu("NVIDIA GeForce RTX 4090", "8.9", "580.65.06")
 BYTES = 1000  # of activations for each picture
@@ -152,7 +152,7 @@ def folder(request, parts, tmp_path_factory):
 
 @pytest.fixture
 def backend(trt, parts, folder, tmp_path):
-    setting = Setting(parts.generator, parts.rig, torch.device("cuda"), graphs=folder)
+    setting = BackendSpec(parts.generator, parts.rig, torch.device("cuda"), graphs=folder)
     return OnTheCpu(setting, PlanCache(tmp_path / "plans"))
 
 

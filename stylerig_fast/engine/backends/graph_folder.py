@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from stylerig_fast.engine.onnx_scan import scan
+from stylerig_fast.engine.backends.onnx_scan import scan
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators import Generator
 from stylerig_fast.rignet import RigNet

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
-from stylerig_fast.engine.backend import Setting, is_preview
+from stylerig_fast.engine.backends.base import BackendSpec, is_preview
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
@@ -28,13 +28,13 @@ class EagerBackend:
 
     name = "torch"
 
-    def __init__(self, setting: Setting) -> None:
-        setting.refuse_early(self.name)
+    def __init__(self, spec: BackendSpec) -> None:
+        spec.refuse_early(self.name)
         try:
-            self.generator = setting.generator.set_precision(setting.dtype)
+            self.generator = spec.generator.set_precision(spec.dtype)
         except ValueError as error:
             raise BackendUnavailable(f"the torch backend: {error}") from error
-        self.rig = setting.rig
+        self.rig = spec.rig
 
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
         """See `Backend`; one by one, so that memory does not grow with the batch."""
@@ -56,14 +56,14 @@ class CompiledBackend:
 
     name = "torch"
 
-    def __init__(self, setting: Setting, network: Network) -> None:
+    def __init__(self, spec: BackendSpec, network: Network) -> None:
         self.network = self.quick = network
-        self.early = setting.previews == "early"
+        self.early = spec.previews == "early"
         if not network.previews:
-            setting.refuse_early(self.name)
-        if setting.quick_previews and setting.device.type == "cpu" and "avx512_bfloat16" in machine_kernels():
-            self.quick = compiled(replace(setting, dtype=torch.bfloat16)) or network
-        self.rig = setting.rig
+            spec.refuse_early(self.name)
+        if spec.quick_previews and spec.device.type == "cpu" and "avx512_bfloat16" in machine_kernels():
+            self.quick = compiled(replace(spec, dtype=torch.bfloat16)) or network
+        self.rig = spec.rig
 
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
         preview = is_preview(resolution, self.network.resolution)
@@ -78,9 +78,9 @@ class CompiledBackend:
         return {"synthesis": f"compiled, {self.network.kernels}{quick}{early}"}
 
 
-def compiled(setting: Setting) -> Network | None:
-    """The packed network of a setting's generator; None for those that have none here."""
-    return compiled_network(setting.generator, setting.device, setting.dtype)
+def compiled(spec: BackendSpec) -> Network | None:
+    """The packed network of a spec's generator; None for those that have none here."""
+    return compiled_network(spec.generator, spec.device, spec.dtype)
 
 
 def compiled_network(generator: Generator, where: torch.device, dtype: torch.dtype = torch.float32) -> Network | None:
@@ -101,6 +101,6 @@ def compiled_network(generator: Generator, where: torch.device, dtype: torch.dty
     return None
 
 
-def make(setting: Setting) -> EagerBackend | CompiledBackend:
-    network = compiled(setting)
-    return EagerBackend(setting) if network is None else CompiledBackend(setting, network)
+def make(spec: BackendSpec) -> EagerBackend | CompiledBackend:
+    network = compiled(spec)
+    return EagerBackend(spec) if network is None else CompiledBackend(spec, network)

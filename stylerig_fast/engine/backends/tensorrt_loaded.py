@@ -9,8 +9,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylerig_fast.engine.plan_cache import Label, PlanCache
-from stylerig_fast.engine.tensorrt_library import RTX_GPUS, Library
+from stylerig_fast.engine.backends.tensorrt_cache import Label, PlanCache
+from stylerig_fast.engine.backends.tensorrt_library import RTX_GPUS, Library
 from stylerig_fast.errors import BackendUnavailable
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stylerig_fast.engine.plan_cache import PlanCache
-from stylerig_fast.engine.tensorrt_library import find_library
-from stylerig_fast.engine.tensorrt_loaded import DIAGNOSTICS, LoadedPlan
+from stylerig_fast.engine.backends.tensorrt_cache import PlanCache
+from stylerig_fast.engine.backends.tensorrt_library import find_library
+from stylerig_fast.engine.backends.tensorrt_loaded import DIAGNOSTICS, LoadedPlan
 from stylerig_fast.errors import BackendUnavailable
-from tests.engine.tensorrt_stand_in import use
+from tests.engine.backends.tensorrt_stand_in import use
 
 LABEL = {"kind": "kernels", "gpu": "NVIDIA GeForce RTX 4090", "capability": "8.9", "driver": "580", "version": "1.7.1"}
 

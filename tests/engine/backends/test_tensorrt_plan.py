@@ -13,16 +13,16 @@ import torch
 
 import stylerig_fast
 from export.onnx import Options, Parts, export_onnx
-from stylerig_fast.engine import tensorrt_plan
-from stylerig_fast.engine.backend import Setting, choose
-from stylerig_fast.engine.graphs import GraphFolder
-from stylerig_fast.engine.plan_cache import PlanCache
-from stylerig_fast.engine.tensorrt_library import find_library
-from stylerig_fast.engine.tensorrt_plan import Gpu, Profile, plan_for
+from stylerig_fast.engine.backends import tensorrt_plan
+from stylerig_fast.engine.backends.base import BackendSpec, choose
+from stylerig_fast.engine.backends.graph_folder import GraphFolder
+from stylerig_fast.engine.backends.tensorrt_cache import PlanCache
+from stylerig_fast.engine.backends.tensorrt_library import find_library
+from stylerig_fast.engine.backends.tensorrt_plan import Gpu, Profile, plan_for
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
+from tests.engine.backends.tensorrt_stand_in import use
 from tests.engine.conftest import small_parts
-from tests.engine.tensorrt_stand_in import use
 
 GPU = Gpu("NVIDIA H200", "9.0", "580.65.06")
 
@@ -175,7 +175,7 @@ def test_no_gpu(folder, monkeypatch, library):
     use(monkeypatch, library)
     generator, rig, _ = small_parts()
     with pytest.raises(BackendUnavailable, match="the tensorrt backend needs a CUDA device, not cpu; TensorRT"):
-        choose("tensorrt", Setting(generator, rig, torch.device("cpu"), graphs=folder))
+        choose("tensorrt", BackendSpec(generator, rig, torch.device("cpu"), graphs=folder))
 
 
 def test_the_drivers_version(monkeypatch):

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from stylerig_fast import Engine, FaceParams
-from stylerig_fast.engine.backend import Setting, choose
+from stylerig_fast.engine.backends.base import BackendSpec, choose
 from stylerig_fast.errors import BackendUnavailable
-
-from .conftest import small_parts
+from tests.engine.conftest import small_parts
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -17,7 +16,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 def test_a_cpu_is_refused() -> None:
     generator, rig, _ = small_parts()
     with pytest.raises(BackendUnavailable, match="needs a CUDA device, not cpu"):
-        choose("cuda_graph", Setting(generator, rig, torch.device("cpu")))
+        choose("cuda_graph", BackendSpec(generator, rig, torch.device("cpu")))
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def test_arrays_stay_the_callers(engine: Engine, monkeypatch: pytest.MonkeyPatch
     """In page-locked memory and, beyond what callers may hold of it, in their own."""
     w = engine.sample(seed=0)
     picture = engine.render(w)
-    monkeypatch.setattr("stylerig_fast.engine.host.PAGE_LOCKED", 3 * picture.nbytes)
+    monkeypatch.setattr("stylerig_fast.engine.transfers.PAGE_LOCKED", 3 * picture.nbytes)
     kept = [engine.render(engine.sample(seed=seed))[0] for seed in range(5)]
     wanted = [array.copy() for array in kept]
     for seed in range(5, 9):

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stylerig_fast.engine.graphs import GraphFolder
-from stylerig_fast.engine.plan_cache import Label, PlanCache
-from stylerig_fast.engine.tensorrt_library import INSTALL, RTX, Library
+from stylerig_fast.engine.backends.graph_folder import GraphFolder
+from stylerig_fast.engine.backends.tensorrt_cache import Label, PlanCache
+from stylerig_fast.engine.backends.tensorrt_library import INSTALL, RTX, Library
 from stylerig_fast.errors import BackendUnavailable
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylerig_fast.engine.parts import expand_codes
+from stylerig_fast.engine.loading import expand_codes
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.roll import LEAST
 from stylerig_fast.face.values import all_finite

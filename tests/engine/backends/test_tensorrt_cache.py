@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from stylerig_fast.engine.plan_cache import MAGIC, PlanCache
+from stylerig_fast.engine.backends.tensorrt_cache import MAGIC, PlanCache
 from stylerig_fast.errors import BackendUnavailable
 
 LABEL = {"onnx": "ab" * 32, "tensorrt": "10.13.0", "gpu": "H200", "capability": "9.0", "driver": "580", "profile": "1"}
@@ -142,7 +142,7 @@ def test_a_full_disk_only_costs_the_next_start(cache, monkeypatch, caplog):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stylerig_fast.engine.plan_cache.write_atomically", full)
+    monkeypatch.setattr("stylerig_fast.engine.backends.tensorrt_cache.write_atomically", full)
     assert cache.get(LABEL, Built()) == b"plan 1"
     assert "cannot be kept" in caplog.text
     assert cache.read(LABEL) is None

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylerig_fast.engine.backend import Setting, is_preview
-from stylerig_fast.engine.torch_backend import compiled
+from stylerig_fast.engine.backends.base import BackendSpec, is_preview
+from stylerig_fast.engine.backends.torch_backend import compiled
 from stylerig_fast.errors import BackendUnavailable
 
 # Runs before a capture, on a stream of their own: libraries choose their kernels and take their memory then.
@@ -44,18 +44,18 @@ class CudaGraphBackend:
 
     name = "cuda_graph"
 
-    def __init__(self, setting: Setting) -> None:
-        if setting.device.type != "cuda":
-            raise BackendUnavailable(f"the cuda_graph backend needs a CUDA device, not {setting.device}")
-        self.network = compiled(setting)
-        self.early = setting.previews == "early"
+    def __init__(self, spec: BackendSpec) -> None:
+        if spec.device.type != "cuda":
+            raise BackendUnavailable(f"the cuda_graph backend needs a CUDA device, not {spec.device}")
+        self.network = compiled(spec)
+        self.early = spec.previews == "early"
         if self.network is None or not self.network.previews:
-            setting.refuse_early(self.name)
+            spec.refuse_early(self.name)
         try:
-            self.generator = setting.generator if self.network else setting.generator.set_precision(setting.dtype)
+            self.generator = spec.generator if self.network else spec.generator.set_precision(spec.dtype)
         except ValueError as error:
             raise BackendUnavailable(f"the cuda_graph backend: {error}") from error
-        self.rig, self.device = setting.rig, setting.device
+        self.rig, self.device = spec.rig, spec.device
         self._captured: OrderedDict[tuple[str, int, int], Captured] = OrderedDict()
         # The captures share their memory, and callers the static inputs: one replay after the other, on any stream.
         self._pool = torch.cuda.graph_pool_handle()
@@ -113,5 +113,5 @@ class CudaGraphBackend:
         return Captured(graph, inputs, output)
 
 
-def make(setting: Setting) -> CudaGraphBackend:
-    return CudaGraphBackend(setting)
+def make(spec: BackendSpec) -> CudaGraphBackend:
+    return CudaGraphBackend(spec)
