@@ -217,7 +217,7 @@ def test_the_types_of_tensorrt(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("import tensorrt\n\ntensorrt.Builder(1)\n")
     package = Path(stylerig_fast.__file__).parent
-    checked = [str(package / "engine" / f"tensorrt_{name}.py") for name in ("plan", "loaded", "backend")]
+    checked = [str(package / "engine" / "backends" / f"tensorrt_{name}.py") for name in ("plan", "loaded", "backend")]
     command = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]
     done = subprocess.run(
         [*command, f"--cache-dir={tmp_path / 'cache'}", *checked, str(wrong)],
