@@ -13,8 +13,9 @@ from stylerig_fast.generators.precision import multiply, without_tf32
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
+from stylerig_fast.ops._packed_synthesis import PackedSynthesis, check_generator
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb, to_bytes
-from stylerig_fast.ops.styled_epilogue import PRECISIONS, styled_epilogue
+from stylerig_fast.ops.styled_epilogue import styled_epilogue
 from stylerig_fast.ops.stylegan2_packing import StyleTables, pack
 from stylerig_fast.ops.upsample_filter import upsample_filter
 
@@ -22,7 +23,7 @@ from stylerig_fast.ops.upsample_filter import upsample_filter
 _LARGEST_BATCH = 16
 
 
-class StyleGAN2Synthesis:
+class StyleGAN2Synthesis(PackedSynthesis):
     """A generator's synthesis network, packed once for a device and a precision.
 
     The convolutions are torch's; all else is two ops per resolution and a handful of small products per picture. The
@@ -37,6 +38,8 @@ class StyleGAN2Synthesis:
         resolution: of the whole picture.
         kernels: what runs between the convolutions: "cpu", "cuda", or "reference" for plain torch.
     """
+
+    name = "stylegan2_synthesis"
 
     def __init__(self, generator: StyleGAN2, dtype: torch.dtype = torch.float32, *, impl: Impl = "auto") -> None:
         """Packs the weights; later changes to the generator are not seen.
@@ -75,48 +78,6 @@ class StyleGAN2Synthesis:
     def previews(self) -> tuple[int, ...]:
         """The resolutions below the whole picture's, all of which have a picture of their own."""
         return tuple(4 * 2**i for i in range(len(self._channels) - 1))
-
-    def pictures(
-        self, ws: Tensor, resolution: int | None = None, *, preview: bool = False, out: Tensor | None = None
-    ) -> Tensor:
-        """Finished pictures.
-
-        Args:
-            ws: ``(B, num_ws, w_dim)`` float32 on the device.
-            resolution: width and height, a power of two from 4 to the whole picture's (the default). A smaller picture
-                is the box mean of the whole one and costs the same.
-            preview: take the network's own picture of that resolution instead, at a fraction of the cost: what the
-                layers above it would add is missing.
-            out: uint8 ``(B, resolution, resolution, 3)``, contiguous, to write to.
-
-        Returns:
-            uint8 ``(B, resolution, resolution, 3)`` RGB, as ``(synthesis + 1) · 127.5`` rounded and clamped.
-
-        Raises:
-            ValueError: shapes, dtypes, devices or a resolution that do not fit.
-            NotImplementedError: ``ws`` requires a gradient; there is none.
-        """
-        resolution = self._check(ws, resolution)
-        shape = (len(ws), resolution, resolution, 3)
-        if out is None:
-            out = torch.empty(shape, dtype=torch.uint8, device=self.device)
-        elif out.shape != shape or out.dtype != torch.uint8 or out.device != self.device or not out.is_contiguous():
-            raise ValueError(
-                f"stylegan2_synthesis: out is {out.dtype} {tuple(out.shape)} on {out.device}, expected contiguous "
-                f"torch.uint8 {shape} on {self.device}"
-            )
-        self._fill(ws, out, preview)
-        return out
-
-    def synthesis(self, ws: Tensor, resolution: int | None = None, *, preview: bool = False) -> Tensor:
-        """Pictures as `Generator.synthesis` returns them: ``(B, 3, resolution, resolution)`` in about [-1, 1].
-
-        The same arguments and errors as `pictures`. The strides are those of ``(B, resolution, resolution, 3)``.
-        """
-        resolution = self._check(ws, resolution)
-        out = torch.empty(len(ws), resolution, resolution, 3, device=self.device)
-        self._fill(ws, out, preview)
-        return out.permute(0, 3, 1, 2)
 
     @torch.no_grad()
     def _fill(self, ws: Tensor, out: Tensor, preview: bool) -> None:
@@ -187,32 +148,9 @@ class StyleGAN2Synthesis:
             return None
         return self._buffer[: channels * side**2].view(batch, side, side, channels).permute(0, 3, 1, 2)
 
-    def _check(self, ws: Tensor, resolution: int | None) -> int:
-        if ws.ndim != 3 or ws.shape[1:] != self._slots or ws.dtype != torch.float32 or ws.device != self.device:
-            raise ValueError(
-                f"stylegan2_synthesis: ws is {ws.dtype} {tuple(ws.shape)} on {ws.device}, expected torch.float32 "
-                f"(B, {self._slots[0]}, {self._slots[1]}) on {self.device}"
-            )
-        if ws.requires_grad and torch.is_grad_enabled():
-            raise NotImplementedError("stylegan2_synthesis: there is no gradient; use Generator.synthesis")
-        resolution = self.resolution if resolution is None else resolution
-        if not 4 <= resolution <= self.resolution or resolution & (resolution - 1):
-            raise ValueError(
-                f"stylegan2_synthesis: resolution is {resolution}, expected a power of two from 4 to {self.resolution}"
-            )
-        return resolution
-
 
 def _check_generator(generator: StyleGAN2, dtype: torch.dtype) -> None:
-    if not isinstance(generator, StyleGAN2):
-        raise ValueError(f"stylegan2_synthesis: generator is a {type(generator).__name__}, expected a StyleGAN2")
-    if dtype not in PRECISIONS:
-        raise ValueError(f"stylegan2_synthesis: dtype is {dtype}, expected one of {', '.join(map(str, PRECISIONS))}")
-    found = {(value.dtype, value.device) for value in generator.state_dict().values()}
-    if found != {(torch.float32, generator.w_mean.device)}:
-        raise ValueError(
-            f"stylegan2_synthesis: the generator's weights are {found}, expected torch.float32 in one place"
-        )
+    check_generator(StyleGAN2Synthesis.name, generator, StyleGAN2, dtype)
     if len(generator.resample_filter) != 4:
         taps = generator.resample_filter
         raise ValueError(f"stylegan2_synthesis: the generator's filter has {len(taps)} taps, {taps}, expected 4")

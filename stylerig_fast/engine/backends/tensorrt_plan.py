@@ -1,4 +1,4 @@
-"""Builds TensorRT plans of exported graphs, and keeps them in the `plan_cache`.
+"""Builds TensorRT plans of exported graphs, and keeps them in the `tensorrt_cache`.
 
 TensorRT for RTX has built every graph that is exported. TensorRT 10 and 11 were not at hand when this was written: the
 code is checked against the types of 10.13 and follows the published migration guide to 11. All take the precision of
