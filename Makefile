@@ -4,6 +4,7 @@
 #   VENV         where that environment is
 #   PIP_ARGS     given to every `pip install`, e.g. an --index-url for CPU or CUDA builds of torch
 #   PYTEST_ARGS  e.g. `-k ops -x`
+#   TEST_JOBS    processes that run tests side by side: one for each core by default, at most 8; 0 for pytest alone
 #   DEMO_ARGS    e.g. `--device cuda`
 #   STUDIO_ARGS  e.g. `--port 9000 --device cuda`
 #   TEST_EXTRAS  what the tests try beyond what they need; empty leaves out TensorRT for RTX (95 MB, NVIDIA's terms)
@@ -14,6 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+TEST_JOBS ?= auto
 DEMO_ARGS ?=
 STUDIO_ARGS ?=
 TEST_EXTRAS ?= rtx
@@ -22,6 +24,8 @@ GPU_KIT_ARGS ?=
 FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
 
 BIN := $(VENV)/bin
+# A file's tests stay in one process, which makes their fixtures once.
+PYTEST = $(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist loadfile
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 CXX_SOURCES := $(shell find csrc -type f 2>/dev/null)
 BUILD_INPUTS := pyproject.toml constraints.txt setup.py $(wildcard stylerig_fast/ops/_recipe.py) $(CXX_SOURCES)
@@ -45,7 +49,7 @@ help:
 	@echo "make demo     install and write out/demo.png"
 	@echo "make studio   install and open the studio in the browser"
 	@echo "make test     install and run the tests"
-	@echo "make test-all run every test, also those that a sample stands for"
+	@echo "make test-all run every test, also the long ones, as CI does"
 	@echo "make lint     ruff, mypy, clang-format, typos"
 	@echo "make format   let ruff and clang-format rewrite the files"
 	@echo "make install  only set up $(VENV)"
@@ -96,10 +100,10 @@ studio: $(STAMPS)/studio
 	@$(BIN)/stylerig studio $(STUDIO_ARGS)
 
 test: $(STAMPS)/dev
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 test-all: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -m "exhaustive or not exhaustive" $(PYTEST_ARGS)
+	@$(PYTEST) -m "exhaustive or not exhaustive" $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .

@@ -1,10 +1,16 @@
-"""Fixtures that several parts of the tests need."""
+"""Fixtures that several parts of the tests need, and how the cores are shared."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported: processes that run side by side share the cores, and so do those that they start.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    threads = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(threads, 1)))
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def run(script: str, folder: Path) -> dict[str, float]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_converts_and_runs(folder: Path) -> None:
     # The reader's process and the one that it hands the arrays to, as if both peaks fell together.

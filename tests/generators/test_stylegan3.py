@@ -244,7 +244,7 @@ print(json.dumps([peak, list(image.shape), finite, float(ws.grad.abs().amax((0, 
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux reports it")
 def test_gradient_at_real_size_fits_into_8_gb() -> None:
     """R at 1024 px, random weights; measured 3.7 GB and less than a minute on one core."""

@@ -38,6 +38,7 @@ def runtime(name):
     return path.resolve() if path.is_absolute() and path.exists() else None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="sanitizers are preloaded the Linux way")
 @pytest.mark.skipif(bool(_recipe.why_not_buildable()), reason=f"cannot build: {_recipe.why_not_buildable()}")
 def test_kernels_under_address_and_undefined_behaviour_sanitizers(tmp_path, monkeypatch):

@@ -180,6 +180,7 @@ def test_two_clients_share_evenly(serve):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_memory_is_flat_over_ten_thousand_frames(serve):
     with Client(serve(Still(np.zeros((1, 256, 256, 3), np.uint8)))) as client:
         client.make()
