@@ -10,11 +10,10 @@ The graphs, all with the batch as first dimension, float32 except for the pictur
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ import onnx
 import torch
 
 from stylerig_fast import __version__
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.checkpoint import write_together
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backends.graph_folder import FORMAT, HEAD, PEOPLE, PRECISIONS, Head, Identity, fingerprint
 from stylerig_fast.errors import ExportError
@@ -70,8 +69,8 @@ class Options:
 def export_onnx(parts: Parts, folder: str | Path, options: Options | None = None) -> Head:
     """Writes the graphs, ``export.json`` and ``people.npy``.
 
-    Each file is written whole or not at all, ``export.json`` with the sums of the others last: an interrupted export is
-    found on reading. ``people.npy`` holds codes of eight random people, for programs that have no mapping network.
+    Over another export either this one or that one is there at any moment, also after a crash. ``people.npy`` holds
+    codes of eight random people, for programs that have no mapping network.
 
     Args:
         parts: generator in float32.
@@ -88,15 +87,16 @@ def export_onnx(parts: Parts, folder: str | Path, options: Options | None = None
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"{folder} is a file; name a folder for the graphs")
     head = describe(parts, options)
-    sums = {}
-    for name in GRAPHS:
-        content = graph(parts, name, options, head).SerializeToString()
-        write_atomically(folder / f"{name}.onnx", content)
-        sums[f"{name}.onnx"] = hashlib.sha256(content).hexdigest()
-    write_atomically(folder / PEOPLE, _people(parts.generator))
-    head = Head(**{**vars(head), "files": sums})
-    write_atomically(folder / HEAD, (json.dumps(asdict(head), indent=2) + "\n").encode())
-    return head
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for name in GRAPHS:
+            yield f"{name}.onnx", graph(parts, name, options, head).SerializeToString()
+        yield PEOPLE, _people(parts.generator)
+
+    def described(sums: dict[str, str]) -> bytes:
+        return (json.dumps(asdict(replace(head, files=sums)), indent=2) + "\n").encode()
+
+    return replace(head, files=write_together(folder, files(), HEAD, described))
 
 
 def describe(parts: Parts, options: Options) -> Head:

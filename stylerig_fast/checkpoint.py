@@ -1,21 +1,37 @@
-"""Own checkpoints: a folder with ``config.json`` and ``model.safetensors``, its sha256 recorded; never pickle."""
+"""Own checkpoints: a folder with ``config.json`` and ``model.safetensors``, its sha256 recorded; never pickle.
+
+Whatever is written here, one file or several that belong together, is there whole or not at all after a crash.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
+import itertools
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from stylerig_fast import strict_json
 from stylerig_fast.errors import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -24,19 +40,150 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes ``path`` whole or not at all: temporary name, fsync, rename."""
+    """Writes ``path`` whole or not at all, also when the process is killed or the machine stops.
+
+    What a killed process left of the same file is removed.
+
+    Args:
+        path: its folder is created if needed.
+        content: all of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    _remove_unfinished(path.parent, glob.escape(path.name))
+    temporary = _write_temporary(path, content)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def write_together(
+    folder: Path, files: Iterable[tuple[str, bytes]], head: str, describe: Callable[[dict[str, str]], bytes]
+) -> dict[str, str]:
+    """Replaces several files of a folder at once: readers find all of the old ones or all of the new ones.
+
+    Each file waits under a name made of its sha256. Renaming the head, which names the sums, is what makes them valid;
+    only then do they get their own names. `read_member` finds them under either.
+
+    Args:
+        folder: created if needed; one process at a time writes there, others wait.
+        files: names and contents, made one after the other.
+        head: name of the file that holds the sums.
+        describe: from sha256 by name to the head's content.
+
+    Returns:
+        sha256 by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        sums: dict[str, str] = {}
+        made: list[Path] = []
+        try:
+            for name, content in files:
+                sums[name] = hashlib.sha256(content).hexdigest()
+                waiting = _waiting(folder, name, sums[name])
+                if not waiting.exists():  # else it is what the present head names, after a crash
+                    made.append(waiting)
+                write_atomically(waiting, content)
+            write_atomically(folder / head, describe(sums))
+        except BaseException:
+            for waiting in made:
+                waiting.unlink(missing_ok=True)
+            raise
+        for name, digest in sums.items():
+            os.replace(_waiting(folder, name, digest), folder / name)
+        _sync_folder(folder)
+        for name in sums:
+            for left in folder.glob(f".{name}.*.waiting"):
+                left.unlink(missing_ok=True)
+            _remove_unfinished(folder, f".{name}.*.waiting")
+    return sums
+
+
+def read_member(folder: Path, name: str, sha256: str, read: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
+    """The content of a file that `write_together` wrote, the one with this sum if it is there.
+
+    Args:
+        folder: where it is.
+        name: of the file.
+        sha256: what the folder's head says of it.
+        read: how one file is read.
+
+    Returns:
+        A content with another sum where there is none with this: for the caller to refuse.
+    """
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        return read(folder / name)
+    waiting = _waiting(folder, name, sha256)
+    # First the one that waits: while it is there, the file of that name is the one before it.
+    return read(waiting if waiting.is_file() else folder / name)
+
+
+def _waiting(folder: Path, name: str, sha256: str) -> Path:
+    return folder / f".{name}.{sha256[:16]}.waiting"
+
+
+def _write_temporary(path: Path, content: bytes) -> Path:
+    """A file beside ``path`` with this content, on the disk; locked while it is written, see `_remove_unfinished`."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                _lock(file.fileno())
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(temporary, 0o644)
+            return temporary
+        except FileNotFoundError:
+            continue  # taken for a leftover before it was locked
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _remove_unfinished(folder: Path, names: str) -> None:
+    """Removes what killed processes left of files whose names fit a pattern: whoever still writes holds a lock."""
+    if fcntl is None:
+        return
+    for left in folder.glob(f".{names}.*.tmp"):
+        with contextlib.suppress(OSError), open(left, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time; the lock is on the folder itself, so that nothing is left behind."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    # Not every file system knows locks; without them two writers at a time are not told apart, as on Windows.
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes renames last through a power cut, where folders can be opened for that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def save_checkpoint(
@@ -48,8 +195,7 @@ def save_checkpoint(
 ) -> None:
     """Writes a checkpoint folder.
 
-    The weights are written before the config that names their sha256, so an interrupted save is found
-    on loading and never read as a whole one.
+    Over another checkpoint either this one or that one is there at any moment, see `write_together`.
 
     Args:
         folder: created if needed.
@@ -64,9 +210,12 @@ def save_checkpoint(
         for name, value in state.items()
     }
     weights = save_safetensors(tensors)
-    head = {"format": FORMAT, "kind": kind, "sha256": hashlib.sha256(weights).hexdigest(), "config": dict(config)}
-    write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / CONFIG, (json.dumps(head, indent=2) + "\n").encode())
+
+    def head(sums: Mapping[str, str]) -> bytes:
+        values = {"format": FORMAT, "kind": kind, "sha256": sums[WEIGHTS], "config": dict(config)}
+        return (json.dumps(values, indent=2) + "\n").encode()
+
+    write_together(folder, [(WEIGHTS, weights)], CONFIG, head)
 
 
 def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], dict[str, Tensor]]:
@@ -76,13 +225,44 @@ def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], d
         CheckpointError: a file is missing or damaged, or the folder holds another kind of checkpoint.
     """
     folder = Path(folder)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
+    while True:
+        before = _read(folder, kind)
+        config, sha256 = _head(folder, kind, before)
+        weights = _read(folder, kind, sha256)
+        digest = hashlib.sha256(weights).hexdigest()
+        if digest == sha256:
+            return config, _tensors(folder, weights)
+        if _read(folder, kind) == before:  # else it was replaced in the meantime
             raise CheckpointError(
-                f"{folder / name}: no such file; expected a {kind} checkpoint folder ({CONFIG}, {WEIGHTS})"
+                f"{folder / WEIGHTS}: sha256 {digest[:12]}… is not the recorded {sha256[:12]}…; "
+                "the file is truncated or changed: fetch or train it again"
             )
+
+
+def _read(folder: Path, kind: str, sha256: str | None = None) -> bytes:
+    """The config, or the weights with this sum."""
+    name = CONFIG if sha256 is None else WEIGHTS
     try:
-        head = json.loads((folder / CONFIG).read_bytes())
+        return (folder / CONFIG).read_bytes() if sha256 is None else read_member(folder, WEIGHTS, sha256)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder / name}: no such file; expected a {kind} checkpoint folder ({CONFIG}, {WEIGHTS})"
+        ) from error
+
+
+def _tensors(folder: Path, weights: bytes) -> dict[str, Tensor]:
+    try:
+        return load_safetensors(weights)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:  # KeyError: a dtype that torch lacks
+        raise CheckpointError(
+            f"{folder / WEIGHTS}: not a safetensors file ({error}); fetch or train it again"
+        ) from error
+
+
+def _head(folder: Path, kind: str, content: bytes) -> tuple[dict[str, object], str]:
+    """Config and the weights' sha256."""
+    try:
+        head = strict_json.loads(content)
         found, sha256, config = head["kind"], head["sha256"], head["config"]
         version = head["format"]
     except (ValueError, KeyError, TypeError) as error:
@@ -95,14 +275,7 @@ def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], d
         raise CheckpointError(
             f"{folder}: checkpoint format {version!r}, this version reads {FORMAT}; update stylerig-fast"
         )
-    weights = (folder / WEIGHTS).read_bytes()
-    digest = hashlib.sha256(weights).hexdigest()
-    if digest != sha256:
-        raise CheckpointError(
-            f"{folder / WEIGHTS}: sha256 {digest[:12]}… is not the recorded {str(sha256)[:12]}…; "
-            "the file is truncated or changed: fetch or train it again"
-        )
-    return config, load_safetensors(weights)
+    return config, str(sha256)
 
 
 def load_checkpoint(folder: str | Path, kind: str, build: Callable[[Mapping[str, object]], M]) -> M:
@@ -112,14 +285,32 @@ def load_checkpoint(folder: str | Path, kind: str, build: Callable[[Mapping[str,
         CheckpointError: as `read_checkpoint`, or the tensors do not fit the config; the message names them.
     """
     config, tensors = read_checkpoint(folder, kind)
-    try:
-        module = build(config)
-    except (TypeError, KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{Path(folder) / CONFIG}: not a {kind} config of this version ({error})") from error
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
-    if expected != found:
+    try:
+        # First without memory: a few bytes of config may ask for any amount.
+        with torch.device("meta"), _limited_parameters(2 * len(tensors) + 256):
+            expected = {name: tuple(value.shape) for name, value in build(config).state_dict().items()}
+        module = build(config) if expected == found else None
+    except Exception as error:  # a config is anybody's: what a constructor makes of it is no fault of the program
+        raise CheckpointError(f"{Path(folder) / CONFIG}: not a {kind} config of this version ({error})") from error
+    if module is None:
         wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
         raise CheckpointError(f"{Path(folder) / WEIGHTS}: tensors do not fit the config: {', '.join(wrong[:6])}")
     module.load_state_dict(tensors)
     return module.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _limited_parameters(count: int) -> Iterator[None]:
+    """ValueError as soon as modules that this thread builds have more than ``count`` parameters."""
+    thread, made = threading.get_ident(), itertools.count(1)
+
+    def registered(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if threading.get_ident() == thread and next(made) > count:
+            raise ValueError(f"it asks for many more tensors than {WEIGHTS} holds")
+
+    hook = register_module_parameter_registration_hook(registered)
+    try:
+        yield
+    finally:
+        hook.remove()

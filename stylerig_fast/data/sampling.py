@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylerig_fast import strict_json
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.data.shard import write_shard
 from stylerig_fast.engine.backends.torch_backend import compiled_network
@@ -226,7 +227,7 @@ def _record(folder: Path, config: SetConfig) -> None:
     given = json.loads(json.dumps(asdict(config)))
     if path.exists():
         try:
-            found = json.loads(path.read_bytes())
+            found = strict_json.loads(path.read_bytes())
         except ValueError as error:
             raise DataError(f"{path}: damaged ({error}); sample into another folder") from error
         changed = sorted(key for key in found.keys() | given.keys() if found.get(key) != given.get(key))

@@ -3,6 +3,9 @@
 A shard holds ``w_a``, ``w_b`` (512 float16), ``mix`` (num_ws float16), ``image`` (WebP bytes), ``landmarks68``
 (136 float32: x, y in pixels of that image) and ``detected`` (bool), one row per portrait. pandas, Hugging Face
 datasets and Ray read it as it is.
+
+Shards come from other people. What one unpacks to is bounded by its size before anything is read, a value that many
+rows share stays one value, and a picture is decoded only as WebP, PNG or JPEG and only when its size is known.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from stylerig_fast.data.cache import PictureCache
 from stylerig_fast.errors import DataError
@@ -27,6 +30,15 @@ from stylerig_fast.errors import DataError
 COLUMNS = ("w_a", "w_b", "mix", "image", "landmarks68", "detected")
 W_DIM = 512
 WEBP_QUALITY = 85
+
+# Pillow knows more formats, and one of them starts a program to decode (EPS, Ghostscript).
+PICTURE_FORMATS = ("WEBP", "PNG", "JPEG")
+MAX_SIDE = 4096  # pixels of a stored picture, either way
+MAX_NUM_WS = 64
+# A real row is some 10 kB of WebP and floats. Files of a few equal rows are smaller: those of tests, for example.
+BYTES_PER_ROW, SMALL_SET = 64, 4096
+# WebP, PNG and JPEG do not compress further; equal pictures do.
+MAX_UNPACKED = 64
 
 
 @dataclass(frozen=True)
@@ -71,8 +83,11 @@ def read_shard(
                     f"{path}: column {', '.join(missing)} is missing (found: {', '.join(names) or 'none'}; a portrait "
                     f"shard has {', '.join(COLUMNS)}); make the set anew with `python -m stylerig_fast.train sample`"
                 )
+            _check_extent(path, file.metadata)
+        # Pictures as a dictionary: a value that many rows refer to is then not copied for each.
+        with pq.ParquetFile(path, read_dictionary=["image"]) as file:
             table = file.read(columns=list(COLUMNS))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"{path}: cannot be read as Parquet ({error}); expected a complete portrait shard: delete the file and "
             "fetch or sample it again"
@@ -166,6 +181,29 @@ def write_shard(
         temporary.unlink(missing_ok=True)
 
 
+def _check_extent(path: Path, metadata: pq.FileMetaData) -> None:
+    """DataError where a file says that it unpacks to much more than its size explains."""
+    size, rows = path.stat().st_size, metadata.num_rows
+    if rows > max(SMALL_SET, size // BYTES_PER_ROW):
+        raise DataError(f"{path}: says that it holds {rows} portraits in {size} bytes, which cannot be")
+    values = {"w_a": W_DIM, "w_b": W_DIM, "mix": MAX_NUM_WS, "landmarks68": 136, "image": 1, "detected": 1}
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for column in map(group.column, range(group.num_columns)):
+            name = column.path_in_schema.partition(".")[0]
+            if name not in values:
+                continue  # not read
+            if column.num_values > values[name] * group.num_rows:
+                raise DataError(
+                    f"{path}: column {name} holds {column.num_values} values in {group.num_rows} rows, "
+                    f"expected at most {values[name]} each"
+                )
+            if column.total_uncompressed_size > MAX_UNPACKED * size:
+                raise DataError(
+                    f"{path}: column {name} unpacks to {column.total_uncompressed_size} bytes, but the file has {size}"
+                )
+
+
 def _floats(path: Path, table: pa.Table, name: str, length: int | None, dtype: type[np.generic]) -> np.ndarray:
     """A list column as ``(N, length)``; None takes the length of the first row."""
     column = table[name].combine_chunks()
@@ -220,18 +258,21 @@ def _pictures(
 
 def _decode(path: Path, table: pa.Table, size: int, threads: int | None) -> tuple[np.ndarray, int]:
     """Decodes the pictures: ``(N, 3, size, size)`` uint8 and the width they are stored at."""
-    column = table["image"]
-    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)) or column.null_count:
-        raise DataError(f"{path}: column image is {column.type} with {column.null_count} nulls, expected WebP bytes")
-    encoded = column.to_pylist()
+    encoded = _encoded(path, table["image"])
     images = np.empty((len(encoded), 3, size, size), dtype=np.uint8)
 
     def decode(item: tuple[int, bytes]) -> tuple[int, int]:
         row, data = item
         try:
-            with Image.open(io.BytesIO(data)) as file:
+            with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as file:
+                if max(file.size) > MAX_SIDE:
+                    raise ValueError(f"{file.size[0]}x{file.size[1]}, expected at most {MAX_SIDE} pixels either way")
                 picture = file.convert("RGB")
-        except (OSError, ValueError) as error:
+        except UnidentifiedImageError as error:
+            raise DataError(
+                f"{path}: the image of row {row} cannot be decoded: it is none of {', '.join(PICTURE_FORMATS)}"
+            ) from error
+        except Exception as error:  # Pillow has no family of its own: SyntaxError, struct.error, DecompressionBombError
             raise DataError(
                 f"{path}: the image of row {row} cannot be decoded ({error}); delete the file and fetch or sample it "
                 "again"
@@ -250,6 +291,19 @@ def _decode(path: Path, table: pa.Table, size: int, threads: int | None) -> tupl
     if len(sizes) > 1 or any(width != height for width, height in sizes):
         raise DataError(f"{path}: images have sizes {sorted(sizes)}, expected one square size throughout")
     return images, sizes.pop()[0] if sizes else size
+
+
+def _encoded(path: Path, column: pa.ChunkedArray) -> list[bytes]:
+    """The bytes of each row's picture; rows with the same picture share them."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)) or column.null_count:
+        raise DataError(f"{path}: column image is {kind} with {column.null_count} nulls, expected WebP bytes")
+    encoded: list[bytes] = []
+    for chunk in column.chunks:
+        values = chunk.dictionary_encode() if not pa.types.is_dictionary(chunk.type) else chunk
+        distinct = values.dictionary.to_pylist()
+        encoded.extend(distinct[index] for index in values.indices.to_pylist())
+    return encoded
 
 
 def _encode(image: np.ndarray) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stylerig_fast import strict_json
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
@@ -98,7 +98,7 @@ class Reach:
     def load(path: Path) -> Reach:
         """Reads ``reach.json``; CheckpointError when it is missing or damaged."""
         try:
-            values = json.loads(path.read_bytes())
+            values = strict_json.loads(path.read_bytes())
             angles = {name: (float(values["angles"][name][0]), float(values["angles"][name][1])) for name in ANGLES}
             units = {name: (float(low), float(high)) for name, (low, high) in values["expression"].items()}
             return Reach(angles, units)

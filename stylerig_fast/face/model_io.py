@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from stylerig_fast import strict_json
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.model import FaceModel
@@ -85,7 +86,7 @@ def _parse(content: bytes, where: str) -> FaceModel:
         )
     try:
         tensors = load_tensors(content)
-        names = json.loads(metadata["expression_names"])
+        names = strict_json.loads(metadata["expression_names"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise FaceModelError(f"{where}: damaged or truncated ({error}); fetch or build it again") from error
     missing = sorted(set(_FIELDS) - set(tensors))
@@ -112,7 +113,7 @@ def _metadata(content: bytes, where: str) -> dict[str, str]:
         length = int.from_bytes(content[:8], "little")
         if len(content) < 8 or not 2 <= length <= len(content) - 8:
             raise ValueError(f"{len(content)} bytes hold no whole header")
-        header = json.loads(content[8 : 8 + length])
+        header = strict_json.loads(content[8 : 8 + length])
         metadata = header.get("__metadata__", {})
     except (ValueError, AttributeError) as error:
         raise FaceModelError(f"{where}: not a whole safetensors file ({error}); fetch or build it again") from error

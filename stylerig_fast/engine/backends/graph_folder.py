@@ -7,7 +7,6 @@ runtime would read or run anything besides the file itself.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from stylerig_fast import strict_json
+from stylerig_fast.checkpoint import read_member
 from stylerig_fast.engine.backends.onnx_scan import scan
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators import Generator
@@ -111,7 +112,7 @@ class GraphFolder:
         self.folder = Path(folder)
         path = self.folder / HEAD
         try:
-            values = json.loads(read_regular(path, MAX_HEAD))
+            values = strict_json.loads(read_regular(path, MAX_HEAD))
             self.head = _head(values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
@@ -153,9 +154,10 @@ class GraphFolder:
             CheckpointError: missing, no regular file, too large, not what was exported, or it refers to other files.
         """
         path = self.path(name)
-        content = read_regular(path, MAX_GRAPH)
+        recorded = self.head.files.get(path.name, "")
+        content = read_member(self.folder, path.name, recorded, lambda found: read_regular(found, MAX_GRAPH))
         digest = hashlib.sha256(content).hexdigest()
-        if digest != self.head.files.get(path.name):
+        if digest != recorded:
             raise CheckpointError(
                 f"{path}: sha256 {digest[:12]}… is not the one in {HEAD}: truncated or changed; export again"
             )

@@ -3,6 +3,9 @@
 Tensors may name other files that hold their data, by any path; nodes may belong to domains whose code is a library;
 there are functions, control flow and training graphs. Exported graphs have none, so a file that has one is not ours.
 Field numbers are those of onnx.proto; wire format: https://protobuf.dev/programming-guides/encoding/.
+
+Parsers of this format differ in how they read what no writer writes: of a key beyond 32 bits some keep the low ones, so
+that another field stands there for them. Only the shortest form of each number is read, and only keys of 32 bits.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ OPSET_DOMAIN = 1
 TENSOR_EXTERNAL_DATA, TENSOR_LOCATION = 13, 14
 DOMAINS = (b"", b"ai.onnx")
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+LARGEST_KEY = 0xFFFFFFFF
 
 Message = memoryview
 
@@ -100,6 +104,8 @@ def _fields(message: Message) -> Iterator[tuple[int, int | Message]]:
     while at < end:
         key, at = _varint(message, at)
         field, kind = key >> 3, key & 7
+        if field == 0 or key > LARGEST_KEY:
+            raise ValueError(f"not an ONNX file: a field is numbered {field}")
         if kind == VARINT:
             number, at = _varint(message, at)
             yield field, number
@@ -110,7 +116,7 @@ def _fields(message: Message) -> Iterator[tuple[int, int | Message]]:
             size = 4 if kind == FIXED32 else 8
         else:
             raise ValueError(f"not an ONNX file: wire type {kind}")
-        if field == 0 or size > end - at:
+        if size > end - at:
             raise ValueError("not an ONNX file, or a truncated one")
         yield field, message[at : at + size]
         at += size
@@ -125,5 +131,7 @@ def _varint(message: Message, at: int) -> tuple[int, int]:
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, at
+            if (byte == 0 and shift > 0) or value >= 1 << 64:
+                raise ValueError("not an ONNX file: a number is longer than it needs to be")
+            return value, at
     raise ValueError("not an ONNX file: a number does not end")

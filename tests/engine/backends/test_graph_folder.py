@@ -234,6 +234,43 @@ def test_damage_never_hides_external_data(data):
     assert not any(tensor.data_location or tensor.external_data for tensor in tensors)
 
 
+def varint(value: int, padding: int = 0) -> bytes:
+    """A number as protobuf writes it, or with ``padding`` bytes that add zeros at its top."""
+    parts = [value >> shift & 0x7F for shift in range(0, max(value.bit_length(), 1), 7)] + [0] * padding
+    return bytes(part | 0x80 for part in parts[:-1]) + bytes(parts[-1:])
+
+
+# From a model to the name of its tensor's file: numbers of the fields on the way.
+GRAPH, INITIALIZER, EXTERNAL_DATA = 7, 5, 13
+
+
+def hiding(level: int, high: int = 0, padding: int = 0, length_padding: int = 0) -> bytes:
+    """A model whose only tensor is in another file, its key at one level (0: the model) written otherwise."""
+    content = b"\x0a\x08location\x12\x06secret"
+    for depth, field in reversed(list(enumerate((GRAPH, INITIALIZER, EXTERNAL_DATA)))):
+        here = depth == level
+        key = varint((field << 3 | 2) + (high << 32 if here else 0), padding if here else 0)
+        content = key + varint(len(content), length_padding if here else 0) + content
+    return b"\x08\x0a" + content
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("high", [0, 1, 2, 1 << 10, (1 << 28) - 1, (1 << 32) - 1])
+@pytest.mark.parametrize("padding", [0, 1, 4])
+@pytest.mark.parametrize("length_padding", [0, 1, 4])
+def test_no_spelling_of_a_key_hides_external_data(level, high, padding, length_padding):
+    with pytest.raises(CheckpointError):
+        scan(hiding(level, high, padding, length_padding), Path("x.onnx"))
+
+
+def test_what_a_key_beyond_32_bits_would_hide():
+    """What this is about: some parsers find the field that the low 32 bits name."""
+    plain = onnx.load_model_from_string(hiding(0))
+    assert plain.graph.initializer[0].external_data[0].value == "secret"
+    with pytest.raises(CheckpointError, match=r"a field is numbered 536870925"):
+        scan(hiding(2, high=1), Path("x.onnx"))
+
+
 @pytest.mark.parametrize(
     "content",
     [
