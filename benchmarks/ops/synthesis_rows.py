@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
+from stylerig_fast.generators.compiled import MobileCudaSynthesis, MobileSynthesis
 from stylerig_fast.generators.mobilestylegan import CHANNELS, MobileStyleGAN
 from stylerig_fast.ops._library import Impl
-from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
-from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
 from stylerig_fast.ops.reference.mobile_synthesis import Head
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
 

@@ -9,7 +9,7 @@ from stylerig_fast.ops import _library
 from stylerig_fast.ops._checks import Shapes
 from stylerig_fast.ops.depthwise_layer import FLOATS, check_strides
 from stylerig_fast.ops.reference import picture_layer as reference
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from stylerig_fast.ops.styled_epilogue import PRECISIONS, refuse_gradients
 
 

@@ -11,6 +11,7 @@ from stylerig_fast.ops import _library
 from stylerig_fast.ops._checks import Shapes
 from stylerig_fast.ops.reference import styled_epilogue as reference
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
+from stylerig_fast.ops.reference.synthesis import to_bytes
 
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -83,7 +84,7 @@ def styled_epilogue(
         out.copy_(y)
     if image is not None:
         assert picture is not None
-        image.copy_(reference.to_bytes(picture) if image.dtype == torch.uint8 else picture)
+        image.copy_(to_bytes(picture) if image.dtype == torch.uint8 else picture)
 
 
 def check_styled(

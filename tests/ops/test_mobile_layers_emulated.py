@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stylerig_fast.generators.compiled.mobilestylegan_cuda import MobileCudaSynthesis
 from stylerig_fast.ops import _library
-from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.mobile_layers import (
     DTYPES,
     SIZES,

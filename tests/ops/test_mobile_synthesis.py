@@ -9,11 +9,13 @@ from torch.nn import functional as F
 from stylerig_fast import ops
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.generators import MobileStyleGAN, load_pretrained
-from stylerig_fast.ops import _library, mobile_synthesis
+from stylerig_fast.generators.compiled import MobileSynthesis, mobilestylegan
+from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference import mobile_synthesis as reference
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.meshes import needs_kernels
 
-MACHINE = mobile_synthesis.machine_kernels()
+MACHINE = mobilestylegan.machine_kernels()
 VARIANTS = [
     pytest.param(name, marks=[] if name in MACHINE else pytest.mark.skip(reason=f"this CPU has no {name}"))
     for name in ("portable", "avx2", "avx512", "avx512_bfloat16")
@@ -77,7 +79,7 @@ def assert_same(found, ws, network, kernels, resolution, head=None):
 def test_reference_is_the_generator(channels):
     generator = small(channels)
     ws = codes(generator)
-    network = reference.network_of(generator)
+    network = mobilestylegan.network_of(generator)
     for resolution in (generator.resolution, generator.resolution // 2, 4):
         made = reference.mobile_synthesis(ws[0], network, resolution)
         expected = generator.synthesis(ws, resolution)[0].permute(1, 2, 0)
@@ -91,12 +93,12 @@ def test_kernels_follow_the_reference(channels, kernels):
     generator = small(channels)
     ws = codes(generator, 2)
     dtype = dtype_of(kernels)
-    plan = ops.MobileSynthesis(generator, dtype, kernels=kernels)
-    network = reference.network_of(generator)
+    plan = MobileSynthesis(generator, dtype, kernels=kernels)
+    network = mobilestylegan.network_of(generator)
     resolution = generator.resolution
     while resolution >= 4:
         assert_same(plan.synthesis(ws, resolution), ws, network, kernels, resolution)
-        found, rounded = plan.pictures(ws, resolution), reference.to_bytes(plan.synthesis(ws, resolution))
+        found, rounded = plan.pictures(ws, resolution), to_bytes(plan.synthesis(ws, resolution))
         assert torch.equal(found, rounded.permute(0, 2, 3, 1))
         resolution //= 2
 
@@ -107,12 +109,12 @@ def test_pictures_do_not_depend_on_threads(threads):
     """Neither on those that there is memory for, nor on those that run: the order of no sum changes."""
     generator = small((16, 16, 16, 16, 16, 16))
     ws = codes(generator)
-    expected = ops.MobileSynthesis(generator, threads=3).synthesis(ws)
+    expected = MobileSynthesis(generator, threads=3).synthesis(ws)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
         for room in (1, 2, 8):
-            assert torch.equal(ops.MobileSynthesis(generator, threads=room).synthesis(ws), expected)
+            assert torch.equal(MobileSynthesis(generator, threads=room).synthesis(ws), expected)
     finally:
         torch.set_num_threads(before)
 
@@ -125,8 +127,8 @@ def test_preview_heads(kernels):
         2: ops.PreviewHead(torch.randn(12, 32), torch.randn(12)),
         0: ops.PreviewHead(torch.randn(3, 64), torch.randn(3)),
     }
-    plan = ops.MobileSynthesis(generator, dtype_of(kernels), heads=heads, kernels=kernels)
-    network, ws = reference.network_of(generator, heads), codes(generator)
+    plan = MobileSynthesis(generator, dtype_of(kernels), heads=heads, kernels=kernels)
+    network, ws = mobilestylegan.network_of(generator, heads), codes(generator)
     assert plan.previews == (8, 64)
     for resolution, head in ((8, 0), (64, 2)):
         assert_same(plan.synthesis(ws, resolution, preview=True), ws, network, kernels, resolution, head)
@@ -140,7 +142,7 @@ def test_preview_heads(kernels):
 @needs_kernels
 def test_out_is_written_and_nothing_beside_it():
     generator = small()
-    plan = ops.MobileSynthesis(generator)
+    plan = MobileSynthesis(generator)
     ws = codes(generator, 2)
     room = torch.full((4, 32, 32, 3), 7, dtype=torch.uint8)
     assert plan.pictures(ws, out=room[1:3]).data_ptr() == room[1:3].data_ptr()
@@ -157,7 +159,7 @@ def test_values_beyond_the_range_are_clamped():
     for value in generator.to_image.parameters():
         value.mul_(100)
     for kernels in MACHINE:
-        plan = ops.MobileSynthesis(generator, dtype_of(kernels), kernels=kernels)
+        plan = MobileSynthesis(generator, dtype_of(kernels), kernels=kernels)
         picture = plan.pictures(codes(generator))
         assert picture.min() == 0
         assert picture.max() == 255
@@ -166,7 +168,7 @@ def test_values_beyond_the_range_are_clamped():
 @needs_kernels
 def test_threads_take_turns():
     generator = small()
-    plan = ops.MobileSynthesis(generator)
+    plan = MobileSynthesis(generator)
     many = [codes(generator, seed=i) for i in range(4)]
     expected = [plan.pictures(ws) for ws in many]
     wrong = []
@@ -184,7 +186,7 @@ def test_threads_take_turns():
 
 def test_what_does_not_fit_is_refused():
     generator = small()
-    plan = ops.MobileSynthesis(generator, impl="reference")
+    plan = MobileSynthesis(generator, impl="reference")
     ws = codes(generator)
     for bad in (ws[0], ws[:, :2], ws.double(), ws.half()):
         with pytest.raises(ValueError, match=r"mobile_synthesis: ws is .*expected torch.float32 \(B, 6, 40\)"):
@@ -197,38 +199,38 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(NotImplementedError, match="there is no gradient"):
         plan.synthesis(ws.requires_grad_())
     with pytest.raises(ValueError, match=r"expected torch.float32 on cpu"):
-        ops.MobileSynthesis(small().double())
+        MobileSynthesis(small().double())
     with pytest.raises(ValueError, match=r"dtype is torch.float16"):
-        ops.MobileSynthesis(generator, torch.float16)
+        MobileSynthesis(generator, torch.float16)
     with pytest.raises(ValueError, match=r"generator is a Linear"):
-        ops.MobileSynthesis(torch.nn.Linear(2, 2))
+        MobileSynthesis(torch.nn.Linear(2, 2))
     for block, shape in ((3, (3, 32)), (1, (3, 31)), (1, (4, 32))):
         with pytest.raises(ValueError, match=r"head"):
-            ops.MobileSynthesis(generator, heads={block: ops.PreviewHead(torch.zeros(shape), torch.zeros(shape[0]))})
+            MobileSynthesis(generator, heads={block: ops.PreviewHead(torch.zeros(shape), torch.zeros(shape[0]))})
 
 
 @needs_kernels
 def test_kernels_by_name():
     generator = small()
     assert MACHINE[0] == "portable"
-    assert ops.MobileSynthesis(generator).kernels == [name for name in MACHINE if "bfloat16" not in name][-1]
+    assert MobileSynthesis(generator).kernels == [name for name in MACHINE if "bfloat16" not in name][-1]
     with pytest.raises(ValueError, match="expected 'auto' or one of"):
-        ops.MobileSynthesis(generator, kernels="sse9")
+        MobileSynthesis(generator, kernels="sse9")
     with pytest.raises(BackendUnavailable, match=r"no 'portable' kernels for torch.bfloat16"):
-        ops.MobileSynthesis(generator, torch.bfloat16, kernels="portable")
+        MobileSynthesis(generator, torch.bfloat16, kernels="portable")
 
 
 @needs_kernels
 def test_without_bfloat16_in_the_processor(monkeypatch):
-    monkeypatch.setattr(mobile_synthesis, "machine_kernels", lambda: ("portable", "avx2"))
+    monkeypatch.setattr(mobilestylegan, "machine_kernels", lambda: ("portable", "avx2"))
     with pytest.raises(BackendUnavailable, match=r"no torch.bfloat16 products; it has portable, avx2"):
-        ops.MobileSynthesis(small(), torch.bfloat16)
+        MobileSynthesis(small(), torch.bfloat16)
 
 
 @needs_kernels
 def test_the_raw_operation_refuses_what_it_was_not_packed_for():
     generator = small()
-    plan = ops.MobileSynthesis(generator)
+    plan = MobileSynthesis(generator)
     call = torch.ops.stylerig.mobile_synthesis
     ws, picture = codes(generator)[0], torch.empty(32, 32, 3)
     for packed in (torch.zeros_like(plan._packed), plan._packed[:-16].clone(), plan._packed[:10].clone()):
@@ -250,7 +252,7 @@ def test_the_raw_operation_refuses_what_it_was_not_packed_for():
 @needs_kernels
 def test_opcheck():
     generator = small((16, 16))
-    plan = ops.MobileSynthesis(generator)
+    plan = MobileSynthesis(generator)
     arguments = (codes(generator)[0], plan._packed, plan._workspace, torch.empty(16, 16, 3), -1)
     # Gradients are refused in Python; what is in the workspace afterwards is nobody's business.
     torch.library.opcheck(
@@ -271,7 +273,7 @@ def pretrained():
 def test_pretrained_parity(pretrained, kernels):
     """The issue's bounds: at most 2/255 in float32, at least 40 dB in bfloat16."""
     ws = pretrained.sample(1, seed=5)
-    plan = ops.MobileSynthesis(pretrained, dtype_of(kernels), kernels=kernels)
+    plan = MobileSynthesis(pretrained, dtype_of(kernels), kernels=kernels)
     expected = pretrained.synthesis(ws)
     found = plan.synthesis(ws)
     if dtype_of(kernels) == torch.float32:
@@ -290,9 +292,9 @@ def test_without_the_library_plain_torch_runs(monkeypatch):
     monkeypatch.setattr(_library, "_noticed", set())
     generator = small()
     with pytest.warns(UserWarning, match="mobile_synthesis runs as plain torch"):
-        plan = ops.MobileSynthesis(generator)
+        plan = MobileSynthesis(generator)
     assert plan.kernels is None
     ws = codes(generator)
     torch.testing.assert_close(plan.synthesis(ws), generator.synthesis(ws), atol=1e-4, rtol=0)
     with pytest.raises(BackendUnavailable):
-        ops.MobileSynthesis(generator, impl="cpu")
+        MobileSynthesis(generator, impl="cpu")

@@ -15,10 +15,9 @@ from stylerig_fast.engine.backends.base import BackendSpec, is_preview
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
+from stylerig_fast.generators.compiled import MobileCudaSynthesis, MobileSynthesis, StyleGAN2Synthesis
+from stylerig_fast.generators.compiled.mobilestylegan import machine_kernels
 from stylerig_fast.generators.stylegan2 import StyleGAN2
-from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
-from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
-from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
 
 Network = MobileSynthesis | MobileCudaSynthesis | StyleGAN2Synthesis
 

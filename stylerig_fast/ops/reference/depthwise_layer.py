@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylerig_fast.generators.mobilestylegan import SLOPE, inverse_haar
+from stylerig_fast.ops.reference.synthesis import SLOPE, inverse_haar
 
 
 def finish(x: Tensor, noise: Tensor | None, bias: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylerig_fast.generators.mobilestylegan import SLOPE, MobileStyleGAN, inverse_haar
+from stylerig_fast.ops.reference.synthesis import SLOPE, four_pixels, inverse_haar
 
 # In bfloat16 the blocks before this one (up to 16 px) stay float32: their errors decide what is drawn where.
 FIRST_ROUNDED = 2
@@ -85,27 +85,6 @@ class Network(NamedTuple):
             yield from self.heads[index]
 
 
-def network_of(generator: MobileStyleGAN, heads: Mapping[int, Head] | None = None) -> Network:
-    """A generator's tensors by what they are for; views, where they are contiguous float32 already."""
-    state = {name: value.detach().float().contiguous() for name, value in generator.state_dict().items()}
-
-    def style(name: str) -> tuple[Tensor, Tensor]:
-        return state[f"{name}.weight"], state[f"{name}.bias"]
-
-    def conv(name: str) -> Conv:
-        parts = [state[f"{name}.{part}"] for part in ("depthwise", "weight", "bias", "noise")]
-        return Conv(*style(f"{name}.modulation"), *parts)
-
-    first = [state[f"first.{part}"] for part in ("weight", "bias", "noise")]
-    blocks = [f"blocks.{i}" for i in range(len(generator.channels) - 1)]
-    return Network(
-        First(state["first.const"], *style("first.modulation"), *first),
-        tuple(Block(*style(f"{name}.up"), conv(f"{name}.conv1"), conv(f"{name}.conv2")) for name in blocks),
-        Picture(*style("to_image.modulation"), *style("to_image")),
-        {i: Head(*(part.detach().float().contiguous() for part in head)) for i, head in (heads or {}).items()},
-    )
-
-
 def mobile_synthesis(
     ws: Tensor, network: Network, resolution: int, head: int | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
@@ -113,7 +92,7 @@ def mobile_synthesis(
 
     Args:
         ws: ``(num_ws, w_dim)``.
-        network: see `network_of`.
+        network: its tensors.
         resolution: twice the width of the last features, or that width over a power of two: the box mean.
         head: the block whose preview head makes the picture; None for the network's own last layer.
         dtype: bfloat16 rounds activations and weights from the block `FIRST_ROUNDED` on; styles and sums stay float32.
@@ -156,21 +135,3 @@ def mobile_synthesis(
     box = x.shape[2] // resolution
     x = F.avg_pool2d(x.permute(0, 3, 1, 2), box).permute(0, 2, 3, 1)
     return F.linear(rounded(x, last), rounded(weight[:3], last), bias[:3])[0]
-
-
-def four_pixels(bands: Tensor) -> Tensor:
-    """Twelve bands' rows of a matrix to the rows of four pixels: upper left, upper right, lower left, lower right."""
-    low, rows, columns, both = bands.chunk(4)
-    return torch.cat(
-        [
-            low + rows + columns + both,
-            low + rows - columns - both,
-            low - rows + columns - both,
-            low - rows - columns + both,
-        ]
-    )
-
-
-def to_bytes(picture: Tensor) -> Tensor:
-    """From [-1, 1] to uint8, halves to even."""
-    return picture.add(1).mul(127.5).round().clamp(0, 255).byte()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SLOPE = 0.2
+from stylerig_fast.ops.reference.synthesis import SLOPE
 
 
 class ToRgb(NamedTuple):
@@ -62,8 +62,3 @@ def styled_epilogue(
         if rgb.skip is not None:
             image = image + double(rgb.skip, rgb.taps)
     return (y if style is None else y * style[:, :, None, None]).to(x.dtype), image
-
-
-def to_bytes(image: Tensor) -> Tensor:
-    """From [-1, 1] to uint8, halves to even, NaN to 0."""
-    return image.add(1).mul(127.5).round().nan_to_num(0, 255, 0).clamp(0, 255).byte()

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylerig_fast.generators.compiled.mobilestylegan_cuda_packing import CodeTables, pack, pack_picture
+from stylerig_fast.generators.compiled.packed import PackedSynthesis, check_generator
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.precision import multiply
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
-from stylerig_fast.ops._packed_synthesis import PackedSynthesis, check_generator
 from stylerig_fast.ops.depthwise_layer import depthwise_layer
-from stylerig_fast.ops.mobile_cuda_packing import CodeTables, pack, pack_picture
 from stylerig_fast.ops.picture_layer import picture_layer
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 
 # Pictures at a time: enough to fill a GPU, and memory does not grow with the batch from there on.
 _LARGEST_BATCH = 16

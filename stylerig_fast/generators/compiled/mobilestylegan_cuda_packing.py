@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylerig_fast.generators.compiled.mobilestylegan import network_of
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
-from stylerig_fast.ops.reference import mobile_synthesis as network
-from stylerig_fast.ops.reference.mobile_synthesis import Conv, four_pixels
+from stylerig_fast.ops.reference.mobile_synthesis import Conv
+from stylerig_fast.ops.reference.synthesis import four_pixels
 
 
 class Layer(NamedTuple):
@@ -38,7 +39,7 @@ class CodeTables:
     """
 
     def __init__(self, generator: MobileStyleGAN) -> None:
-        parts = network.network_of(generator)
+        parts = network_of(generator)
         first, picture = parts.first, parts.picture
         self._channels = generator.channels
         # Columns of this matrix are codes, and one more, the part that no code changes.
@@ -73,14 +74,12 @@ class CodeTables:
 
 def pack(generator: MobileStyleGAN, dtype: torch.dtype) -> list[Layer]:
     """The layers behind the one at 4 px, two per block."""
-    return [
-        _packed(conv, dtype) for block in network.network_of(generator).blocks for conv in (block.conv1, block.conv2)
-    ]
+    return [_packed(conv, dtype) for block in network_of(generator).blocks for conv in (block.conv1, block.conv2)]
 
 
 def pack_picture(generator: MobileStyleGAN) -> dict[int, tuple[Tensor, Tensor]]:
     """Weights and biases of the last layer by their number of outputs: 12, and 3 for the mean of the four pixels."""
-    picture = network.network_of(generator).picture
+    picture = network_of(generator).picture
     four = four_pixels(picture.weight), four_pixels(picture.bias)
     return {12: four, 3: (picture.weight[:3].clone(), picture.bias[:3].clone())}
 

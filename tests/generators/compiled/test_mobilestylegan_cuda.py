@@ -13,10 +13,10 @@ from stylerig_fast.engine.backends.base import BackendSpec
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import load_pretrained
-from stylerig_fast.generators.mobilestylegan import inverse_haar
+from stylerig_fast.generators.compiled import MobileCudaSynthesis
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.ops import _library
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import inverse_haar, to_bytes
 from stylerig_fast.rignet import RigConfig, build
 from tests.ops.mobile_layers import layer_inputs, new_picture, picture_inputs
 from tests.ops.test_mobile_synthesis import codes, small
@@ -25,7 +25,7 @@ SHAPES = [(64, 64, 32), (20, 12, 24, 8), (8, 8, 8, 8)]
 
 
 def network_of(generator, dtype=torch.float32):
-    return ops.MobileCudaSynthesis(generator, dtype, impl="reference")
+    return MobileCudaSynthesis(generator, dtype, impl="reference")
 
 
 def as_pictures(image):
@@ -136,7 +136,7 @@ def test_the_backends_take_it_on_cuda(monkeypatch):
     monkeypatch.setattr(_library, "choose", lambda *_: "cuda")
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         network = torch_backend.compiled(BackendSpec(generator, rig, torch.device("cuda"), dtype))
-        assert isinstance(network, ops.MobileCudaSynthesis) and network.dtype == dtype
+        assert isinstance(network, MobileCudaSynthesis) and network.dtype == dtype
     monkeypatch.setattr(_library, "has_kernel", lambda *_: False)
     assert torch_backend.compiled(BackendSpec(generator, rig, torch.device("cuda"))) is None
 

@@ -15,7 +15,8 @@ from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.reference import mobile_synthesis as reference
-from stylerig_fast.ops.reference.mobile_synthesis import Head
+from stylerig_fast.ops.reference.mobile_synthesis import Block, Conv, First, Head, Network, Picture
+from stylerig_fast.ops.reference.synthesis import to_bytes
 
 Kernels = Literal["portable", "avx2", "avx512", "avx512_bfloat16"]
 
@@ -68,7 +69,7 @@ class MobileSynthesis:
         self.kernels: Kernels | None = None
         self._channels = generator.channels
         self._slots = (generator.num_ws, generator.w_dim)
-        self._network = reference.network_of(generator, heads)
+        self._network = network_of(generator, heads)
         self._heads = {_head_resolution(self._channels, i, head): i for i, head in self._network.heads.items()}
         self._lock = threading.Lock()
         if _library.choose("mobile_synthesis", impl, torch.device("cpu")) == "reference":
@@ -138,12 +139,12 @@ class MobileSynthesis:
         if head is None and resolution < smallest:
             whole = self.synthesis(ws, smallest)
             small = F.avg_pool2d(whole, smallest // resolution).permute(0, 2, 3, 1)
-            out.copy_(reference.to_bytes(small) if out.dtype == torch.uint8 else small)
+            out.copy_(to_bytes(small) if out.dtype == torch.uint8 else small)
             return
         if self.kernels is None:
             for code, one in zip(ws, out, strict=True):
                 made = reference.mobile_synthesis(code, self._network, resolution, head, self.dtype)
-                one.copy_(reference.to_bytes(made) if out.dtype == torch.uint8 else made)
+                one.copy_(to_bytes(made) if out.dtype == torch.uint8 else made)
             return
         with self._lock:
             for code, one in zip(ws.contiguous(), out, strict=True):
@@ -175,6 +176,27 @@ def machine_kernels() -> tuple[Kernels, ...]:
         return ()
     bits = torch.ops.stylerig.mobile_synthesis_variants()
     return tuple(name for i, name in enumerate(_VARIANTS) if bits >> i & 1)
+
+
+def network_of(generator: MobileStyleGAN, heads: Mapping[int, Head] | None = None) -> Network:
+    """A generator's tensors by what they are for; views, where they are contiguous float32 already."""
+    state = {name: value.detach().float().contiguous() for name, value in generator.state_dict().items()}
+
+    def style(name: str) -> tuple[Tensor, Tensor]:
+        return state[f"{name}.weight"], state[f"{name}.bias"]
+
+    def conv(name: str) -> Conv:
+        parts = [state[f"{name}.{part}"] for part in ("depthwise", "weight", "bias", "noise")]
+        return Conv(*style(f"{name}.modulation"), *parts)
+
+    first = [state[f"first.{part}"] for part in ("weight", "bias", "noise")]
+    blocks = [f"blocks.{i}" for i in range(len(generator.channels) - 1)]
+    return Network(
+        First(state["first.const"], *style("first.modulation"), *first),
+        tuple(Block(*style(f"{name}.up"), conv(f"{name}.conv1"), conv(f"{name}.conv2")) for name in blocks),
+        Picture(*style("to_image.modulation"), *style("to_image")),
+        {i: Head(*(part.detach().float().contiguous() for part in head)) for i, head in (heads or {}).items()},
+    )
 
 
 def _choose_kernels(dtype: torch.dtype, wanted: str) -> Kernels:
