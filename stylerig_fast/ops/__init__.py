@@ -34,6 +34,12 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
         image: the rendered picture, 0 outside the mask, not clamped, without gradient. Gradients reach vertices,
         albedo, normals and illumination, inside the triangles: silhouettes are not differentiated, landmarks do that.
 
+    pack_mobile_weights(weights MobileWeights, dtype=float32, *, threads=None, kernels="auto", impl="auto")
+        -> PackedMobileWeights(dtype, num_ws, w_dim, resolution, kernels, ...)
+        MobileStyleGAN's synthesis network, packed once for this CPU; dtype may be bfloat16 where it has dot products.
+    mobile_synthesis(ws (num_ws,w_dim), packed, picture (R,R,3))
+        that network as a whole, for one code: picture is float32 or uint8. CPU only. No gradient.
+
     styled_epilogue(x (B,C,H,W), demodulation (B,C), bias (C,), *, noise=None, style=None, clamp=None, out=None,
                     rgb=None, image=None, impl="auto")
         what stands between two convolutions of StyleGAN2, in one pass: out = clamp(lrelu(x * demodulation + noise +
@@ -65,16 +71,16 @@ from __future__ import annotations
 
 from stylerig_fast.face.rotation import axis_angle_to_matrix as rotation_matrix
 from stylerig_fast.ops import _library
-from stylerig_fast.ops._library import Impl
+from stylerig_fast.ops._library import Impl, library_summary, paths
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
 from stylerig_fast.ops.depthwise_layer import depthwise_layer
 from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
+from stylerig_fast.ops.mobile_synthesis import PackedMobileWeights, mobile_synthesis, pack_mobile_weights
 from stylerig_fast.ops.morphable import Morphed, morphable
-from stylerig_fast.ops.paths import library_summary, paths
 from stylerig_fast.ops.picture_layer import picture_layer
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
-from stylerig_fast.ops.reference.mobile_synthesis import Head as PreviewHead
+from stylerig_fast.ops.reference.mobile_synthesis import MobileWeights
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
 from stylerig_fast.ops.styled_epilogue import styled_epilogue
 from stylerig_fast.ops.upsample_filter import upsample_filter
@@ -85,9 +91,10 @@ _library.load()
 __all__ = [
     "Adjacency",
     "Impl",
+    "MobileWeights",
     "Morphed",
+    "PackedMobileWeights",
     "Photometric",
-    "PreviewHead",
     "ToRgb",
     "Visibility",
     "adjacency",
@@ -95,7 +102,9 @@ __all__ = [
     "depthwise_layer",
     "library_summary",
     "masked_photometric",
+    "mobile_synthesis",
     "morphable",
+    "pack_mobile_weights",
     "paths",
     "picture_layer",
     "rasterize",

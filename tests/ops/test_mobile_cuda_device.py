@@ -21,7 +21,7 @@ from tests.ops.mobile_layers import (
     picture_bound,
     picture_inputs,
 )
-from tests.ops.test_mobile_synthesis import codes, small
+from tests.ops.mobile_networks import codes, small
 
 pytestmark = [
     pytest.mark.gpu,

@@ -19,7 +19,7 @@ from tests.ops.mobile_layers import (
     picture_bound,
     picture_inputs,
 )
-from tests.ops.test_mobile_synthesis import codes, small
+from tests.ops.mobile_networks import codes, small
 
 
 def run_layer(emulated, inputs, dtype=None):

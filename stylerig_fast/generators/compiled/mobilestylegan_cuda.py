@@ -35,11 +35,9 @@ class MobileCudaSynthesis(PackedSynthesis):
         device: where codes come from and pictures go.
         resolution: of the whole picture.
         kernels: what runs between the products: "cuda", or "reference" for plain torch.
-        previews: none: a smaller picture is always the box mean of the whole one.
     """
 
     name = "mobile_cuda_synthesis"
-    previews: tuple[int, ...] = ()
 
     def __init__(self, generator: MobileStyleGAN, dtype: torch.dtype = torch.float32, *, impl: Impl = "auto") -> None:
         """Packs the weights; later changes to the generator are not seen.
@@ -90,8 +88,3 @@ class MobileCudaSynthesis(PackedSynthesis):
         if image is not out:
             small = F.avg_pool2d(image.permute(0, 3, 1, 2), half // resolution).permute(0, 2, 3, 1)
             out.copy_(to_bytes(small) if out.dtype == torch.uint8 else small)
-
-    def _check(self, ws: Tensor, resolution: int | None, preview: bool) -> int:
-        if preview:
-            raise ValueError(f"{self.name}: there are no previews; ask for the box mean, preview=False")
-        return super()._check(ws, resolution, preview)

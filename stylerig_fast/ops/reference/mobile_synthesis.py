@@ -1,8 +1,8 @@
-"""MobileStyleGAN's synthesis network for one picture, in plain torch: the specification of `ops.mobile_synthesis`."""
+"""Plain-torch ``mobile_synthesis``: MobileStyleGAN's synthesis network for one picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from stylerig_fast.ops.reference.synthesis import SLOPE, four_pixels, inverse_ha
 FIRST_ROUNDED = 2
 
 
-class First(NamedTuple):
+class FirstWeights(NamedTuple):
     """The learnt constant ``(1, C, 4, 4)`` and the dense 3x3 convolution."""
 
     constant: Tensor
@@ -26,7 +26,7 @@ class First(NamedTuple):
     noise: Tensor  # (4, 4, 1)
 
 
-class Conv(NamedTuple):
+class ConvWeights(NamedTuple):
     """A depthwise 3x3 and a modulated 1x1 convolution of C to O channels."""
 
     style_weight: Tensor  # (C, w_dim)
@@ -37,16 +37,16 @@ class Conv(NamedTuple):
     noise: Tensor  # (side, side, 1)
 
 
-class Block(NamedTuple):
+class BlockWeights(NamedTuple):
     """Modulated inverse Haar transform and two convolutions."""
 
     style_weight: Tensor  # (C, w_dim)
     style_bias: Tensor  # (C,)
-    conv1: Conv
-    conv2: Conv
+    conv1: ConvWeights
+    conv2: ConvWeights
 
 
-class Picture(NamedTuple):
+class PictureWeights(NamedTuple):
     """The modulated 1x1 convolution to the picture's four bands."""
 
     style_weight: Tensor  # (C, w_dim)
@@ -55,23 +55,32 @@ class Picture(NamedTuple):
     bias: Tensor  # (12,)
 
 
-class Head(NamedTuple):
-    """A 1x1 convolution that makes a small picture of the features behind a block: 3 colours, or their four bands.
+class MobileWeights(NamedTuple):
+    """The tensors of a synthesis network, contiguous float32 on the CPU."""
 
-    It takes the features as they are, without a style.
-    """
+    first: FirstWeights
+    blocks: tuple[BlockWeights, ...]  # from 8 px on, each of twice the width of the one before it
+    picture: PictureWeights
 
-    weight: Tensor  # (3 or 12, C)
-    bias: Tensor  # (3 or 12,)
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the features at 4 px, 8 px, ..."""
+        return len(self.first.bias), *(len(block.conv2.bias) for block in self.blocks)
 
+    @property
+    def num_ws(self) -> int:
+        """Slots of a code."""
+        return 2 * len(self.blocks) + 2
 
-class Network(NamedTuple):
-    """The tensors of a synthesis network, float32 on the CPU."""
+    @property
+    def w_dim(self) -> int:
+        """Size of a slot."""
+        return self.first.style_weight.shape[1]
 
-    first: First
-    blocks: tuple[Block, ...]
-    picture: Picture
-    heads: Mapping[int, Head]  # by the block behind which they stand
+    @property
+    def resolution(self) -> int:
+        """Width and height of the whole picture."""
+        return 8 << len(self.blocks)
 
     def tensors(self) -> Iterator[Tensor]:
         """All of them, in the order in which the kernels pack them."""
@@ -81,26 +90,22 @@ class Network(NamedTuple):
             yield from block.conv1
             yield from block.conv2
         yield from self.picture
-        for index in sorted(self.heads):
-            yield from self.heads[index]
 
 
-def mobile_synthesis(
-    ws: Tensor, network: Network, resolution: int, head: int | None = None, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def mobile_synthesis(ws: Tensor, weights: MobileWeights, resolution: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """One picture.
 
     Args:
         ws: ``(num_ws, w_dim)``.
-        network: its tensors.
-        resolution: twice the width of the last features, or that width over a power of two: the box mean.
-        head: the block whose preview head makes the picture; None for the network's own last layer.
+        weights: the network's.
+        resolution: that of the whole picture, or half of it over a power of two: the box mean.
         dtype: bfloat16 rounds activations and weights from the block `FIRST_ROUNDED` on; styles and sums stay float32.
 
     Returns:
         ``(resolution, resolution, 3)`` RGB in about [-1, 1], not clamped.
     """
-    ws = ws.to(network.first.constant)
+    first, picture = weights.first, weights.picture
+    ws = ws.to(first.constant)
 
     def rounded(x: Tensor, block: int) -> Tensor:
         return x.to(dtype).to(x) if block >= FIRST_ROUNDED else x
@@ -108,26 +113,21 @@ def mobile_synthesis(
     def style(slot: int, weight: Tensor, bias: Tensor) -> Tensor:
         return F.linear(ws[slot], weight, bias)
 
-    def convolve(x: Tensor, block: int, slot: int, conv: Conv) -> Tensor:
+    def convolve(x: Tensor, block: int, slot: int, conv: ConvWeights) -> Tensor:
         depthwise = rounded(conv.depthwise * style(slot, *conv[:2])[:, None, None, None], block)
         x = F.conv2d(x.permute(0, 3, 1, 2), depthwise, padding=1, groups=len(depthwise)).permute(0, 2, 3, 1)
         x = F.linear(rounded(x, block), rounded(conv.weight, block)) + conv.noise + conv.bias
         return rounded(F.leaky_relu(x, SLOPE), block)
 
-    first = network.first
     x = F.conv2d(first.constant * style(0, *first[1:3])[:, None, None], first.weight, padding=1).permute(0, 2, 3, 1)
     x = F.leaky_relu(x + first.noise + first.bias, SLOPE)
-    last = len(network.blocks) - 1 if head is None else head
-    for i, block in enumerate(network.blocks[: last + 1]):
+    for i, block in enumerate(weights.blocks):
         x = rounded(x, i)
         x = rounded(inverse_haar(x * style(2 * i + 1, *block[:2])), i)
         x = convolve(x, i, 2 * i + 1, block.conv1)
         x = convolve(x, i, 2 * i + 2, block.conv2)
-    if head is None:
-        picture = network.picture
-        weight, bias = picture.weight * style(-1, *picture[:2]), picture.bias
-    else:
-        weight, bias = network.heads[head]
+    last = len(weights.blocks) - 1
+    weight, bias = picture.weight * style(-1, *picture[:2]), picture.bias
     if resolution > x.shape[2]:
         # The inverse Haar transform is linear, so it goes into the matrix.
         x = F.linear(x, rounded(four_pixels(weight), last), four_pixels(bias))[0]

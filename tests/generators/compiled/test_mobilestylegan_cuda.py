@@ -19,7 +19,7 @@ from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference.synthesis import inverse_haar, to_bytes
 from stylerig_fast.rignet import RigConfig, build
 from tests.ops.mobile_layers import layer_inputs, new_picture, picture_inputs
-from tests.ops.test_mobile_synthesis import codes, small
+from tests.ops.mobile_networks import codes, small
 
 SHAPES = [(64, 64, 32), (20, 12, 24, 8), (8, 8, 8, 8)]
 
@@ -119,7 +119,7 @@ def test_mistakes_of_the_network_are_named():
 
 
 def test_the_cpu_has_no_kernels_by_design(monkeypatch):
-    monkeypatch.setattr(_library, "_library", _library.Library(path=_library.library().path or __file__))
+    monkeypatch.setattr(_library, "_library", _library.KernelLibrary(path=_library.library().path or __file__))
     inputs = layer_inputs((1, 4, 4, 8), torch.float32, bands=True)
     with pytest.raises(BackendUnavailable, match="depthwise_layer has no CPU kernel by design"):
         ops.depthwise_layer(**inputs, impl="cpu")

@@ -186,5 +186,5 @@ def test_the_torch_backend_uses_it(dtype, monkeypatch):
         wanted = F.avg_pool2d(generator.synthesis(ws), 32 // resolution)
         difference = backend.pictures(ws, resolution).int() - as_bytes(wanted).int()
         assert difference.abs().max() <= (1 if dtype == torch.float32 else 12)
-    monkeypatch.setattr(_library, "_library", _library.Library(problem="a test took it away", tried=True))
+    monkeypatch.setattr(_library, "_library", _library.KernelLibrary(problem="a test took it away", tried=True))
     assert isinstance(make(setting), EagerBackend)
