@@ -32,7 +32,7 @@ NVCC_FLAGS = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """What is compiled, and how.
 
     Attributes:
@@ -123,7 +123,7 @@ def parallel_jobs() -> int:
     return max(1, min(cores, int(free / GIGABYTES_PER_JOB)))
 
 
-def make_plan(csrc: Path, cuda: bool | None = None) -> Plan:
+def make_plan(csrc: Path, cuda: bool | None = None) -> BuildPlan:
     """The plan for this machine; ``cuda`` False leaves CUDA out whatever the environment says."""
     import torch
 
@@ -134,7 +134,7 @@ def make_plan(csrc: Path, cuda: bool | None = None) -> Plan:
     compiler = find_compiler()
     if compiler is None or not sources:
         raise RuntimeError(f"no C++ compiler, or no sources in {csrc}")
-    return Plan(
+    return BuildPlan(
         sources=sources,
         include_dirs=(csrc, root / "include"),
         torch_lib=root / "lib",
@@ -161,7 +161,7 @@ def gencode_flags(architectures: str) -> list[str]:
     return flags
 
 
-def ninja_file(plan: Plan, output: Path) -> str:
+def ninja_file(plan: BuildPlan, output: Path) -> str:
     """The text of build.ninja."""
     includes = [f"-I{plan.include_dirs[0]}", *(f"-isystem {path}" for path in plan.include_dirs[1:])]
     shared = [*includes, f"-DTORCH_TARGET_VERSION={TORCH_TARGET}"]
@@ -201,7 +201,7 @@ def escape(path: Path) -> str:
     return str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
 
 
-def build(plan: Plan, folder: Path, output: Path) -> None:
+def build(plan: BuildPlan, folder: Path, output: Path) -> None:
     """Builds ``output`` with its object files in ``folder``.
 
     Raises:

@@ -34,7 +34,7 @@ class Node:
     attributes: dict[str, str]
 
 
-class Graph:
+class OpenVINOGraph:
     """A network in OpenVINO IR.
 
     Attributes:
