@@ -61,7 +61,7 @@ class Shapes:
 
 
 def check_focal(op: str, focal: float) -> None:
-    """The focal length has to be a positive number of image widths."""
+    """Raises ``ValueError`` unless the focal length is a positive number of image widths."""
     if not focal > 0:
         raise ValueError(f"{op}: focal must be a positive number of image widths, got {focal}")
 
@@ -69,7 +69,16 @@ def check_focal(op: str, focal: float) -> None:
 def check_strides(
     op: str, *, contiguous: dict[str, Tensor | None] | None = None, rows: dict[str, Tensor | None] | None = None
 ) -> None:
-    """Raises ``ValueError`` for tensors that are not contiguous, and for tables whose rows are not."""
+    """Checks what the kernels read by pointer and row stride.
+
+    Args:
+        op: in the message.
+        contiguous: tensors that have to be contiguous, by name; None fits.
+        rows: tables ``(B, N)`` whose rows have to be, however far apart they lie, by name; None fits.
+
+    Raises:
+        ValueError: one of them is not.
+    """
     for name, value in (contiguous or {}).items():
         if value is not None and not value.is_contiguous():
             raise ValueError(f"{op}: {name} has strides {value.stride()}, expected a contiguous tensor")
@@ -79,7 +88,7 @@ def check_strides(
 
 
 def refuse_gradients(op: str, *tensors: Tensor | None) -> None:
-    """Raises if a gradient would be expected."""
+    """Raises ``NotImplementedError`` if one of ``tensors`` requires a gradient here."""
     if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors):
         raise NotImplementedError(f"{op}: there is no gradient; use torch.no_grad(), or Generator.synthesis")
 

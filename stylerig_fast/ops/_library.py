@@ -22,7 +22,7 @@ from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.ops import _architectures
 
 Impl = Literal["auto", "reference", "cpu", "cuda"]
-Path_ = Literal["reference", "cpu", "cuda"]
+ChosenImpl = Literal["reference", "cpu", "cuda"]
 
 # These have one kernel, not a forward and a backward one.
 WITHOUT_GRADIENT = (
@@ -132,7 +132,7 @@ def refuse_second_derivative(op: str) -> None:
     torch.library.register_autograd(f"stylerig::{op}_bwd", backward)
 
 
-def choose(op: str, impl: str, device: torch.device) -> Path_:
+def choose(op: str, impl: str, device: torch.device) -> ChosenImpl:
     """The path that a call takes.
 
     Args:
@@ -148,7 +148,7 @@ def choose(op: str, impl: str, device: torch.device) -> Path_:
         return "reference"
     if impl not in ("auto", "cpu", "cuda"):
         raise ValueError(f"{op}: impl must be 'auto', 'reference', 'cpu' or 'cuda', got {impl!r}")
-    kind: Path_ = "cuda" if device.type == "cuda" else "cpu"
+    kind: ChosenImpl = "cuda" if device.type == "cuda" else "cpu"
     if impl != "auto" and impl != device.type:
         raise ValueError(f"{op}: impl={impl!r} needs tensors on that device, these are on {device}")
     if _library.path is None and not _library.tried:

@@ -97,7 +97,11 @@ def why_not_buildable() -> str:
 
 
 def wants_cuda() -> str | None:
-    """The nvcc to build with, or None; see STYLERIG_BUILD_CUDA in setup.py."""
+    """The nvcc to build with, or None; see STYLERIG_BUILD_CUDA in setup.py.
+
+    Raises:
+        RuntimeError: STYLERIG_BUILD_CUDA has an unknown value, or is 1 without an nvcc.
+    """
     choice = os.environ.get("STYLERIG_BUILD_CUDA", "auto")
     if choice not in ("0", "1", "auto"):
         raise RuntimeError(f"STYLERIG_BUILD_CUDA={choice!r}: expected 0, 1 or auto")
@@ -124,7 +128,11 @@ def parallel_jobs() -> int:
 
 
 def make_plan(csrc: Path, cuda: bool | None = None) -> BuildPlan:
-    """The plan for this machine; ``cuda`` False leaves CUDA out whatever the environment says."""
+    """The plan for this machine; ``cuda`` False leaves CUDA out whatever the environment says.
+
+    Raises:
+        RuntimeError: there is no C++ compiler, or there are no sources in ``csrc``.
+    """
     import torch
 
     root, csrc = Path(torch.__file__).parent, csrc.resolve()
@@ -202,7 +210,12 @@ def escape(path: Path) -> str:
 
 
 def build(plan: BuildPlan, folder: Path, output: Path) -> None:
-    """Builds ``output`` with its object files in ``folder``.
+    """Builds the library.
+
+    Args:
+        plan: what is compiled, and how.
+        folder: for the object files; those that are up to date are taken from there.
+        output: the library.
 
     Raises:
         RuntimeError: the compiler failed; its messages are in the error.

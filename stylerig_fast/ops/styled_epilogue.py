@@ -95,7 +95,24 @@ def check_styled(
     style: Tensor | None,
     clamp: float | None,
 ) -> Shapes:
-    """Checks what this op and `upsample_filter` have in common."""
+    """Checks the arguments that this op and `upsample_filter` have in common.
+
+    Args:
+        op: in messages.
+        x: activations.
+        shape: expected of ``x``, as `Shapes.check` takes it.
+        demodulation: ``(B, C)``.
+        bias: ``(C,)``.
+        noise: ``(H, W)`` or None.
+        style: ``(B, C)`` or None.
+        clamp: a positive number or None.
+
+    Returns:
+        The sizes found, for further checks.
+
+    Raises:
+        ValueError: one does not fit.
+    """
     shapes = Shapes(op)
     shapes.check("x", x, shape, PRECISIONS)
     shapes.check("demodulation", demodulation, ("B", "C"), FLOAT32)
@@ -111,7 +128,7 @@ def check_styled(
 
 
 def check_out(shapes: Shapes, out: Tensor, shape: tuple[str | int, ...], dtype: torch.dtype) -> None:
-    """Checks where activations go."""
+    """Raises ``ValueError`` unless ``out`` has that shape and dtype and is channels-last."""
     shapes.check("out", out, shape, (dtype,))
     if not out.permute(0, 2, 3, 1).is_contiguous():
         raise ValueError(f"{shapes.op}: out has strides {out.stride()}, expected memory_format=torch.channels_last")

@@ -78,7 +78,7 @@ def pack(generator: MobileStyleGAN, dtype: torch.dtype) -> list[PackedLayer]:
 
 
 def pack_picture(generator: MobileStyleGAN) -> dict[int, tuple[Tensor, Tensor]]:
-    """Weights and biases of the last layer by their number of outputs: 12, and 3 for the mean of the four pixels."""
+    """The last layer's weights ``(O, C)`` and biases ``(O,)`` by O: 12, and 3 for the mean of the four pixels."""
     picture = weights_of(generator).picture
     four = four_pixels(picture.weight), four_pixels(picture.bias)
     return {12: four, 3: (picture.weight[:3].clone(), picture.bias[:3].clone())}

@@ -58,7 +58,16 @@ class PackedSynthesis:
     def synthesis(self, ws: Tensor, resolution: int | None = None, *, preview: bool = False) -> Tensor:
         """Pictures as `Generator.synthesis` returns them: ``(B, 3, resolution, resolution)`` in about [-1, 1].
 
-        The same arguments and errors as `pictures`. The strides are those of ``(B, resolution, resolution, 3)``.
+        The strides are those of ``(B, resolution, resolution, 3)``.
+
+        Args:
+            ws: see `pictures`.
+            resolution: see `pictures`.
+            preview: see `pictures`.
+
+        Raises:
+            ValueError: see `pictures`.
+            NotImplementedError: see `pictures`.
         """
         resolution = self._check(ws, resolution, preview)
         out = torch.empty(len(ws), resolution, resolution, 3, device=self.device)
@@ -71,6 +80,7 @@ class PackedSynthesis:
 
     @property
     def previews(self) -> tuple[int, ...]:
+        """The resolutions that `pictures` takes with ``preview``."""
         return ()
 
     def _check(self, ws: Tensor, resolution: int | None, preview: bool) -> int:

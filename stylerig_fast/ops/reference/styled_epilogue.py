@@ -28,7 +28,15 @@ class ToRgb(NamedTuple):
 
 
 def activate(x: Tensor, demodulation: Tensor, noise: Tensor | None, bias: Tensor, clamp: float | None) -> Tensor:
-    """Demodulation, noise, bias, leaky ReLU and cut-off of ``x (B, C, H, W)``, in float32."""
+    """``clamp(lrelu(x · demodulation + noise + bias))``, in float32.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        demodulation: ``(B, C)``.
+        noise: ``(H, W)`` or None.
+        bias: ``(C,)``.
+        clamp: values are cut off at ± this; None leaves them.
+    """
     x = x.float() * demodulation[:, :, None, None]
     x = (x if noise is None else x + noise) + bias[:, None, None]
     x = F.leaky_relu(x, SLOPE)
