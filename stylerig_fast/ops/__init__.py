@@ -1,9 +1,10 @@
 """The operations that training and rendering spend their time in: compiled kernels and their plain-torch twins.
 
-Every op takes ``impl``: ``"auto"`` (the fastest path that is there for the tensors' device, with one visible
-notice if that is the slow one), ``"reference"`` (plain torch, the specification, in ``ops/reference/<op>.py``),
-``"cpu"`` or ``"cuda"`` (that compiled kernel or an error). Floating-point tensors are float32 or float64 and
-agree in dtype and device; triangles are int32. Shape and dtype mistakes raise ``ValueError``.
+Every op takes ``impl`` (`mobile_synthesis` where its weights are packed): ``"auto"`` (the fastest path that is there
+for the tensors' device, with one visible notice if that is the slow one), ``"reference"`` (plain torch, the
+specification, in ``ops/reference/<op>.py``), ``"cpu"`` or ``"cuda"`` (that compiled kernel or an error). Floating-point
+tensors are float32 or float64 and agree in dtype and device; triangles are int32. Shape and dtype mistakes raise
+``ValueError``.
 
 ::
 
