@@ -82,7 +82,7 @@ backward only scales them. Floors count bytes and matrix products; rasterizing a
 and branches, so their distance to that floor does not measure what is left to gain.
 
 `styled_epilogue`, `upsample_filter` and `mobile_synthesis` are of one picture, with random weights. Rows of
-`mobile_synthesis` run from the code to the features of a width: their differences are the times of the blocks.
+`mobile_synthesis` are of networks that end at a width: their differences are the times of the blocks.
 """
 
 NO_CUDA = """\

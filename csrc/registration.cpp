@@ -1,5 +1,5 @@
 // The schemas of all operations. Kernels register themselves beside their code; shapes for tracing and gradients are
-// in stylerig_fast/ops/_autograd.py. Everything is on torch's ABI-stable interface.
+// in stylerig_fast/ops/<op>.py. Everything is on torch's ABI-stable interface.
 #include <torch/csrc/stable/library.h>
 
 #ifndef STYLERIG_NAMESPACE  // tests register emulated CUDA kernels beside these
@@ -51,11 +51,9 @@ STABLE_TORCH_LIBRARY(STYLERIG_NAMESPACE, m) {
 
   // Inference of a whole network, batch 1 (csrc/mobile_synthesis). ws [num_ws, w_dim]; picture [R, R, 3], uint8 or
   // float32
-  m.def(
-      "mobile_synthesis_pack(Tensor[] tensors, int[] channels, int[] head_outputs, int w_dim, int variant) -> Tensor "
-      "packed");
+  m.def("mobile_synthesis_pack(Tensor[] tensors, int[] channels, int w_dim, int variant) -> Tensor packed");
   m.def("mobile_synthesis_workspace(Tensor packed, int threads) -> Tensor workspace");
-  m.def("mobile_synthesis(Tensor ws, Tensor packed, Tensor(a!) workspace, Tensor(b!) picture, int head) -> ()");
+  m.def("mobile_synthesis(Tensor ws, Tensor packed, Tensor(a!) workspace, Tensor(b!) picture) -> ()");
   m.def("mobile_synthesis_variants() -> int");
 
   // Between two convolutions of StyleGAN2. x [B, H, W, C], demodulation, style [B, C], noise [H, W], bias [C]; out as

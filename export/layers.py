@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylerig_fast.generators.layers import EPSILON, SLOPE, ModulatedConv
+from stylerig_fast.generators.layers import EPSILON, ModulatedConv
+from stylerig_fast.ops.reference.synthesis import SLOPE
 
 from .graph import Graph, Value
 

@@ -13,8 +13,10 @@ from tests.modules import imported, sources
 LAYERS = (
     ("errors", "strict_json"),
     ("checkpoint", "untrusted"),
-    ("face", "generators"),
-    ("ops", "params", "trained_for"),
+    ("face",),
+    ("ops", "params"),
+    ("generators",),
+    ("trained_for",),
     ("reconstruction", "render"),
     ("rignet",),
     ("engine",),
@@ -62,13 +64,18 @@ def test_imports_point_down():
         "from stylerig_fast import engine",
         "import stylerig_fast.engine.engine",
         "from ..engine import Engine",
-        "from stylerig_fast.generators import Generator",  # of the same layer
+        "from stylerig_fast.ops import rasterize",  # of the layer above
         "def late():\n    from stylerig_fast.cli import main",
         "if TYPE_CHECKING:\n    from stylerig_fast.train import rig",
     ],
 )
 def test_an_import_that_does_not_point_down_is_found(source):
     assert not_below(("face", "model"), source)
+
+
+def test_two_of_one_layer_do_not_know_each_other():
+    assert LAYER["ops"] == LAYER["params"]
+    assert not_below(("ops", "rasterize"), "from stylerig_fast.params import FaceParams")
 
 
 def test_training_reads_no_estimator_that_judges_it():

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from stylerig_fast import ops
 from stylerig_fast.generators import StyleGAN2
+from stylerig_fast.generators.compiled import StyleGAN2Synthesis
 from stylerig_fast.generators.precision import without_tf32
 
 from ..device_clock import stream_of
@@ -57,7 +57,7 @@ def synthesis(rows: Rows) -> None:
     generator = StyleGAN2(channels=(8, 8, 8, 8)) if work.small else StyleGAN2()
     generator = generator.eval().requires_grad_(False).to(work.device)
     for dtype in PRECISIONS[: 1 if work.small else 3]:
-        network = ops.StyleGAN2Synthesis(generator, dtype)
+        network = StyleGAN2Synthesis(generator, dtype)
         label = f"StyleGAN2 {generator.resolution} px {str(dtype).removeprefix('torch.')}"
         for batch in (1,) if work.small else (1, 16):
             # Drawn on the host: a capture that failed leaves the device's random numbers unusable.

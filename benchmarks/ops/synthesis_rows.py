@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from stylerig_fast import ops
+from stylerig_fast.generators.compiled import MobileCudaSynthesis, MobileSynthesis
 from stylerig_fast.generators.mobilestylegan import CHANNELS, MobileStyleGAN
 from stylerig_fast.ops._library import Impl
-from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
-from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
-from stylerig_fast.ops.reference.mobile_synthesis import Head
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
 
 from .measure import Machine, Row, Work, largest_difference
@@ -22,8 +20,8 @@ from .scene import Scene
 
 # Of a layer of StyleGAN2 (config f) at 256 px.
 STYLED_CHANNELS = 128
-# Features whose making is timed, besides the whole picture's: widths that divide the time of the network well.
-WIDTHS = (32, 64, 128, 256)
+# Of the whole network and of so many that end earlier a row each.
+FEWER_LEVELS = 4
 
 
 def styled_epilogue(scene: Scene, machine: Machine) -> Iterator[Row]:
@@ -77,7 +75,7 @@ def upsample_filter(scene: Scene, machine: Machine) -> Iterator[Row]:
 
 
 def mobile_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
-    """MobileStyleGAN from the code to the features of a width, shown by a preview head, and to the whole picture.
+    """MobileStyleGAN from the code to the whole picture, and networks of its first levels.
 
     The op runs on the CPU. Differences between rows are the times of the blocks. On CUDA, the network of two ops per
     layer instead.
@@ -85,41 +83,31 @@ def mobile_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
     if scene.device.type != "cpu":
         yield from mobile_cuda_synthesis(scene, machine)
         return
-    levels = min(len(CHANNELS), max(3, int(math.log2(2 * scene.size))))
-    torch.manual_seed(0)
-    generator = MobileStyleGAN(CHANNELS[:levels], mapping_layers=1).eval().requires_grad_(False)
-    blocks = {8 << block: block for block in range(levels - 1)}
-    draw = torch.Generator().manual_seed(1)
-    heads = {
-        blocks[width]: Head(torch.randn(3, generator.channels[blocks[width] + 1], generator=draw), torch.zeros(3))
-        for width in WIDTHS
-        if width in blocks
-    }
-    compiled, plain = (MobileSynthesis(generator, heads=heads, impl=impl) for impl in ("auto", "reference"))
-    ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=draw)
-    for resolution in (*compiled.previews, generator.resolution):
-        preview = resolution in compiled.previews
-        last = blocks[resolution] if preview else levels - 2
+    most = _levels(scene)
+    for levels in range(max(3, most - FEWER_LEVELS), most + 1):
+        torch.manual_seed(0)
+        generator = MobileStyleGAN(CHANNELS[:levels], mapping_layers=1).eval().requires_grad_(False)
+        compiled, plain = (MobileSynthesis(generator, impl=impl) for impl in ("auto", "reference"))
+        ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(1))
         ours, reference = machine.stopwatch.medians(
-            lambda r=resolution, p=preview: compiled.synthesis(ws, r, preview=p),  # type: ignore[misc]
-            lambda r=resolution, p=preview: plain.synthesis(ws, r, preview=p),  # type: ignore[misc]
+            lambda c=compiled, w=ws: c.synthesis(w),  # type: ignore[misc]
+            lambda p=plain, w=ws: p.synthesis(w),  # type: ignore[misc]
             runs=5,
         )
-        found, wanted = (network.synthesis(ws, resolution, preview=preview) for network in (compiled, plain))
-        floor = machine.floor(_products(generator, last, resolution))
-        what = f"to {resolution} px" if preview else f"picture of {resolution} px"
-        yield Row(f"mobile_synthesis, {what}", ours, reference, floor, largest_difference([found], [wanted]))
+        parity = largest_difference([compiled.synthesis(ws)], [plain.synthesis(ws)])
+        floor = machine.floor(_products(generator))
+        yield Row(f"mobile_synthesis, picture of {generator.resolution} px", ours, reference, floor, parity)
 
 
 def mobile_cuda_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
     """MobileStyleGAN from the code to the whole picture, by ops and products that all read and write activations."""
-    levels = min(len(CHANNELS), max(3, int(math.log2(2 * scene.size))))
     torch.manual_seed(0)
-    generator = MobileStyleGAN(CHANNELS[:levels], mapping_layers=1).eval().requires_grad_(False).to(scene.device)
+    generator = MobileStyleGAN(CHANNELS[: _levels(scene)], mapping_layers=1).to(scene.device)
+    generator.eval().requires_grad_(False)
     compiled, plain = (MobileCudaSynthesis(generator, impl=impl) for impl in ("auto", "reference"))
     ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(1)).to(scene.device)
     ours, reference = machine.stopwatch.medians(lambda: compiled.synthesis(ws), lambda: plain.synthesis(ws), runs=5)
-    products = _products(generator, levels - 2, generator.resolution)
+    products = _products(generator)
     moved = products.bytes + 4 * generator.channels[-1] * (generator.resolution // 2) ** 2
     for block, (below, above) in enumerate(pairwise(generator.channels)):
         # Two ops and two products, each reads and writes: the bands and what is made of them, then four times the rest.
@@ -148,12 +136,17 @@ def _named(side: int) -> str:
     return f"{STYLED_CHANNELS} channels, {side} px"
 
 
-def _products(generator: MobileStyleGAN, last: int, resolution: int) -> Work:
-    """The dense convolutions and matrix products up to the block ``last``; weights that are read; the picture."""
+def _levels(scene: Scene) -> int:
+    """Levels of the whole network: all of them at the default size, fewer for a small scene."""
+    return min(len(CHANNELS), max(3, int(math.log2(2 * scene.size))))
+
+
+def _products(generator: MobileStyleGAN) -> Work:
+    """The dense convolutions and matrix products; weights that are read; the picture."""
     channels = generator.channels
     operations, weights = 2 * 16 * 9 * channels[0] ** 2, 9 * channels[0] ** 2
-    for block, (below, above) in enumerate(pairwise(channels[: last + 2])):
+    for block, (below, above) in enumerate(pairwise(channels)):
         matrices = (below // 4 + above) * above
         operations += 2 * (8 << block) ** 2 * matrices
         weights += matrices + (8 << block) ** 2 * 2 + generator.w_dim * (below + below // 4 + above)
-    return Work(4 * (weights + 3 * resolution**2), operations)
+    return Work(4 * (weights + 3 * generator.resolution**2), operations)

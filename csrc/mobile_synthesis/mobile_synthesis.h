@@ -88,7 +88,7 @@ struct Affine {
 struct Kernels {
   int panel;  // output channels in a panel
   void (*affine)(const Affine&);
-  // A picture's matrix: [inputs, 16] times [inputs], if that is not null, as panels.
+  // A picture's matrix: [inputs, 16] times [inputs], as panels.
   void (*picture)(const float* matrix, const float* style, int inputs, void* out);
   // Floats to entries, so many, in groups of 16.
   void (*convert)(const float* in, int64_t count, void* out);

@@ -3,7 +3,7 @@
 #include <tuple>
 
 #include "common/cpu.h"
-#include "mobile_synthesis/mobile_synthesis_frame.h"
+#include "mobile_synthesis/frame.h"
 
 namespace stylerig {
 namespace mobile {
@@ -29,11 +29,10 @@ Network read(const Tensor& packed) {
   return Network::read(packed.const_data_ptr<float>(), packed.numel());
 }
 
-Tensor pack_tensors(const std::vector<Tensor>& tensors, const std::vector<int64_t>& channels,
-                    const std::vector<int64_t>& head_outputs, int64_t w_dim, int64_t variant) {
+Tensor pack_tensors(const std::vector<Tensor>& tensors, const std::vector<int64_t>& channels, int64_t w_dim,
+                    int64_t variant) {
   const int64_t levels = static_cast<int64_t>(channels.size());
-  STD_TORCH_CHECK(levels >= 2 && levels <= kMaxBlocks + 1 && head_outputs.size() + 1 == channels.size() && w_dim > 0,
-                  kOp, ": the network has ", levels, " levels, or the heads do not fit");
+  STD_TORCH_CHECK(levels >= 2 && levels <= kMaxBlocks + 1 && w_dim > 0, kOp, ": the network has ", levels, " levels");
   STD_TORCH_CHECK(variant >= 0 && variant < kVariants && kVariantList[variant].kernels() != nullptr, kOp,
                   ": no such kernels on this machine");
   Network n = {};
@@ -44,7 +43,6 @@ Tensor pack_tensors(const std::vector<Tensor>& tensors, const std::vector<int64_
     STD_TORCH_CHECK(channels[i] > 0 && channels[i] < (1 << 16) && (i + 1 == levels || channels[i] % 4 == 0), kOp,
                     ": a level has ", channels[i], " channels");
     n.channels[i] = static_cast<int32_t>(channels[i]);
-    if (i + 1 < levels) n.head_outputs[i] = static_cast<int32_t>(head_outputs[i]);
   }
   // The sizes of every tensor, in their order.
   std::vector<int64_t> sizes;
@@ -58,11 +56,6 @@ Tensor pack_tensors(const std::vector<Tensor>& tensors, const std::vector<int64_
     }
   }
   expect({channels[levels - 1] * w_dim, channels[levels - 1], 12 * channels[levels - 1], 12});
-  for (int i = 0; i < n.blocks(); ++i) {
-    STD_TORCH_CHECK(n.head_outputs[i] == 0 || n.head_outputs[i] == 3 || n.head_outputs[i] == 12, kOp,
-                    ": a preview head has ", head_outputs[i], " outputs, expected 3 or 12");
-    if (n.head_outputs[i] > 0) expect({head_outputs[i] * channels[i + 1], head_outputs[i]});
-  }
   STD_TORCH_CHECK(sizes.size() == tensors.size(), kOp, ": ", tensors.size(), " tensors, expected ", sizes.size());
   std::vector<const float*> data;
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -80,24 +73,20 @@ Tensor workspace(const Tensor& packed, int64_t threads) {
   return empty({workspace_size(read(packed), static_cast<int>(threads))}, packed);
 }
 
-void run(const Tensor& ws, const Tensor& packed, Tensor workspace, Tensor picture, int64_t head) {
+void run(const Tensor& ws, const Tensor& packed, Tensor workspace, Tensor picture) {
   const Network n = read(packed);
   check(kOp, "ws", ws, {n.num_ws(), n.w_dim});
   const int64_t width = picture.size(0);
   check(kOp, "picture", picture, {width, width, 3});
   check(kOp, "workspace", workspace, {workspace.numel()});
-  STD_TORCH_CHECK(head >= -1 && head < n.blocks() && (head < 0 || n.head_outputs[head] > 0), kOp,
-                  ": there is no preview head behind block ", head);
-  const int side = head < 0 ? n.side(n.blocks() - 1) : n.side(static_cast<int>(head));
-  const bool haar = head < 0 || n.head_outputs[head] == 12;
-  STD_TORCH_CHECK(width > 0 && ((haar && width == 2 * side) || (side % width == 0 && side / width <= 4)), kOp,
+  const int side = n.side(n.blocks() - 1);
+  STD_TORCH_CHECK(width > 0 && (width == 2 * side || (side % width == 0 && side / width <= 4)), kOp,
                   ": cannot make a picture of ", width, " px from features of ", side, " px");
   // As many threads as the workspace was made for.
   int most = static_cast<int>(threads());
   while (most > 1 && workspace_size(n, most) > workspace.numel()) --most;
   STD_TORCH_CHECK(workspace_size(n, most) <= workspace.numel(), kOp, ": the workspace is too small");
   Target target = {};
-  target.head = static_cast<int>(head);
   target.width = width;
   if (picture.scalar_type() == ScalarType::Byte) {
     target.bytes = picture.mutable_data_ptr<uint8_t>();

@@ -1,7 +1,7 @@
 // One picture, from the codes to the pixels, for any variant of the kernels of mobile_synthesis.
 #include <cstring>
 
-#include "mobile_synthesis/mobile_synthesis_frame.h"
+#include "mobile_synthesis/frame.h"
 
 namespace stylerig {
 namespace mobile {
@@ -26,9 +26,7 @@ struct Places {
     codes = take(n.num_ws() * round_up(n.w_dim, kGroup));
     first_style = take(parts.first_style.outputs);
     picture_style = take(parts.picture_style.outputs);
-    int64_t widest = 0;
-    for (int i = 0; i < n.blocks(); ++i) widest = larger<int64_t>(widest, n.features(i + 1));
-    picture_matrix = take(kGroup * widest);
+    picture_matrix = take(kGroup * n.features(n.blocks()));
     int64_t most = 16 * n.features(0);
     First first = {};
     first.inputs = parts.first_style.outputs;
@@ -39,15 +37,13 @@ struct Places {
       blocks[i] = {take(n.features(i)), take(inputs1), take(inputs2), take(12 * inputs1), take(12 * inputs2)};
     }
     Span spans[kMaxBlocks];
-    for (int count = 1; count <= n.blocks(); ++count) {  // a preview head may end the work behind any block
-      const int chains = schedule(n, count, threads, spans);
-      for (int i = 0; i < chains; ++i) {
-        const bool last = i == chains - 1;
-        scratch_size = larger(scratch_size, span_scratch(n, spans[i], last));
-        const int end = spans[i].first + spans[i].count;
-        const int64_t side = n.side(end - 1);
-        if (!last) most = larger(most, side * side * n.features(end));
-      }
+    const int chains = schedule(n, threads, spans);
+    for (int i = 0; i < chains; ++i) {
+      const bool last = i == chains - 1;
+      scratch_size = larger(scratch_size, span_scratch(n, spans[i], last));
+      const int end = spans[i].first + spans[i].count;
+      const int64_t side = n.side(end - 1);
+      if (!last) most = larger(most, side * side * n.features(end));
     }
     features[0] = take(most);
     features[1] = take(most);
@@ -88,18 +84,17 @@ class Frame {
         space_(workspace) {}
 
   void run(const Workers& workers) {
-    const int blocks = target_.head >= 0 ? target_.head + 1 : n_.blocks();
     const int64_t stride = round_up(n_.w_dim, kGroup);
     for (int slot = 0; slot < n_.num_ws(); ++slot) {
       std::memset(at(places_.codes) + slot * stride, 0, sizeof(float) * stride);
       std::memcpy(at(places_.codes) + slot * stride, codes_ + slot * n_.w_dim, sizeof(float) * n_.w_dim);
     }
-    styles(workers, blocks);
+    styles(workers);
     first(workers);
-    make_blocks(blocks);
-    make_picture(blocks);
+    make_blocks();
+    make_picture();
     Span spans[kMaxBlocks];
-    const int chains = schedule(n_, blocks, threads_, spans);
+    const int chains = schedule(n_, threads_, spans);
     for (int i = 0; i < chains; ++i) {
       chain_ = {};
       chain_.input = at(places_.features[i % 2]);
@@ -155,17 +150,17 @@ class Frame {
          depthwise > 0 ? at(scaled) : nullptr};
   }
 
-  void styles(const Workers& workers, int blocks) {
+  void styles(const Workers& workers) {
     affine_count_ = 0;
     add_affine(n_.kernels(), parts_.first_style, 0, places_.first_style, 0, 0);
-    for (int i = 0; i < blocks; ++i) {
+    for (int i = 0; i < n_.blocks(); ++i) {
       const BlockPart& b = parts_.blocks[i];
       const auto& p = places_.blocks[i];
       add_affine(n_.kernels(i), b.up, 2 * i + 1, p.up, 0, 0);
       add_affine(n_.kernels(i), b.conv1.style, 2 * i + 1, p.style1, b.conv1.depthwise, p.depthwise1);
       add_affine(n_.kernels(i), b.conv2.style, 2 * i + 2, p.style2, b.conv2.depthwise, p.depthwise2);
     }
-    if (target_.head < 0) add_affine(n_.kernels(), parts_.picture_style, n_.num_ws() - 1, places_.picture_style, 0, 0);
+    add_affine(n_.kernels(), parts_.picture_style, n_.num_ws() - 1, places_.picture_style, 0, 0);
     spread(workers, affine_count_,
            [](Frame& f, int task, float*) { f.affine_kernels_[task]->affine(f.affines_[task]); });
   }
@@ -188,8 +183,8 @@ class Frame {
     });
   }
 
-  void make_blocks(int blocks) {
-    for (int i = 0; i < blocks; ++i) {
+  void make_blocks() {
+    for (int i = 0; i < n_.blocks(); ++i) {
       const BlockPart& b = parts_.blocks[i];
       const auto& p = places_.blocks[i];
       const auto conv = [&](const ConvPart& part, int64_t depthwise, int inputs, int outputs) {
@@ -200,21 +195,20 @@ class Frame {
     }
   }
 
-  void make_picture(int blocks) {
-    const bool head = target_.head >= 0;
-    const PicturePart& part = head ? parts_.heads[target_.head] : parts_.picture;
-    const int side = n_.side(blocks - 1);
+  void make_picture() {
+    const PicturePart& part = parts_.picture;
+    const int side = n_.side(n_.blocks() - 1);
     picture_ = {};
     picture_.haar = target_.width > side;
     picture_.box = picture_.haar ? 1 : static_cast<int>(side / target_.width);
-    picture_.inputs = n_.features(blocks);
+    picture_.inputs = n_.features(n_.blocks());
     picture_.bias = packed_ + (picture_.haar ? part.haar_bias : part.plain_bias);
     picture_.width = target_.width;
     picture_.floats = target_.floats;
     picture_.bytes = target_.bytes;
-    n_.kernels(blocks - 1)
-        .picture(packed_ + (picture_.haar ? part.haar : part.plain), head ? nullptr : at(places_.picture_style),
-                 picture_.inputs, at(places_.picture_matrix));
+    n_.kernels(n_.blocks() - 1)
+        .picture(packed_ + (picture_.haar ? part.haar : part.plain), at(places_.picture_style), picture_.inputs,
+                 at(places_.picture_matrix));
     picture_.matrix = at(places_.picture_matrix);
   }
 
@@ -237,7 +231,8 @@ class Frame {
 
 }  // namespace
 
-int schedule(const Network& network, int blocks, int threads, Span spans[kMaxBlocks]) {
+int schedule(const Network& network, int threads, Span spans[kMaxBlocks]) {
+  const int blocks = network.blocks();
   int count = 0;
   for (int i = 0; i < blocks;) {
     Span& s = spans[count++];

@@ -2,7 +2,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "mobile_synthesis/mobile_synthesis_network.h"
+#include "mobile_synthesis/network.h"
 
 namespace stylerig {
 namespace mobile {
@@ -61,9 +61,6 @@ Parts::Parts(const Network& n) {
     part.noise = take(static_cast<int64_t>(n.side(block)) * n.side(block));
     return part;
   };
-  const auto picture_part = [&](int inputs) {
-    return PicturePart{take(inputs * kGroup), take(inputs * kGroup), take(kGroup), take(kGroup)};
-  };
   const int first = static_cast<int>(round_up(n.channels[0], kGroup));
   first_style = affine(first);
   constant = take(16 * first);
@@ -75,11 +72,9 @@ Parts::Parts(const Network& n) {
     blocks[i].conv1 = conv(i, n.band(i), n.middle(i));
     blocks[i].conv2 = conv(i, n.middle(i), n.features(i + 1));
   }
-  picture_style = affine(n.features(n.blocks()));
-  picture = picture_part(n.features(n.blocks()));
-  for (int i = 0; i < n.blocks(); ++i) {
-    heads[i] = n.head_outputs[i] > 0 ? picture_part(n.features(i + 1)) : PicturePart{};
-  }
+  const int last = n.features(n.blocks());
+  picture_style = affine(last);
+  picture = {take(last * kGroup), take(last * kGroup), take(kGroup), take(kGroup)};
   total = used;
 }
 
@@ -134,10 +129,7 @@ class Packer {
       conv(parts_.blocks[i].conv2, i, above, n_.middle(i), above, n_.features(i + 1), next);
     }
     affine(parts_.picture_style, n_.channels[n_.blocks()], [](int c) { return c; });
-    picture(parts_.picture, n_.blocks(), 12);
-    for (int i = 0; i < n_.blocks(); ++i) {
-      if (n_.head_outputs[i] > 0) picture(parts_.heads[i], i + 1, n_.head_outputs[i]);
-    }
+    picture(parts_.picture);
   }
 
  private:
@@ -193,15 +185,15 @@ class Packer {
     std::memcpy(packed_ + part.noise, noise, sizeof(float) * n_.side(block) * n_.side(block));
   }
 
-  // A matrix for 3 colours or 12 bands of them, once with the inverse Haar transform and once the low band alone.
-  void picture(const PicturePart& part, int level, int outputs) {
-    const int channels = n_.channels[level];
+  // A matrix for four bands of three colours, once with the inverse Haar transform and once the low band alone.
+  void picture(const PicturePart& part) {
+    const int level = n_.blocks(), channels = n_.channels[level];
     const float *weight = tensor(), *bias = tensor();
     for (int colour = 0; colour < 3; ++colour) {
       for (int c = 0; c < channels; ++c)
         packed_[part.plain + kGroup * n_.slot(level, c) + colour] = weight[colour * channels + c];
       packed_[part.plain_bias + colour] = bias[colour];
-      for (int pixel = 0; pixel < 4 && outputs == 12; ++pixel) {
+      for (int pixel = 0; pixel < 4; ++pixel) {
         const int lane = pixel / 2 * 8 + pixel % 2 * 3 + colour;
         for (int c = 0; c < channels; ++c) {
           float sum = 0;

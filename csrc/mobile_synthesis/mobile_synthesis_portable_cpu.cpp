@@ -37,11 +37,11 @@ struct Lanes {
 };
 
 // clang-format off: each needs those above
-#include "mobile_synthesis/mobile_synthesis_product.h"
-#include "mobile_synthesis/mobile_synthesis_float32.h"
-#include "mobile_synthesis/mobile_synthesis_picture.h"
-#include "mobile_synthesis/mobile_synthesis_chain.h"
-#include "mobile_synthesis/mobile_synthesis_variant.h"
+#include "mobile_synthesis/product.h"
+#include "mobile_synthesis/float32.h"
+#include "mobile_synthesis/picture.h"
+#include "mobile_synthesis/chain.h"
+#include "mobile_synthesis/variant.h"
 // clang-format on
 
 constexpr Kernels kKernels = Functions<Float32>::kernels();

@@ -73,7 +73,11 @@ class Generator(nn.Module):
         return ()
 
     def draw_noise(self, n: int = 1, seed: int = 0) -> list[Tensor]:
-        """Noise for the ``noise`` of `synthesis`, drawn on the CPU: the same on every device."""
+        """Noise for the ``noise`` of `synthesis`, drawn on the CPU: the same on every device.
+
+        Returns:
+            One ``(n, 1, side, side)`` map per layer, in the order of `noise_sizes`.
+        """
         draw = torch.Generator().manual_seed(seed)
         return [torch.randn(n, 1, side, side, generator=draw).to(self.w_mean) for side in self.noise_sizes]
 
@@ -103,6 +107,9 @@ class Generator(nn.Module):
 
         ``w_mean`` is left out: it is measured, differs in the last digits between machines, and no picture of a given
         code depends on it.
+
+        Raises:
+            ValueError: the weights have been rounded by `set_precision`.
         """
         if self.precision != torch.float32:
             raise ValueError(f"the weights have been rounded to {self.precision}; load the generator again")
@@ -139,7 +146,10 @@ class Generator(nn.Module):
             cutoff: likewise.
 
         Returns:
-            ``(n, num_ws, 512)``, the same code in all slots that are truncated alike.
+            ``(n, num_ws, w_dim)``, the same code in all slots that are truncated alike.
+
+        Raises:
+            ValueError: ``n`` is negative.
         """
         if n < 0:
             raise ValueError(f"n is {n}, expected 0 or more")

@@ -47,7 +47,11 @@ def load_generator(folder: str | Path, device: str | torch.device = "cpu") -> Ge
 
 
 def build(config: Mapping[str, object]) -> Generator:
-    """The untrained network of a checkpoint's config."""
+    """The untrained network of a checkpoint's config.
+
+    Raises:
+        ValueError: an unknown family, or arguments that are no object.
+    """
     family, arguments = config["family"], config["arguments"]
     if family not in FAMILIES:
         raise ValueError(f"family {family!r} is none of {', '.join(FAMILIES)}")

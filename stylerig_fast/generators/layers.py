@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylerig_fast.generators.precision import multiply
+from stylerig_fast.ops.reference.synthesis import SLOPE
 
-SLOPE = 0.2
 EPSILON = 1e-8
 
 

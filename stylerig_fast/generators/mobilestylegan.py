@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.precision import multiply, without_tf32
+from stylerig_fast.ops.reference.synthesis import SLOPE, inverse_haar
 
-SLOPE = 0.2
 CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64)
 
 
@@ -278,20 +278,3 @@ class _ToImage(_Pointwise):
         if bands:
             return inverse_haar(self.apply_weight(x, weight) + self.bias)
         return self.apply_weight(x, weight[:, :3]) + self.bias[:3]
-
-
-def inverse_haar(x: Tensor) -> Tensor:
-    """The inverse 2D Haar transform, twice its orthonormal scale, so that the low band is the 2x2 mean.
-
-    Args:
-        x: ``(B, H, W, 4C)``: low band, then the differences of rows, of columns, and of both, C channels each.
-
-    Returns:
-        ``(B, 2H, 2W, C)``.
-    """
-    low, rows, columns, both = x.chunk(4, dim=3)
-    top_low, bottom_low = low + rows, low - rows
-    top_high, bottom_high = columns + both, columns - both
-    top = torch.stack((top_low + top_high, top_low - top_high), dim=3)
-    bottom = torch.stack((bottom_low + bottom_high, bottom_low - bottom_high), dim=3)
-    return torch.stack((top, bottom), dim=2).reshape(x.shape[0], 2 * x.shape[1], 2 * x.shape[2], -1)

@@ -120,7 +120,11 @@ def find_package() -> Path:
 
 @torch.no_grad()
 def convert(folder: Path, name: str = NAMES[0]) -> MobileStyleGAN:
-    """The generator of the files in ``folder``, its ``w_mean`` over 16,384 codes of a fixed seed."""
+    """The generator of the files in ``folder``, its ``w_mean`` over 16,384 codes of a fixed seed.
+
+    Raises:
+        CheckpointError: the files are of another network.
+    """
     state = read_random_face(folder)
     generator = MobileStyleGAN(name=name)
     expected = {key: tuple(value.shape) for key, value in generator.state_dict().items() if key != "w_mean"}

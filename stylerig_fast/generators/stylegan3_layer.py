@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from stylerig_fast.generators.layers import EPSILON, SLOPE
+from stylerig_fast.generators.layers import EPSILON
 from stylerig_fast.generators.precision import multiply
 from stylerig_fast.generators.stylegan3_filters import LayerPlan, Span
+from stylerig_fast.ops.reference.synthesis import SLOPE
 
 # Channels of one tile: depthwise convolutions on the CPU work on vectors of so many.
 VECTOR = 16

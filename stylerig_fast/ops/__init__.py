@@ -1,9 +1,10 @@
 """The operations that training and rendering spend their time in: compiled kernels and their plain-torch twins.
 
-Every op takes ``impl``: ``"auto"`` (the fastest path that is there for the tensors' device, with one visible
-notice if that is the slow one), ``"reference"`` (plain torch, the specification, in ``ops/reference/<op>.py``),
-``"cpu"`` or ``"cuda"`` (that compiled kernel or an error). Floating-point tensors are float32 or float64 and
-agree in dtype and device; triangles are int32. Shape and dtype mistakes raise ``ValueError``.
+Every op takes ``impl`` (`mobile_synthesis` where its weights are packed): ``"auto"`` (the fastest path that is there
+for the tensors' device, with one visible notice if that is the slow one), ``"reference"`` (plain torch, the
+specification, in ``ops/reference/<op>.py``), ``"cpu"`` or ``"cuda"`` (that compiled kernel or an error). Floating-point
+tensors are float32 or float64 and agree in dtype and device; triangles are int32. Shape and dtype mistakes raise
+``ValueError``.
 
 ::
 
@@ -34,10 +35,11 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
         image: the rendered picture, 0 outside the mask, not clamped, without gradient. Gradients reach vertices,
         albedo, normals and illumination, inside the triangles: silhouettes are not differentiated, landmarks do that.
 
-    MobileSynthesis(generator, dtype=float32, *, heads=None, threads=None, kernels="auto", impl="auto")
-        MobileStyleGAN's synthesis on the CPU, packed once; dtype may be bfloat16 where the CPU has its dot products.
-        .pictures(ws (B,num_ws,w_dim), resolution=None, *, preview=False, out=None) -> (B,R,R,3) uint8
-        .synthesis(ws, resolution=None, *, preview=False) -> (B,3,R,R). No gradient.
+    pack_mobile_weights(weights MobileWeights, dtype=float32, *, threads=None, kernels="auto", impl="auto")
+        -> PackedMobileWeights(dtype, num_ws, w_dim, resolution, kernels, ...)
+        MobileStyleGAN's synthesis network, packed once for this CPU; dtype may be bfloat16 where it has dot products.
+    mobile_synthesis(ws (num_ws,w_dim), packed, picture (R,R,3))
+        that network as a whole, for one code: picture is float32 or uint8. CPU only. No gradient.
 
     styled_epilogue(x (B,C,H,W), demodulation (B,C), bias (C,), *, noise=None, style=None, clamp=None, out=None,
                     rgb=None, image=None, impl="auto")
@@ -48,10 +50,6 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
     upsample_filter(x (B,C,H+1,W+1), taps (4,), demodulation (B,C), bias (C,), *, noise=None, style=None, clamp=None,
                     out=None, impl="auto") -> (B,C,H,W)
         the filter behind a transposed convolution of stride 2, and the same end. No gradient.
-
-    StyleGAN2Synthesis(generator, dtype=float32, *, impl="auto")
-        StyleGAN2's synthesis, packed once for CPU or CUDA: torch's convolutions, and the two ops between them.
-        .pictures and .synthesis as those of MobileSynthesis. No gradient.
 
     depthwise_layer(x (B,H,W,C), bias (C,), weight (3,3,C), style (B,C), *, noise=None, bands=None, dtype=None,
                     impl="auto") -> (B,H,W,C)
@@ -64,10 +62,6 @@ agree in dtype and device; triangles are int32. Shape and dtype mistakes raise `
         what stands behind the last of them: weight (lrelu(x + noise + bias) * style) + final_bias as the picture
         (B,2H,2W,3), or (B,H,W,3), float32 or uint8. CUDA only. No gradient.
 
-    MobileCudaSynthesis(generator, dtype=float32, *, impl="auto")
-        MobileStyleGAN's synthesis on CUDA, packed once: torch's products, and the two ops between them.
-        .pictures and .synthesis as those of MobileSynthesis. No gradient.
-
     adjacency(triangles (T,3), num_vertices) -> Adjacency = NamedTuple(offsets (V+1,) int32, corners (3T,) int32)
         which triangle corners meet at a vertex; compute it once per mesh and hand it to the ops that take it.
 
@@ -78,21 +72,18 @@ from __future__ import annotations
 
 from stylerig_fast.face.rotation import axis_angle_to_matrix as rotation_matrix
 from stylerig_fast.ops import _library
-from stylerig_fast.ops._library import Impl
+from stylerig_fast.ops._library import Impl, library_summary, paths
 from stylerig_fast.ops.adjacency import Adjacency, adjacency
 from stylerig_fast.ops.depthwise_layer import depthwise_layer
 from stylerig_fast.ops.masked_photometric import Photometric, masked_photometric
-from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
-from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
+from stylerig_fast.ops.mobile_synthesis import PackedMobileWeights, mobile_synthesis, pack_mobile_weights
 from stylerig_fast.ops.morphable import Morphed, morphable
-from stylerig_fast.ops.paths import library_summary, paths
 from stylerig_fast.ops.picture_layer import picture_layer
 from stylerig_fast.ops.rasterize import Visibility, rasterize
 from stylerig_fast.ops.reference.barycentrics import barycentrics
-from stylerig_fast.ops.reference.mobile_synthesis import Head as PreviewHead
+from stylerig_fast.ops.reference.mobile_synthesis import MobileWeights
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
 from stylerig_fast.ops.styled_epilogue import styled_epilogue
-from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
 from stylerig_fast.ops.upsample_filter import upsample_filter
 from stylerig_fast.ops.vertex_normals import vertex_normals
 
@@ -101,12 +92,10 @@ _library.load()
 __all__ = [
     "Adjacency",
     "Impl",
-    "MobileCudaSynthesis",
-    "MobileSynthesis",
+    "MobileWeights",
     "Morphed",
+    "PackedMobileWeights",
     "Photometric",
-    "PreviewHead",
-    "StyleGAN2Synthesis",
     "ToRgb",
     "Visibility",
     "adjacency",
@@ -114,7 +103,9 @@ __all__ = [
     "depthwise_layer",
     "library_summary",
     "masked_photometric",
+    "mobile_synthesis",
     "morphable",
+    "pack_mobile_weights",
     "paths",
     "picture_layer",
     "rasterize",

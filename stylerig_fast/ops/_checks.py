@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 FLOATS = (torch.float32, torch.float64)
+FLOAT32 = (torch.float32,)
+# Of activations, where a generator's layers are computed.
+PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class Shapes:
@@ -58,9 +61,36 @@ class Shapes:
 
 
 def check_focal(op: str, focal: float) -> None:
-    """The focal length has to be a positive number of image widths."""
+    """Raises ``ValueError`` unless the focal length is a positive number of image widths."""
     if not focal > 0:
         raise ValueError(f"{op}: focal must be a positive number of image widths, got {focal}")
+
+
+def check_strides(
+    op: str, *, contiguous: dict[str, Tensor | None] | None = None, rows: dict[str, Tensor | None] | None = None
+) -> None:
+    """Checks what the kernels read by pointer and row stride.
+
+    Args:
+        op: in the message.
+        contiguous: tensors that have to be contiguous, by name; None fits.
+        rows: tables ``(B, N)`` whose rows have to be, however far apart they lie, by name; None fits.
+
+    Raises:
+        ValueError: one of them is not.
+    """
+    for name, value in (contiguous or {}).items():
+        if value is not None and not value.is_contiguous():
+            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected a contiguous tensor")
+    for name, value in (rows or {}).items():
+        if value is not None and value.shape[1] > 1 and value.stride(1) != 1:
+            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected contiguous rows")
+
+
+def refuse_gradients(op: str, *tensors: Tensor | None) -> None:
+    """Raises ``NotImplementedError`` if one of ``tensors`` requires a gradient here."""
+    if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors):
+        raise NotImplementedError(f"{op}: there is no gradient; use torch.no_grad(), or Generator.synthesis")
 
 
 def _text(shape: tuple[str | int, ...]) -> str:

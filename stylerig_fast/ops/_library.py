@@ -10,17 +10,19 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.ops import _architectures, _autograd
+from stylerig_fast.ops import _architectures
 
 Impl = Literal["auto", "reference", "cpu", "cuda"]
-Path_ = Literal["reference", "cpu", "cuda"]
+ChosenImpl = Literal["reference", "cpu", "cuda"]
 
 # These have one kernel, not a forward and a backward one.
 WITHOUT_GRADIENT = (
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Library:
+class KernelLibrary:
     """What is known about the compiled library.
 
     Attributes:
@@ -59,8 +61,9 @@ class Library:
     refusals: dict[int, str] = field(default_factory=dict)
 
 
-_library = Library()
+_library = KernelLibrary()
 _noticed: set[str] = set()
+_registrations: list[Callable[[], None]] = []
 
 
 def load() -> None:
@@ -102,10 +105,34 @@ def _adopt(path: Path) -> None:
         for device in ("cpu", "cuda")
         if torch._C._dispatch_has_kernel(name) and torch._C._dispatch_has_kernel_for_dispatch_key(name, device.upper())
     )
-    _autograd.register()
+    while _registrations:
+        _registrations.pop(0)()
 
 
-def choose(op: str, impl: str, device: torch.device) -> Path_:
+def when_loaded(register: Callable[[], None]) -> Callable[[], None]:
+    """Decorates what tells torch about an op's shapes and gradient: it runs once the library has brought the schema."""
+    _registrations.append(register)
+    return register
+
+
+def register_without_gradient(op: str) -> None:
+    """Registers, once the library is loaded, an op that writes to its arguments and returns nothing."""
+    when_loaded(lambda: torch.library.register_fake(f"stylerig::{op}", lambda *_arguments: None))
+
+
+def refuse_second_derivative(op: str) -> None:
+    """Makes differentiating an op's backward kernel raise.
+
+    A gradient of a gradient would need formulas that are not there; leaving terms out silently would be worse.
+    """
+
+    def backward(_ctx: Any, *_grads: Tensor | None) -> None:
+        raise NotImplementedError(f"{op}: the kernels have no second derivative; use impl='reference'")
+
+    torch.library.register_autograd(f"stylerig::{op}_bwd", backward)
+
+
+def choose(op: str, impl: str, device: torch.device) -> ChosenImpl:
     """The path that a call takes.
 
     Args:
@@ -121,7 +148,7 @@ def choose(op: str, impl: str, device: torch.device) -> Path_:
         return "reference"
     if impl not in ("auto", "cpu", "cuda"):
         raise ValueError(f"{op}: impl must be 'auto', 'reference', 'cpu' or 'cuda', got {impl!r}")
-    kind: Path_ = "cuda" if device.type == "cuda" else "cpu"
+    kind: ChosenImpl = "cuda" if device.type == "cuda" else "cpu"
     if impl != "auto" and impl != device.type:
         raise ValueError(f"{op}: impl={impl!r} needs tensors on that device, these are on {device}")
     if _library.path is None and not _library.tried:
@@ -179,9 +206,28 @@ def notice(message: str) -> None:
         warnings.warn(message, stacklevel=4)
 
 
-def library() -> Library:
+def library() -> KernelLibrary:
     """What is known about the compiled library."""
     return _library
+
+
+def paths(device: torch.device) -> dict[str, str]:
+    """Per op, ``"cpu"``, ``"cuda"``, or why it runs as plain torch on ``device``."""
+    found = {}
+    for op in OPS:
+        why = why_slow(op, device)
+        found[op] = f"reference: {why}" if why else device.type
+    return found
+
+
+def library_summary() -> str:
+    """One line: which compiled library is loaded and for what, or why none is."""
+    known = library()
+    if known.path is None:
+        return f"none: {known.problem}"
+    devices = sorted({device for _, device in known.kernels})
+    built = f" ({', '.join(known.architectures)})" if known.architectures else ""
+    return f"{known.path}, kernels for {' and '.join(devices)}{built}"
 
 
 def _build_on_first_use() -> None:

@@ -32,7 +32,7 @@ NVCC_FLAGS = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """What is compiled, and how.
 
     Attributes:
@@ -97,7 +97,11 @@ def why_not_buildable() -> str:
 
 
 def wants_cuda() -> str | None:
-    """The nvcc to build with, or None; see STYLERIG_BUILD_CUDA in setup.py."""
+    """The nvcc to build with, or None; see STYLERIG_BUILD_CUDA in setup.py.
+
+    Raises:
+        RuntimeError: STYLERIG_BUILD_CUDA has an unknown value, or is 1 without an nvcc.
+    """
     choice = os.environ.get("STYLERIG_BUILD_CUDA", "auto")
     if choice not in ("0", "1", "auto"):
         raise RuntimeError(f"STYLERIG_BUILD_CUDA={choice!r}: expected 0, 1 or auto")
@@ -123,8 +127,12 @@ def parallel_jobs() -> int:
     return max(1, min(cores, int(free / GIGABYTES_PER_JOB)))
 
 
-def make_plan(csrc: Path, cuda: bool | None = None) -> Plan:
-    """The plan for this machine; ``cuda`` False leaves CUDA out whatever the environment says."""
+def make_plan(csrc: Path, cuda: bool | None = None) -> BuildPlan:
+    """The plan for this machine; ``cuda`` False leaves CUDA out whatever the environment says.
+
+    Raises:
+        RuntimeError: there is no C++ compiler, or there are no sources in ``csrc``.
+    """
     import torch
 
     root, csrc = Path(torch.__file__).parent, csrc.resolve()
@@ -134,7 +142,7 @@ def make_plan(csrc: Path, cuda: bool | None = None) -> Plan:
     compiler = find_compiler()
     if compiler is None or not sources:
         raise RuntimeError(f"no C++ compiler, or no sources in {csrc}")
-    return Plan(
+    return BuildPlan(
         sources=sources,
         include_dirs=(csrc, root / "include"),
         torch_lib=root / "lib",
@@ -161,7 +169,7 @@ def gencode_flags(architectures: str) -> list[str]:
     return flags
 
 
-def ninja_file(plan: Plan, output: Path) -> str:
+def ninja_file(plan: BuildPlan, output: Path) -> str:
     """The text of build.ninja."""
     includes = [f"-I{plan.include_dirs[0]}", *(f"-isystem {path}" for path in plan.include_dirs[1:])]
     shared = [*includes, f"-DTORCH_TARGET_VERSION={TORCH_TARGET}"]
@@ -201,8 +209,13 @@ def escape(path: Path) -> str:
     return str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
 
 
-def build(plan: Plan, folder: Path, output: Path) -> None:
-    """Builds ``output`` with its object files in ``folder``.
+def build(plan: BuildPlan, folder: Path, output: Path) -> None:
+    """Builds the library.
+
+    Args:
+        plan: what is compiled, and how.
+        folder: for the object files; those that are up to date are taken from there.
+        output: the library.
 
     Raises:
         RuntimeError: the compiler failed; its messages are in the error.

@@ -27,6 +27,9 @@ def adjacency(triangles: Tensor, num_vertices: int) -> Adjacency:
 
     Kernels that gather per vertex take it, so that their sums need no atomics and come out the same every time.
     Corners that point outside ``num_vertices`` belong to no vertex.
+
+    Raises:
+        ValueError: ``triangles`` is not int32 ``(T, 3)``.
     """
     Shapes("adjacency").check("triangles", triangles, ("T", 3), (torch.int32,))
     flat = triangles.reshape(-1)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.ops import _library
-from stylerig_fast.ops._checks import Shapes
+from stylerig_fast.ops._checks import FLOAT32, PRECISIONS, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import depthwise_layer as reference
-from stylerig_fast.ops.styled_epilogue import PRECISIONS, refuse_gradients
 
-FLOATS = (torch.float32,)
+_library.register_without_gradient("depthwise_layer")
 
 
 def depthwise_layer(
@@ -55,13 +54,13 @@ def depthwise_layer(
             raise ValueError(f"{op}: x has shape {tuple(x.shape)}, with bands expected (B, H, W, 4C)")
         channels = x.shape[3] // 4
     shapes.check("x", x, ("B", "H", "W", "C"), PRECISIONS)
-    shapes.check("bias", bias, ("C",), FLOATS)
-    shapes.check("weight", weight, (3, 3, channels), FLOATS)
-    shapes.check("style", style, ("B", channels), FLOATS)
+    shapes.check("bias", bias, ("C",), FLOAT32)
+    shapes.check("weight", weight, (3, 3, channels), FLOAT32)
+    shapes.check("style", style, ("B", channels), FLOAT32)
     if bands is not None:
-        shapes.check("bands", bands, ("B", "C"), FLOATS)
+        shapes.check("bands", bands, ("B", "C"), FLOAT32)
     if noise is not None:
-        shapes.check("noise", noise, ("H", "W"), FLOATS)
+        shapes.check("noise", noise, ("H", "W"), FLOAT32)
     check_strides(op, contiguous={"x": x, "bias": bias, "weight": weight, "noise": noise}, rows={"style": style})
     check_strides(op, rows={"bands": bands})
     dtype = x.dtype if dtype is None else dtype
@@ -75,15 +74,3 @@ def depthwise_layer(
     out = torch.empty(batch, scale * height, scale * width, weight.shape[2], dtype=dtype, device=x.device)
     torch.ops.stylerig.depthwise_layer(x, noise, bias, bands, weight, style, out)
     return out
-
-
-def check_strides(
-    op: str, *, contiguous: dict[str, Tensor | None] | None = None, rows: dict[str, Tensor | None] | None = None
-) -> None:
-    """Raises ``ValueError`` for tensors that are not contiguous, and for tables whose rows are not."""
-    for name, value in (contiguous or {}).items():
-        if value is not None and not value.is_contiguous():
-            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected a contiguous tensor")
-    for name, value in (rows or {}).items():
-        if value is not None and value.shape[1] > 1 and value.stride(1) != 1:
-            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected contiguous rows")

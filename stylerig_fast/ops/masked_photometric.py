@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -91,3 +91,49 @@ def masked_photometric(
     contiguous = [t.contiguous() for t in (*differentiable, triangles, triangle_ids, target, offsets, corners)]
     loss, image, *_ = torch.ops.stylerig.masked_photometric_fwd(*contiguous, float(focal), with_image, with_grad)
     return Photometric(loss, image if with_image else None)
+
+
+@_library.when_loaded
+def _register() -> None:
+    """Shapes for tracing, and the gradient, which the forward pass has computed already."""
+
+    @torch.library.register_fake("stylerig::masked_photometric_fwd")
+    def _(
+        vertices: Tensor,
+        albedo: Tensor,
+        normals: Tensor,
+        illumination: Tensor,
+        triangles: Tensor,
+        triangle_ids: Tensor,
+        target: Tensor,
+        offsets: Tensor,
+        corners: Tensor,
+        focal: float,
+        with_image: bool,
+        with_grad: bool,
+    ) -> tuple[Tensor, ...]:
+        batch = vertices.shape[0]
+        image = target.new_empty((batch if with_image else 0, *target.shape[1:]))
+        kept = [x.new_empty((batch if with_grad else 0, *x.shape[1:])) for x in (vertices, albedo, normals)]
+        return vertices.new_empty(batch), image, *kept, illumination.new_empty((batch if with_grad else 0, 9, 3))
+
+    @torch.library.register_fake("stylerig::masked_photometric_bwd")
+    def _(v_loss: Tensor, *saved: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.empty_like(value) for value in saved[:4])
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.with_grad = inputs[-1]
+        ctx.save_for_backward(*output[2:], *inputs[:4])
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # zeros as large as every output would cost more than the kernel
+
+    def backward(ctx: Any, v_loss: Tensor | None, *_rest: Tensor | None) -> tuple[Tensor | None, ...]:
+        if v_loss is None:
+            return (None,) * 12
+        if not ctx.with_grad:
+            raise RuntimeError("masked_photometric was called with with_grad=False and cannot be differentiated")
+        grads = torch.ops.stylerig.masked_photometric_bwd(v_loss.contiguous(), *ctx.saved_tensors)
+        return *grads, *[None] * 8
+
+    torch.library.register_autograd("stylerig::masked_photometric_fwd", backward, setup_context=setup)
+    _library.refuse_second_derivative("masked_photometric")

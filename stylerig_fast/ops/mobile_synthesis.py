@@ -1,175 +1,131 @@
-"""MobileStyleGAN's synthesis network as one op for the CPU: codes in, finished pictures out. Inference only."""
+"""``mobile_synthesis``: MobileStyleGAN's synthesis network as one op for the CPU. Inference only."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.ops import _library
-from stylerig_fast.ops._library import Impl
+from stylerig_fast.ops._checks import FLOAT32, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import mobile_synthesis as reference
-from stylerig_fast.ops.reference.mobile_synthesis import Head
+from stylerig_fast.ops.reference.mobile_synthesis import MobileWeights
+from stylerig_fast.ops.reference.synthesis import to_bytes
 
-Kernels = Literal["portable", "avx2", "avx512", "avx512_bfloat16"]
+CpuVariant = Literal["portable", "avx2", "avx512", "avx512_bfloat16"]
 
 # In the order of csrc/mobile_synthesis/mobile_synthesis_pack_cpu.cpp, each faster than those before it.
-_VARIANTS: tuple[Kernels, ...] = ("portable", "avx2", "avx512", "avx512_bfloat16")
-# The kernels take means over boxes of up to this many pixels of the half-size picture; smaller pictures take theirs.
-_LARGEST_BOX = 4
+_VARIANTS: tuple[CpuVariant, ...] = ("portable", "avx2", "avx512", "avx512_bfloat16")
+# Smaller pictures are means over boxes of up to this many pixels of the half-size picture.
+LARGEST_BOX = 4
+
+_library.register_without_gradient("mobile_synthesis")
 
 
-class MobileSynthesis:
-    """A generator's synthesis network, packed once for this machine's CPU.
-
-    Pictures are made one after the other, each by all threads. Between two of them nothing is allocated but what is
-    returned, and with ``out`` nothing at all. Calls from several threads take turns.
+@dataclass(frozen=True)
+class PackedMobileWeights:
+    """A network's weights as `mobile_synthesis` reads them, made by `pack_mobile_weights`.
 
     Attributes:
         dtype: of activations and weights.
-        kernels: the variant that runs; None for plain torch.
+        num_ws: slots of a code.
+        w_dim: size of a slot.
         resolution: of the whole picture.
+        kernels: the variant of the kernels that the weights are packed for; None for plain torch.
+        weights: what plain torch reads; None for the kernels, which need nothing but what is packed.
+        packed: what the kernels read, 1-D.
+        workspace: the kernels' intermediate results, 1-D: calls with the same one must not overlap.
     """
 
-    def __init__(
-        self,
-        generator: MobileStyleGAN,
-        dtype: torch.dtype = torch.float32,
-        *,
-        heads: Mapping[int, Head] | None = None,
-        threads: int | None = None,
-        kernels: Kernels | Literal["auto"] = "auto",
-        impl: Impl = "auto",
-    ) -> None:
-        """Packs the weights; later changes to the generator are not seen.
-
-        Args:
-            generator: float32, on the CPU.
-            dtype: float32, or bfloat16 for activations and weights (styles and sums stay float32): about twice as fast,
-                on CPUs with AVX-512 BF16 only.
-            heads: preview heads, by the index of the block whose features they read.
-            threads: for which memory is set aside; by default as many as torch uses now. Fewer may run.
-            kernels: a variant, for tests; by default the fastest of this machine.
-            impl: "auto", "cpu", or "reference" for plain torch; see ``stylerig_fast.ops``.
-
-        Raises:
-            ValueError: another generator, dtype, variant or head.
-            BackendUnavailable: this CPU has no bfloat16 products, or not that variant.
-        """
-        _check_generator(generator, dtype)
-        self.dtype = dtype
-        self.resolution = generator.resolution
-        self.kernels: Kernels | None = None
-        self._channels = generator.channels
-        self._slots = (generator.num_ws, generator.w_dim)
-        self._network = reference.network_of(generator, heads)
-        self._heads = {_head_resolution(self._channels, i, head): i for i, head in self._network.heads.items()}
-        self._lock = threading.Lock()
-        if _library.choose("mobile_synthesis", impl, torch.device("cpu")) == "reference":
-            return
-        self.kernels = _choose_kernels(dtype, kernels)
-        outputs = [
-            len(self._network.heads[i].bias) if i in self._network.heads else 0 for i in range(len(self._channels) - 1)
-        ]
-        self._packed = torch.ops.stylerig.mobile_synthesis_pack(
-            list(self._network.tensors()), self._channels, outputs, generator.w_dim, _VARIANTS.index(self.kernels)
-        )
-        del self._network  # the kernels need nothing but what is packed
-        self._workspace = torch.ops.stylerig.mobile_synthesis_workspace(
-            self._packed, torch.get_num_threads() if threads is None else threads
-        )
+    dtype: torch.dtype
+    num_ws: int
+    w_dim: int
+    resolution: int
+    kernels: CpuVariant | None
+    weights: MobileWeights | None
+    packed: Tensor | None
+    workspace: Tensor | None
 
     @property
-    def previews(self) -> tuple[int, ...]:
-        """The resolutions that preview heads make."""
-        return tuple(sorted(self._heads))
-
-    def pictures(
-        self, ws: Tensor, resolution: int | None = None, *, preview: bool = False, out: Tensor | None = None
-    ) -> Tensor:
-        """Finished pictures.
-
-        Args:
-            ws: ``(B, num_ws, w_dim)`` float32 on the CPU.
-            resolution: width and height, a power of two up to the whole picture's (the default). A smaller picture is
-                the box mean of the whole one and costs little less.
-            preview: make it by the preview head of that resolution, which costs a fraction.
-            out: uint8 ``(B, resolution, resolution, 3)``, contiguous, to write to.
-
-        Returns:
-            uint8 ``(B, resolution, resolution, 3)`` RGB, as ``(synthesis + 1) * 127.5`` rounded and clamped.
-
-        Raises:
-            ValueError: shapes, dtypes or a resolution that do not fit.
-            NotImplementedError: ``ws`` requires a gradient; there is none.
-        """
-        resolution = self._check(ws, resolution, preview)
-        shape = (len(ws), resolution, resolution, 3)
-        if out is None:
-            out = torch.empty(shape, dtype=torch.uint8)
-        elif out.shape != shape or out.dtype != torch.uint8 or not out.is_contiguous():
-            raise ValueError(
-                f"mobile_synthesis: out is {out.dtype} {tuple(out.shape)}, expected contiguous uint8 {shape}"
-            )
-        self._fill(ws, out, preview)
-        return out
-
-    def synthesis(self, ws: Tensor, resolution: int | None = None, *, preview: bool = False) -> Tensor:
-        """Pictures as `Generator.synthesis` returns them: ``(B, 3, resolution, resolution)`` in about [-1, 1].
-
-        The same arguments and errors as `pictures`. The strides are those of ``(B, resolution, resolution, 3)``.
-        """
-        resolution = self._check(ws, resolution, preview)
-        out = torch.empty(len(ws), resolution, resolution, 3)
-        self._fill(ws, out, preview)
-        return out.permute(0, 3, 1, 2)
-
-    @torch.no_grad()
-    def _fill(self, ws: Tensor, out: Tensor, preview: bool) -> None:
-        resolution = out.shape[1]
-        head = self._heads[resolution] if preview else None
-        smallest = max(4, self.resolution // 2 // _LARGEST_BOX)
-        if head is None and resolution < smallest:
-            whole = self.synthesis(ws, smallest)
-            small = F.avg_pool2d(whole, smallest // resolution).permute(0, 2, 3, 1)
-            out.copy_(reference.to_bytes(small) if out.dtype == torch.uint8 else small)
-            return
-        if self.kernels is None:
-            for code, one in zip(ws, out, strict=True):
-                made = reference.mobile_synthesis(code, self._network, resolution, head, self.dtype)
-                one.copy_(reference.to_bytes(made) if out.dtype == torch.uint8 else made)
-            return
-        with self._lock:
-            for code, one in zip(ws.contiguous(), out, strict=True):
-                torch.ops.stylerig.mobile_synthesis(
-                    code, self._packed, self._workspace, one, -1 if head is None else head
-                )
-
-    def _check(self, ws: Tensor, resolution: int | None, preview: bool) -> int:
-        if ws.ndim != 3 or ws.shape[1:] != self._slots or ws.dtype != torch.float32 or ws.device.type != "cpu":
-            raise ValueError(
-                f"mobile_synthesis: ws is {ws.dtype} {tuple(ws.shape)} on {ws.device}, expected torch.float32 "
-                f"(B, {self._slots[0]}, {self._slots[1]}) on cpu"
-            )
-        if ws.requires_grad and torch.is_grad_enabled():
-            raise NotImplementedError("mobile_synthesis: there is no gradient; use Generator.synthesis")
-        resolution = self.resolution if resolution is None else resolution
-        if preview and resolution not in self._heads:
-            raise ValueError(f"mobile_synthesis: no preview head for {resolution} px; there are {self.previews}")
-        if not 4 <= resolution <= self.resolution or resolution & (resolution - 1):
-            raise ValueError(
-                f"mobile_synthesis: resolution is {resolution}, expected a power of two from 4 to {self.resolution}"
-            )
-        return resolution
+    def resolutions(self) -> tuple[int, ...]:
+        """Widths of the pictures that can be made."""
+        half, box = self.resolution // 2, LARGEST_BOX
+        return (self.resolution, *(half >> i for i in range(box.bit_length()) if half >> i))
 
 
-def machine_kernels() -> tuple[Kernels, ...]:
+def pack_mobile_weights(
+    weights: MobileWeights,
+    dtype: torch.dtype = torch.float32,
+    *,
+    threads: int | None = None,
+    kernels: CpuVariant | Literal["auto"] = "auto",
+    impl: _library.Impl = "auto",
+) -> PackedMobileWeights:
+    """Packs a network's weights once for this machine's CPU.
+
+    Args:
+        weights: contiguous float32 on the CPU.
+        dtype: float32, or bfloat16 for activations and weights (styles and sums stay float32): about twice as fast,
+            on CPUs with AVX-512 BF16 only.
+        threads: for which memory is set aside; by default as many as torch uses now. Fewer may run.
+        kernels: a variant, for tests; by default the fastest of this machine.
+        impl: "auto", "cpu", or "reference" for plain torch, which keeps ``weights`` as they are; see
+            ``stylerig_fast.ops``.
+
+    Raises:
+        ValueError: another dtype, variant or ``impl``.
+        BackendUnavailable: this CPU has no bfloat16 products, or not that variant; the kernels were asked for by name
+            and are not there.
+    """
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise ValueError(f"mobile_synthesis: dtype is {dtype}, expected torch.float32 or torch.bfloat16")
+    sizes = (weights.num_ws, weights.w_dim, weights.resolution)
+    if _library.choose("mobile_synthesis", impl, torch.device("cpu")) == "reference":
+        return PackedMobileWeights(dtype, *sizes, None, weights, None, None)
+    variant = _choose_variant(dtype, kernels)
+    packed = torch.ops.stylerig.mobile_synthesis_pack(
+        list(weights.tensors()), weights.channels, weights.w_dim, _VARIANTS.index(variant)
+    )
+    threads = torch.get_num_threads() if threads is None else threads
+    workspace = torch.ops.stylerig.mobile_synthesis_workspace(packed, threads)
+    return PackedMobileWeights(dtype, *sizes, variant, None, packed, workspace)
+
+
+def mobile_synthesis(ws: Tensor, packed: PackedMobileWeights, picture: Tensor) -> None:
+    """Makes one picture, with all threads. Nothing is allocated.
+
+    Args:
+        ws: ``(num_ws, w_dim)`` float32, contiguous, on the CPU.
+        packed: the network, from `pack_mobile_weights`.
+        picture: ``(R, R, 3)`` RGB, contiguous, to write to: float32 in about [-1, 1], or uint8 for
+            ``(picture + 1) · 127.5`` rounded and clamped, NaN as 0. R is one of ``packed.resolutions``; a smaller
+            picture is the box mean of the whole one and costs little less.
+
+    Raises:
+        ValueError: shapes, dtypes, devices or memory formats that do not fit.
+        NotImplementedError: ``ws`` requires a gradient; there is none.
+    """
+    op, shapes = "mobile_synthesis", Shapes("mobile_synthesis")
+    shapes.check("ws", ws, (packed.num_ws, packed.w_dim), FLOAT32)
+    shapes.check("picture", picture, ("R", "R", 3), (torch.float32, torch.uint8))
+    if ws.device.type != "cpu" or len(picture) not in packed.resolutions:
+        raise ValueError(
+            f"{op}: a picture of {len(picture)} px on {ws.device}, expected one of "
+            f"{', '.join(map(str, packed.resolutions))} px on cpu"
+        )
+    check_strides(op, contiguous={"ws": ws, "picture": picture})
+    refuse_gradients(op, ws)
+    if packed.weights is None:
+        torch.ops.stylerig.mobile_synthesis(ws, packed.packed, packed.workspace, picture)
+        return
+    made = reference.mobile_synthesis(ws, packed.weights, len(picture), packed.dtype)
+    picture.copy_(to_bytes(made) if picture.dtype == torch.uint8 else made)
+
+
+def machine_variants() -> tuple[CpuVariant, ...]:
     """The variants of the kernels that run on this machine, the fastest last; none without the compiled library."""
     if not _library.has_kernel("mobile_synthesis", "cpu"):
         return ()
@@ -177,37 +133,14 @@ def machine_kernels() -> tuple[Kernels, ...]:
     return tuple(name for i, name in enumerate(_VARIANTS) if bits >> i & 1)
 
 
-def _choose_kernels(dtype: torch.dtype, wanted: str) -> Kernels:
-    fitting = [name for name in machine_kernels() if (name == "avx512_bfloat16") == (dtype == torch.bfloat16)]
-    if wanted != "auto" and wanted not in _VARIANTS:
-        raise ValueError(f"mobile_synthesis: kernels is {wanted!r}, expected 'auto' or one of {_VARIANTS}")
-    chosen = [name for name in fitting if wanted in ("auto", name)]
+def _choose_variant(dtype: torch.dtype, kernels: str) -> CpuVariant:
+    fitting = [name for name in machine_variants() if (name == "avx512_bfloat16") == (dtype == torch.bfloat16)]
+    if kernels != "auto" and kernels not in _VARIANTS:
+        raise ValueError(f"mobile_synthesis: kernels is {kernels!r}, expected 'auto' or one of {_VARIANTS}")
+    chosen = [name for name in fitting if kernels in ("auto", name)]
     if not chosen:
-        what = f"{dtype} products" if wanted == "auto" else f"{wanted!r} kernels for {dtype}"
+        what = f"{dtype} products" if kernels == "auto" else f"{kernels!r} kernels for {dtype}"
         raise BackendUnavailable(
-            f"mobile_synthesis: this CPU has no {what}; it has {', '.join(machine_kernels())}. Use torch.float32"
+            f"mobile_synthesis: this CPU has no {what}; it has {', '.join(machine_variants())}. Use torch.float32"
         )
     return chosen[-1]
-
-
-def _check_generator(generator: MobileStyleGAN, dtype: torch.dtype) -> None:
-    if not isinstance(generator, MobileStyleGAN):
-        raise ValueError(f"mobile_synthesis: generator is a {type(generator).__name__}, expected a MobileStyleGAN")
-    if dtype not in (torch.float32, torch.bfloat16):
-        raise ValueError(f"mobile_synthesis: dtype is {dtype}, expected torch.float32 or torch.bfloat16")
-    found = {(value.dtype, value.device.type) for value in generator.state_dict().values()}
-    if found != {(torch.float32, "cpu")}:
-        raise ValueError(f"mobile_synthesis: the generator's weights are {found}, expected torch.float32 on cpu")
-
-
-def _head_resolution(channels: tuple[int, ...], block: int, head: Head) -> int:
-    """What a head makes: as wide as the features, or twice that."""
-    if not 0 <= block < len(channels) - 1:
-        raise ValueError(f"mobile_synthesis: a head stands behind block {block}, there are {len(channels) - 1}")
-    outputs, expected = len(head.bias), ("3 or 12", channels[block + 1])
-    if outputs not in (3, 12) or head.weight.shape != (outputs, channels[block + 1]) or head.bias.ndim != 1:
-        raise ValueError(
-            f"mobile_synthesis: the head behind block {block} has shapes {tuple(head.weight.shape)} and "
-            f"{tuple(head.bias.shape)}, expected {expected} and ({expected[0]},)"
-        )
-    return (8 << block) * (2 if outputs == 12 else 1)

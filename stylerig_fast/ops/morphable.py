@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -95,3 +95,66 @@ def morphable(
     contiguous = [t.contiguous() for t in (*model, landmark_vertices, *inputs)]
     vertices, colours, landmarks, screen = torch.ops.stylerig.morphable_fwd(*contiguous, float(focal), with_screen)
     return Morphed(vertices, colours, landmarks, screen if with_screen else None)
+
+
+@_library.when_loaded
+def _register() -> None:
+    """Shapes for tracing, and the gradient, which one kernel computes."""
+
+    @torch.library.register_fake("stylerig::morphable_fwd")
+    def _(
+        mean: Tensor,
+        identity_basis: Tensor,
+        expression_basis: Tensor,
+        albedo_mean: Tensor,
+        albedo_basis: Tensor,
+        landmark_vertices: Tensor,
+        identity: Tensor,
+        albedo: Tensor,
+        expression: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        focal: float,
+        with_screen: bool,
+    ) -> tuple[Tensor, ...]:
+        batch, count, marks = rotation.shape[0], mean.shape[0], landmark_vertices.shape[0]
+        surface = (batch, count, 3)
+        screen = mean.new_empty((batch if with_screen else 0, count, 2))
+        return mean.new_empty(surface), mean.new_empty(surface), mean.new_empty((batch, marks, 2)), screen
+
+    @torch.library.register_fake("stylerig::morphable_bwd")
+    def _(
+        v_vertices: Tensor | None,
+        v_albedo: Tensor | None,
+        v_landmarks: Tensor | None,
+        v_screen: Tensor | None,
+        vertices: Tensor,
+        identity_basis: Tensor,
+        expression_basis: Tensor,
+        albedo_basis: Tensor,
+        landmark_vertices: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        focal: float,
+    ) -> tuple[Tensor, ...]:
+        batch = vertices.shape[0]
+        blocks = [vertices.new_empty((batch, len(b))) for b in (identity_basis, albedo_basis, expression_basis)]
+        return *blocks, torch.empty_like(rotation), torch.empty_like(translation)
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _, identity_basis, expression_basis, _, albedo_basis, marks, *_, rotation, translation, focal, screen = inputs
+        ctx.save_for_backward(output[0], identity_basis, expression_basis, albedo_basis, marks, rotation, translation)
+        ctx.focal, ctx.with_screen = focal, screen
+        ctx.set_materialize_grads(False)
+        if not screen:
+            ctx.mark_non_differentiable(output[3])
+
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        given = [None if g is None else g.contiguous() for g in grads]
+        if not ctx.with_screen:
+            given[3] = None
+        found = torch.ops.stylerig.morphable_bwd(*given, *ctx.saved_tensors, ctx.focal)
+        return *[None] * 6, *found, None, None
+
+    torch.library.register_autograd("stylerig::morphable_fwd", backward, setup_context=setup)
+    _library.refuse_second_derivative("morphable")

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.ops import _library
-from stylerig_fast.ops._checks import Shapes
-from stylerig_fast.ops.depthwise_layer import FLOATS, check_strides
+from stylerig_fast.ops._checks import FLOAT32, PRECISIONS, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import picture_layer as reference
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
-from stylerig_fast.ops.styled_epilogue import PRECISIONS, refuse_gradients
+from stylerig_fast.ops.reference.synthesis import to_bytes
+
+_library.register_without_gradient("picture_layer")
 
 
 def picture_layer(
@@ -47,15 +47,15 @@ def picture_layer(
     """
     op, shapes = "picture_layer", Shapes("picture_layer")
     shapes.check("x", x, ("B", "H", "W", "C"), PRECISIONS)
-    shapes.check("bias", bias, ("C",), FLOATS)
-    shapes.check("style", style, ("B", "C"), FLOATS)
-    shapes.check("weight", weight, (3 if weight.shape[:1] == (3,) else 12, "C"), FLOATS)
-    shapes.check("final_bias", final_bias, (len(weight),), FLOATS)
+    shapes.check("bias", bias, ("C",), FLOAT32)
+    shapes.check("style", style, ("B", "C"), FLOAT32)
+    shapes.check("weight", weight, (3 if weight.shape[:1] == (3,) else 12, "C"), FLOAT32)
+    shapes.check("final_bias", final_bias, (len(weight),), FLOAT32)
     scale = 1 if len(weight) == 3 else 2
     batch, height, width = x.shape[:3]
     shapes.check("picture", picture, (batch, scale * height, scale * width, 3), (torch.float32, torch.uint8))
     if noise is not None:
-        shapes.check("noise", noise, ("H", "W"), FLOATS)
+        shapes.check("noise", noise, ("H", "W"), FLOAT32)
     tensors = {"x": x, "bias": bias, "weight": weight, "final_bias": final_bias, "picture": picture, "noise": noise}
     check_strides(op, contiguous=tensors, rows={"style": style})
     refuse_gradients(op, x, bias, style, weight, final_bias)

@@ -74,3 +74,15 @@ def rasterize(
             vertices.contiguous(), triangles.contiguous(), float(focal), height, width, float(near)
         )
     )
+
+
+@_library.when_loaded
+def _register() -> None:
+    """Shapes for tracing; there is no gradient."""
+
+    @torch.library.register_fake("stylerig::rasterize")
+    def _(
+        vertices: Tensor, triangles: Tensor, focal: float, height: int, width: int, near: float
+    ) -> tuple[Tensor, Tensor]:
+        shape = (vertices.shape[0], height, width)
+        return vertices.new_empty(shape, dtype=torch.int32), vertices.new_empty(shape)

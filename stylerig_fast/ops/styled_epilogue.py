@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.ops import _library
-from stylerig_fast.ops._checks import Shapes
+from stylerig_fast.ops._checks import FLOAT32, PRECISIONS, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import styled_epilogue as reference
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
-
-PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+from stylerig_fast.ops.reference.synthesis import to_bytes
 
 
 def styled_epilogue(
@@ -83,7 +82,7 @@ def styled_epilogue(
         out.copy_(y)
     if image is not None:
         assert picture is not None
-        image.copy_(reference.to_bytes(picture) if image.dtype == torch.uint8 else picture)
+        image.copy_(to_bytes(picture) if image.dtype == torch.uint8 else picture)
 
 
 def check_styled(
@@ -96,29 +95,40 @@ def check_styled(
     style: Tensor | None,
     clamp: float | None,
 ) -> Shapes:
-    """Checks what this op and `upsample_filter` have in common."""
-    floats = (torch.float32,)
+    """Checks the arguments that this op and `upsample_filter` have in common.
+
+    Args:
+        op: in messages.
+        x: activations.
+        shape: expected of ``x``, as `Shapes.check` takes it.
+        demodulation: ``(B, C)``.
+        bias: ``(C,)``.
+        noise: ``(H, W)`` or None.
+        style: ``(B, C)`` or None.
+        clamp: a positive number or None.
+
+    Returns:
+        The sizes found, for further checks.
+
+    Raises:
+        ValueError: one does not fit.
+    """
     shapes = Shapes(op)
     shapes.check("x", x, shape, PRECISIONS)
-    shapes.check("demodulation", demodulation, ("B", "C"), floats)
-    shapes.check("bias", bias, ("C",), floats)
+    shapes.check("demodulation", demodulation, ("B", "C"), FLOAT32)
+    shapes.check("bias", bias, ("C",), FLOAT32)
     if noise is not None:
-        shapes.check("noise", noise, ("H", "W"), floats)
+        shapes.check("noise", noise, ("H", "W"), FLOAT32)
     if style is not None:
-        shapes.check("style", style, ("B", "C"), floats)
+        shapes.check("style", style, ("B", "C"), FLOAT32)
     if clamp is not None and not clamp > 0:
         raise ValueError(f"{op}: clamp is {clamp}, expected a positive number or None")
-    for name, value in (("bias", bias), ("noise", noise)):
-        if value is not None and not value.is_contiguous():
-            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected a contiguous tensor")
-    for name, value in (("demodulation", demodulation), ("style", style)):
-        if value is not None and value.shape[1] > 1 and value.stride(1) != 1:
-            raise ValueError(f"{op}: {name} has strides {value.stride()}, expected contiguous rows")
+    check_strides(op, contiguous={"bias": bias, "noise": noise}, rows={"demodulation": demodulation, "style": style})
     return shapes
 
 
 def check_out(shapes: Shapes, out: Tensor, shape: tuple[str | int, ...], dtype: torch.dtype) -> None:
-    """Checks where activations go."""
+    """Raises ``ValueError`` unless ``out`` has that shape and dtype and is channels-last."""
     shapes.check("out", out, shape, (dtype,))
     if not out.permute(0, 2, 3, 1).is_contiguous():
         raise ValueError(f"{shapes.op}: out has strides {out.stride()}, expected memory_format=torch.channels_last")
@@ -129,31 +139,23 @@ def pixels(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous()
 
 
-def refuse_gradients(op: str, *tensors: Tensor | None) -> None:
-    """Raises if a gradient would be expected."""
-    if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors):
-        raise NotImplementedError(f"{op}: there is no gradient; use torch.no_grad(), or Generator.synthesis")
-
-
 def _check_rgb(shapes: Shapes, rgb: ToRgb | None, image: Tensor | None) -> Tensor | None:
     """Checks what makes the picture and where it goes; returns the taps of the doubling."""
     if rgb is None or image is None:
         return None
-    floats, sizes = (torch.float32,), shapes.sizes
-    shapes.check("rgb.weight", rgb.weight, ("B", 3, "C"), floats)
-    shapes.check("rgb.bias", rgb.bias, (3,), floats)
-    shapes.check("rgb.taps", rgb.taps, (4,), floats)
+    sizes = shapes.sizes
+    shapes.check("rgb.weight", rgb.weight, ("B", 3, "C"), FLOAT32)
+    shapes.check("rgb.bias", rgb.bias, (3,), FLOAT32)
+    shapes.check("rgb.taps", rgb.taps, (4,), FLOAT32)
     shapes.check("image", image, ("B", "H", "W", 3), (torch.float32, torch.uint8))
     if rgb.skip is not None:
         if sizes["H"] % 2 or sizes["W"] % 2:
             raise ValueError(
                 f"{shapes.op}: x has {sizes['H']} x {sizes['W']} pixels, with a skip expected even numbers"
             )
-        shapes.check("rgb.skip", rgb.skip, ("B", sizes["H"] // 2, sizes["W"] // 2, 3), floats)
-    tensors = {"rgb.skip": rgb.skip, "rgb.bias": rgb.bias, "rgb.taps": rgb.taps, "image": image}
-    for name, value in tensors.items():
-        if value is not None and not value.is_contiguous():
-            raise ValueError(f"{shapes.op}: {name} has strides {value.stride()}, expected a contiguous tensor")
+        shapes.check("rgb.skip", rgb.skip, ("B", sizes["H"] // 2, sizes["W"] // 2, 3), FLOAT32)
+    contiguous = {"rgb.skip": rgb.skip, "rgb.bias": rgb.bias, "rgb.taps": rgb.taps, "image": image}
+    check_strides(shapes.op, contiguous=contiguous)
     if rgb.weight.shape[2] > 1 and rgb.weight.stride(2) != 1:
         raise ValueError(f"{shapes.op}: rgb.weight has strides {rgb.weight.stride()}, expected contiguous rows")
     return rgb.taps

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.ops import _library
+from stylerig_fast.ops._checks import FLOAT32, refuse_gradients
 from stylerig_fast.ops.reference import upsample_filter as reference
-from stylerig_fast.ops.styled_epilogue import check_out, check_styled, pixels, refuse_gradients
+from stylerig_fast.ops.styled_epilogue import check_out, check_styled, pixels
+
+_library.register_without_gradient("upsample_filter")
 
 
 def upsample_filter(
@@ -51,9 +54,9 @@ def upsample_filter(
         raise ValueError(f"{op}: x has shape {tuple(x.shape)}, expected (B, C, H + 1, W + 1)")
     batch, channels, height, width = x.shape[0], x.shape[1], x.shape[2] - 1, x.shape[3] - 1
     shapes = check_styled(op, x, ("B", "C", height + 1, width + 1), demodulation, bias, None, style, clamp)
-    shapes.check("taps", taps, (4,), (torch.float32,))
+    shapes.check("taps", taps, (4,), FLOAT32)
     if noise is not None:
-        shapes.check("noise", noise, (height, width), (torch.float32,))
+        shapes.check("noise", noise, (height, width), FLOAT32)
     if not taps.is_contiguous() or not (noise is None or noise.is_contiguous()):
         raise ValueError(f"{op}: taps and noise have to be contiguous")
     refuse_gradients(op, x, demodulation, bias, style)

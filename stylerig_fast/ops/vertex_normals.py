@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -39,3 +41,29 @@ def vertex_normals(
     shapes.check("adjacency.offsets", offsets, (vertices.shape[1] + 1,), (torch.int32,))
     shapes.check("adjacency.corners", corners, (3 * triangles.shape[0],), (torch.int32,))
     return torch.ops.stylerig.vertex_normals_fwd(vertices.contiguous(), triangles.contiguous(), offsets, corners)[0]
+
+
+@_library.when_loaded
+def _register() -> None:
+    """Shapes for tracing, and the gradient, which one kernel computes."""
+
+    @torch.library.register_fake("stylerig::vertex_normals_fwd")
+    def _(vertices: Tensor, triangles: Tensor, offsets: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.empty_like(vertices), vertices.new_empty(vertices.shape[:2])
+
+    @torch.library.register_fake("stylerig::vertex_normals_bwd")
+    def _(v_normals: Tensor, vertices: Tensor, *_rest: Tensor) -> Tensor:
+        return torch.empty_like(vertices)
+
+    def setup(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, *output)
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+
+    def backward(ctx: Any, v_normals: Tensor | None, _v_inverses: Tensor | None) -> tuple[Tensor | None, ...]:
+        if v_normals is None:
+            return None, None, None, None
+        return torch.ops.stylerig.vertex_normals_bwd(v_normals.contiguous(), *ctx.saved_tensors), None, None, None
+
+    torch.library.register_autograd("stylerig::vertex_normals_fwd", backward, setup_context=setup)
+    _library.refuse_second_derivative("vertex_normals")

@@ -78,7 +78,7 @@ def test_who_has_no_early_previews_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ValueError, match="previews is 'late', expected 'mean' or 'early'"):
         Engine(*small_parts(), previews="late")  # type: ignore[arg-type]
     generator, rig, _ = parts_of(stylegan2())
-    monkeypatch.setattr(_library, "_library", _library.Library(problem="a test took it away", tried=True))
+    monkeypatch.setattr(_library, "_library", _library.KernelLibrary(problem="a test took it away", tried=True))
     with pytest.raises(BackendUnavailable, match="this StyleGAN2 has not got here"):
         choose("torch", BackendSpec(generator, rig, torch.device("cpu"), previews="early"))
 

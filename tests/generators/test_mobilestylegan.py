@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.generators import Generator, MobileStyleGAN
-from stylerig_fast.generators.mobilestylegan import inverse_haar
+from stylerig_fast.ops.reference.synthesis import inverse_haar
 
 DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else [])]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.generators.formats.openvino_ir import Graph
+from stylerig_fast.generators.formats.openvino_ir import OpenVINOGraph
 
 VALUES = np.arange(6, dtype="<f4")
 IR = """<?xml version="1.0"?>
@@ -30,10 +30,10 @@ IR = """<?xml version="1.0"?>
 """
 
 
-def write(folder: Path, xml: str = IR, content: bytes = np.float32(7).tobytes() + VALUES.tobytes()) -> Graph:
+def write(folder: Path, xml: str = IR, content: bytes = np.float32(7).tobytes() + VALUES.tobytes()) -> OpenVINOGraph:
     (folder / "net.xml").write_text(xml)
     (folder / "net.bin").write_bytes(content)
-    return Graph(folder / "net.xml", folder / "net.bin")
+    return OpenVINOGraph(folder / "net.xml", folder / "net.bin")
 
 
 def test_walks_and_reads(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_damaged_graph(tmp_path: Path, xml: str, message: str) -> None:
 
 def test_missing_files_and_layers(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"absent\.xml: cannot be read"):
-        Graph(tmp_path / "absent.xml", tmp_path / "absent.bin")
+        OpenVINOGraph(tmp_path / "absent.xml", tmp_path / "absent.bin")
     graph = write(tmp_path)
     with pytest.raises(CheckpointError, match="no layer 'other'"):
         graph.node("other")

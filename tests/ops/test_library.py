@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def no_library(monkeypatch):
     """As if nothing had been built, and nothing could be."""
-    monkeypatch.setattr(_library, "_library", _library.Library(problem="a test took it away", tried=True))
+    monkeypatch.setattr(_library, "_library", _library.KernelLibrary(problem="a test took it away", tried=True))
     monkeypatch.setattr(_library, "_noticed", set())
 
 
@@ -141,7 +141,7 @@ class Gpus:
         self.asked: list[int] = []
         self.capturing = False
         kernels = frozenset((op, kind) for op in ("rasterize", "morphable") for kind in ("cpu", "cuda"))
-        library = _library.Library(path=Path("/there.so"), kernels=kernels, architectures=("7.5", "9.0+PTX"))
+        library = _library.KernelLibrary(path=Path("/there.so"), kernels=kernels, architectures=("7.5", "9.0+PTX"))
         monkeypatch.setattr(_library, "_library", library)
         monkeypatch.setattr(_library, "_noticed", set())
         monkeypatch.setattr(torch.cuda, "get_device_capability", self.capability)
@@ -230,7 +230,7 @@ def test_the_mesh_of_a_call_may_be_shared_by_threads():
 def test_summary(no_library, monkeypatch):
     assert ops.library_summary() == "none: a test took it away"
     kernels = frozenset({("rasterize", "cpu"), ("rasterize", "cuda")})
-    monkeypatch.setattr(_library, "_library", _library.Library(path=Path("/there/_kernels.so"), kernels=kernels))
+    monkeypatch.setattr(_library, "_library", _library.KernelLibrary(path=Path("/there/_kernels.so"), kernels=kernels))
     assert ops.library_summary() == "/there/_kernels.so, kernels for cpu and cuda"
     assert ops.paths(torch.device("cpu"))["rasterize"] == "cpu"
     assert "no morphable kernel" in ops.paths(torch.device("cpu"))["morphable"]

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from stylerig_fast import ops
+from stylerig_fast.generators.compiled import MobileCudaSynthesis
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
+from tests.generators.compiled.test_mobilestylegan_cuda import SHAPES, as_pictures, error
 from tests.ops.mobile_layers import (
     DTYPES,
     SIZES,
@@ -19,8 +21,7 @@ from tests.ops.mobile_layers import (
     picture_bound,
     picture_inputs,
 )
-from tests.ops.test_mobile_cuda_synthesis import SHAPES, as_pictures, error
-from tests.ops.test_mobile_synthesis import codes, small
+from tests.ops.mobile_networks import codes, small
 
 pytestmark = [
     pytest.mark.gpu,
@@ -65,7 +66,7 @@ def test_synthesis(channels, dtype):
     ws = codes(generator, 3)
     expected = generator.synthesis(ws)
     generator.cuda()
-    network = ops.MobileCudaSynthesis(generator, dtype)
+    network = MobileCudaSynthesis(generator, dtype)
     assert network.kernels == "cuda"
     found = network.synthesis(ws.cuda()).cpu()
     assert torch.equal(network.pictures(ws.cuda()).cpu(), as_pictures(found))
@@ -80,7 +81,7 @@ def test_synthesis(channels, dtype):
 
 def test_a_call_can_be_captured_and_waits_for_nothing():
     generator = small((64, 64, 32)).cuda()
-    network, ws = ops.MobileCudaSynthesis(generator, torch.float16), codes(generator, 2).cuda()
+    network, ws = MobileCudaSynthesis(generator, torch.float16), codes(generator, 2).cuda()
     expected = network.pictures(ws)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())

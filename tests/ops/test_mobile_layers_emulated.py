@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stylerig_fast.generators.compiled.mobilestylegan_cuda import MobileCudaSynthesis
 from stylerig_fast.ops import _library
-from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.mobile_layers import (
     DTYPES,
     SIZES,
@@ -19,7 +19,7 @@ from tests.ops.mobile_layers import (
     picture_bound,
     picture_inputs,
 )
-from tests.ops.test_mobile_synthesis import codes, small
+from tests.ops.mobile_networks import codes, small
 
 
 def run_layer(emulated, inputs, dtype=None):

@@ -8,7 +8,8 @@ import torch
 from stylerig_fast import ops
 from stylerig_fast.generators.layers import filter_taps, upfirdn2d
 from stylerig_fast.ops import _library
-from stylerig_fast.ops.reference.styled_epilogue import double, to_bytes
+from stylerig_fast.ops.reference.styled_epilogue import double
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.meshes import needs_kernels
 from tests.ops.styled import DTYPES, SIZES, TAPS, image_bound, styled_inputs, to_rgb
 

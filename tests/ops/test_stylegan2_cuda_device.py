@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from stylerig_fast import ops
+from stylerig_fast.generators.compiled import StyleGAN2Synthesis
 from stylerig_fast.ops import _library
+from tests.generators.compiled.test_stylegan2 import SHAPES, as_bytes, codes, error, small
 from tests.ops.styled import DTYPES, SIZES, TAPS, image_bound, rounding, styled_inputs, to_rgb
-from tests.ops.test_stylegan2_synthesis import SHAPES, as_bytes, codes, error, small
 
 pytestmark = [
     pytest.mark.gpu,
@@ -44,7 +45,7 @@ def test_synthesis(channels, dtype):
     ws = codes(generator, 3)
     expected = generator.synthesis(ws)
     generator.cuda()
-    network = ops.StyleGAN2Synthesis(generator, dtype)
+    network = StyleGAN2Synthesis(generator, dtype)
     assert network.kernels == "cuda"
     found = network.synthesis(ws.cuda()).cpu()
     if dtype == torch.float32:
@@ -58,7 +59,7 @@ def test_synthesis(channels, dtype):
 
 def test_a_call_can_be_captured_and_waits_for_nothing():
     generator = small(SHAPES[1]).cuda()
-    network, ws = ops.StyleGAN2Synthesis(generator, torch.float16), codes(generator, 2).cuda()
+    network, ws = StyleGAN2Synthesis(generator, torch.float16), codes(generator, 2).cuda()
     expected = network.pictures(ws)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylerig_fast import ops
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.styled import DTYPES, SIZES, TAPS, image_bound, rounding, styled_inputs, to_rgb
 
 # Whole packs of sixteen bytes with tables that are aligned to them, too.

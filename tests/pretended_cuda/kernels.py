@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 
 from .runtime import Properties
 from .waits import ROOT

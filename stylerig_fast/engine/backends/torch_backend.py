@@ -15,10 +15,9 @@ from stylerig_fast.engine.backends.base import BackendSpec, is_preview
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
+from stylerig_fast.generators.compiled import MobileCudaSynthesis, MobileSynthesis, StyleGAN2Synthesis
 from stylerig_fast.generators.stylegan2 import StyleGAN2
-from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
-from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
-from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
+from stylerig_fast.ops.mobile_synthesis import machine_variants
 
 Network = MobileSynthesis | MobileCudaSynthesis | StyleGAN2Synthesis
 
@@ -61,7 +60,7 @@ class CompiledBackend:
         self.early = spec.previews == "early"
         if not network.previews:
             spec.refuse_early(self.name)
-        if spec.quick_previews and spec.device.type == "cpu" and "avx512_bfloat16" in machine_kernels():
+        if spec.quick_previews and spec.device.type == "cpu" and "avx512_bfloat16" in machine_variants():
             self.quick = compiled(replace(spec, dtype=torch.bfloat16)) or network
         self.rig = spec.rig
 

@@ -34,7 +34,7 @@ class Node:
     attributes: dict[str, str]
 
 
-class Graph:
+class OpenVINOGraph:
     """A network in OpenVINO IR.
 
     Attributes:
@@ -105,14 +105,22 @@ class Graph:
         return [item for item in self._inputs.get(node.id, []) if type in (None, item.type)]
 
     def consumer(self, node: Node, type: str) -> Node:
-        """The one layer of ``type`` that ``node`` feeds."""
+        """The one layer of ``type`` that ``node`` feeds.
+
+        Raises:
+            CheckpointError: there is none, or more than one.
+        """
         found = [item for item in self._consumers.get(node.id, []) if item.type == type]
         if len(found) != 1:
             raise CheckpointError(f"{self.xml}: {node.name!r} feeds {len(found)} layers of type {type}, expected one")
         return found[0]
 
     def input(self, node: Node, type: str) -> Node:
-        """The one layer of ``type`` that feeds ``node``."""
+        """The one layer of ``type`` that feeds ``node``.
+
+        Raises:
+            CheckpointError: there is none, or more than one.
+        """
         found = self.inputs(node, type)
         if len(found) != 1:
             raise CheckpointError(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylerig_fast.generators.formats.openvino_ir import Graph, Node
+from stylerig_fast.generators.formats.openvino_ir import Node, OpenVINOGraph
 from stylerig_fast.generators.mobilestylegan import CHANNELS
 
 FILES = ("MappingNetwork.xml", "MappingNetwork.bin", "SynthesisNetwork.xml", "SynthesisNetwork.bin")
@@ -24,13 +24,13 @@ def read_random_face(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: a file is missing, damaged, or of another network.
     """
-    mapping = Graph(folder / "MappingNetwork.xml", folder / "MappingNetwork.bin")
-    synthesis = Graph(folder / "SynthesisNetwork.xml", folder / "SynthesisNetwork.bin")
+    mapping = OpenVINOGraph(folder / "MappingNetwork.xml", folder / "MappingNetwork.bin")
+    synthesis = OpenVINOGraph(folder / "SynthesisNetwork.xml", folder / "SynthesisNetwork.bin")
     arrays = _mapping(mapping) | _synthesis(synthesis)
     return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
 
 
-def _mapping(graph: Graph) -> dict[str, np.ndarray]:
+def _mapping(graph: OpenVINOGraph) -> dict[str, np.ndarray]:
     state = {}
     products = [node for node in graph.nodes.values() if node.type == "MatMul"]
     for i, product in enumerate(products):
@@ -40,7 +40,7 @@ def _mapping(graph: Graph) -> dict[str, np.ndarray]:
     return state
 
 
-def _synthesis(graph: Graph) -> dict[str, np.ndarray]:
+def _synthesis(graph: OpenVINOGraph) -> dict[str, np.ndarray]:
     state = {"first.const": graph.constant("m.input.input")}
     state |= _conv(graph, "m.conv1", "first", CHANNELS[0])
     for i, below in enumerate(CHANNELS[:-1]):
@@ -64,7 +64,7 @@ def _synthesis(graph: Graph) -> dict[str, np.ndarray]:
     return state
 
 
-def _conv(graph: Graph, source: str, target: str, bands: int) -> dict[str, np.ndarray]:
+def _conv(graph: OpenVINOGraph, source: str, target: str, bands: int) -> dict[str, np.ndarray]:
     """A styled convolution; the order of its outputs becomes that of `inverse_haar` if ``bands`` of them are bands."""
     bias = graph.node(f"{source}.bias")
     noisy = graph.input(graph.consumer(bias, "Add"), "Add")
@@ -83,7 +83,7 @@ def _conv(graph: Graph, source: str, target: str, bands: int) -> dict[str, np.nd
     }
 
 
-def _modulation(graph: Graph, source: str) -> tuple[np.ndarray, np.ndarray]:
+def _modulation(graph: OpenVINOGraph, source: str) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of a layer's modulation, with the factor that follows it folded in."""
     weight, bias = graph.constant(f"{source}.modulation.weight"), graph.node(f"{source}.modulation.bias")
     scaled: Node = graph.consumer(graph.consumer(graph.consumer(bias, "Add"), "Reshape"), "Multiply")

@@ -193,7 +193,11 @@ class _Converter:
             self.agree(record, source, key, value)
 
     def check_filter(self, source: str, designed: Tensor | None) -> None:
-        """Compares a filter with the one that the architecture asks for."""
+        """Compares a filter with the one that the architecture designs.
+
+        Raises:
+            CheckpointError: they differ.
+        """
         if designed is None:
             return  # If the file has one, it is left over.
         found = self.tensors.take(source, tuple(designed.shape))

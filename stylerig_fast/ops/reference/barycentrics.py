@@ -10,6 +10,12 @@ def pixel_rays(height: int, width: int, focal: float, like: Tensor) -> tuple[Ten
     """Slopes ``(W,)`` and ``(H,)`` of the rays through the pixel centres: the ray of a pixel is (x, y, -1).
 
     The optical axis meets the middle of the picture.
+
+    Args:
+        height: pixels.
+        width: pixels.
+        focal: focal length in image widths.
+        like: a tensor of the dtype and device wanted.
     """
     columns = torch.arange(width, device=like.device, dtype=like.dtype)
     rows = torch.arange(height, device=like.device, dtype=like.dtype)
@@ -42,7 +48,16 @@ def edge_functions(corners: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def gather_corners(values: Tensor, triangles: Tensor, triangle_ids: Tensor) -> Tensor:
-    """Per-vertex values ``(B, V, D)`` at the corners of each pixel's triangle: ``(B, H, W, 3, D)``; 0 for id -1."""
+    """Per-vertex values at the corners of each pixel's triangle.
+
+    Args:
+        values: ``(B, V, D)``.
+        triangles: ``(T, 3)`` int32.
+        triangle_ids: ``(B, H, W)`` int32, -1 where there is none.
+
+    Returns:
+        ``(B, H, W, 3, D)``, 0 where ``triangle_ids`` is -1.
+    """
     batch, height, width = triangle_ids.shape
     if triangles.shape[0] == 0:
         return values.new_zeros(batch, height, width, 3, values.shape[-1])

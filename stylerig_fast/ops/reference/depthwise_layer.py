@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylerig_fast.generators.mobilestylegan import SLOPE, inverse_haar
+from stylerig_fast.ops.reference.synthesis import SLOPE, inverse_haar
 
 
 def finish(x: Tensor, noise: Tensor | None, bias: Tensor) -> Tensor:
-    """Noise, bias and leaky ReLU of ``x (B, H, W, C)``, in the dtype of ``bias``."""
+    """Leaky ReLU of ``x (B, H, W, C)`` + ``noise (H, W)`` + ``bias (C,)``, in the dtype of ``bias``."""
     x = x.to(bias.dtype)
     x = (x if noise is None else x + noise[:, :, None]) + bias
     return F.leaky_relu(x, SLOPE)

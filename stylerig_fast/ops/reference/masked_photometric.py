@@ -32,7 +32,16 @@ def shade_pixels(
 
 
 def masked_mean(image: Tensor, target: Tensor, triangle_ids: Tensor) -> Tensor:
-    """Per picture ``(B,)``: mean over covered pixels of the mean over RGB of the squared difference."""
+    """Mean over covered pixels of the mean over RGB of the squared difference.
+
+    Args:
+        image: ``(B, 3, H, W)``.
+        target: ``(B, 3, H, W)``; what it holds outside the mask, NaN included, does not matter.
+        triangle_ids: ``(B, H, W)``, -1 outside the mask.
+
+    Returns:
+        ``(B,)``, 0 where nothing is covered.
+    """
     mask = (triangle_ids >= 0)[:, None]
     # Replace before subtracting: a NaN outside the mask times 0 is still NaN, in the gradient too.
     difference = torch.where(mask, image, torch.zeros_like(image)) - torch.where(mask, target, torch.zeros_like(target))

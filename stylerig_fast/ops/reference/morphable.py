@@ -14,7 +14,7 @@ def project(points: Tensor, focal: float) -> Tensor:
 
 
 def linear(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
-    """``mean (V,3) + sum_k coefficients (B,K) basis (K,V,3)``, as one matrix product."""
+    """``mean (V, 3)`` + the sum over k of ``coefficients (B, K)`` · ``basis (K, V, 3)``, as one matrix product."""
     offsets = coefficients @ basis.to(coefficients.dtype).flatten(1)
     return mean + offsets.unflatten(-1, mean.shape)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stylerig_fast.ops.reference.barycentrics import edge_functions, pixel_rays
 
-# (triangle, pixel) pairs looked at in one go; bounds the memory to some 100 MB.
+# (triangle, pixel) pairs tested at a time; bounds the memory to some 100 MB.
 PAIRS = 1_000_000
 # Bounding boxes are this much wider than the projected corners, in pixels: more than rounding can move them.
 MARGIN = 1 / 64
@@ -16,7 +16,18 @@ MARGIN = 1 / 64
 def pixel_boxes(
     corners: Tensor, focal: float, height: int, width: int, near: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """First and one-past-last column and row that each triangle ``(T, 3, 3)`` may cover."""
+    """The pixels that each triangle may cover.
+
+    Args:
+        corners: ``(T, 3, 3)`` camera space.
+        focal: focal length in image widths.
+        height: pixels.
+        width: pixels.
+        near: nothing nearer is drawn.
+
+    Returns:
+        First and one-past-last column, first and one-past-last row, ``(T,)`` int64 each.
+    """
     depth = -corners[..., 2]
     in_front = depth > near
     scale = focal / torch.where(in_front, depth, torch.ones_like(depth))
@@ -37,7 +48,7 @@ def pixel_boxes(
 
 
 def _rasterize_one(corners: Tensor, focal: float, height: int, width: int, near: float) -> tuple[Tensor, Tensor]:
-    """One picture of triangles ``(T, 3, 3)``: flat triangle numbers (T where nothing is seen) and depths (inf)."""
+    """One picture of triangles ``(T, 3, 3)``: flat triangle numbers (T where there is none) and depths (inf)."""
     number, infinity = corners.shape[0], float("inf")
     nearest = corners.new_full((height * width,), infinity)
     triangle = torch.full((height * width,), number, dtype=torch.int64, device=corners.device)
@@ -79,7 +90,7 @@ def rasterize(
     depths = vertices.new_zeros(vertices.shape[0], height, width)
     for b in range(vertices.shape[0]):
         triangle, nearest = _rasterize_one(vertices[b][triangles.long()], focal, height, width, near)
-        seen = (nearest < float("inf")).view(height, width)
-        ids[b][seen] = triangle.view(height, width)[seen].int()
-        depths[b][seen] = nearest.view(height, width)[seen]
+        visible = (nearest < float("inf")).view(height, width)
+        ids[b][visible] = triangle.view(height, width)[visible].int()
+        depths[b][visible] = nearest.view(height, width)[visible]
     return ids, depths

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SLOPE = 0.2
+from stylerig_fast.ops.reference.synthesis import SLOPE
 
 
 class ToRgb(NamedTuple):
@@ -28,7 +28,15 @@ class ToRgb(NamedTuple):
 
 
 def activate(x: Tensor, demodulation: Tensor, noise: Tensor | None, bias: Tensor, clamp: float | None) -> Tensor:
-    """Demodulation, noise, bias, leaky ReLU and cut-off of ``x (B, C, H, W)``, in float32."""
+    """``clamp(lrelu(x · demodulation + noise + bias))``, in float32.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        demodulation: ``(B, C)``.
+        noise: ``(H, W)`` or None.
+        bias: ``(C,)``.
+        clamp: values are cut off at ± this; None leaves them.
+    """
     x = x.float() * demodulation[:, :, None, None]
     x = (x if noise is None else x + noise) + bias[:, None, None]
     x = F.leaky_relu(x, SLOPE)
@@ -62,8 +70,3 @@ def styled_epilogue(
         if rgb.skip is not None:
             image = image + double(rgb.skip, rgb.taps)
     return (y if style is None else y * style[:, :, None, None]).to(x.dtype), image
-
-
-def to_bytes(image: Tensor) -> Tensor:
-    """From [-1, 1] to uint8, halves to even, NaN to 0."""
-    return image.add(1).mul(127.5).round().nan_to_num(0, 255, 0).clamp(0, 255).byte()

@@ -10,7 +10,7 @@ DEGENERATE = 1e-12
 
 
 def safe_normalize(vectors: Tensor, shortest: float) -> Tensor:
-    """Unit vectors along the last axis; zero, with zero gradient, where shorter than ``shortest``."""
+    """``vectors (..., 3)`` at unit length; zero, with zero gradient, where shorter than ``shortest``."""
     squared = (vectors * vectors).sum(-1, keepdim=True)
     long_enough = squared > shortest * shortest
     length = torch.where(long_enough, squared, torch.ones_like(squared)).sqrt()

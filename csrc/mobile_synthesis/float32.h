@@ -1,5 +1,5 @@
 // float32 throughout: the layers before the matrix products, inverse Haar transform and depthwise convolution. Included
-// once by each variant of the CPU kernels of mobile_synthesis, behind mobile_synthesis_product.h.
+// once by each variant of the CPU kernels of mobile_synthesis, behind product.h.
 
 // What activations are kept as, between layers and as the left-hand sides of matrix products.
 struct Float32 {

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylerig_fast.generators.compiled.mobilestylegan_cuda_packing import CodeTables, pack, pack_picture
+from stylerig_fast.generators.compiled.packed import PackedSynthesis, check_generator
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.precision import multiply
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
-from stylerig_fast.ops._packed_synthesis import PackedSynthesis, check_generator
 from stylerig_fast.ops.depthwise_layer import depthwise_layer
-from stylerig_fast.ops.mobile_cuda_packing import CodeTables, pack, pack_picture
 from stylerig_fast.ops.picture_layer import picture_layer
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 
 # Pictures at a time: enough to fill a GPU, and memory does not grow with the batch from there on.
 _LARGEST_BATCH = 16
@@ -35,11 +35,9 @@ class MobileCudaSynthesis(PackedSynthesis):
         device: where codes come from and pictures go.
         resolution: of the whole picture.
         kernels: what runs between the products: "cuda", or "reference" for plain torch.
-        previews: none: a smaller picture is always the box mean of the whole one.
     """
 
     name = "mobile_cuda_synthesis"
-    previews: tuple[int, ...] = ()
 
     def __init__(self, generator: MobileStyleGAN, dtype: torch.dtype = torch.float32, *, impl: Impl = "auto") -> None:
         """Packs the weights; later changes to the generator are not seen.
@@ -90,8 +88,3 @@ class MobileCudaSynthesis(PackedSynthesis):
         if image is not out:
             small = F.avg_pool2d(image.permute(0, 3, 1, 2), half // resolution).permute(0, 2, 3, 1)
             out.copy_(to_bytes(small) if out.dtype == torch.uint8 else small)
-
-    def _check(self, ws: Tensor, resolution: int | None, preview: bool) -> int:
-        if preview:
-            raise ValueError(f"{self.name}: there are no previews; ask for the box mean, preview=False")
-        return super()._check(ws, resolution, preview)

@@ -1,5 +1,5 @@
 // From features to the picture. Included once by each variant of the CPU kernels of mobile_synthesis, behind
-// mobile_synthesis_float32.h.
+// float32.h.
 
 // Makes the picture of a strip from its rows of features.
 template <class Format>

@@ -32,7 +32,7 @@ struct Functions {
       for (int k = 0; k < inputs; ++k) {
         float row[kGroup];
         Entry rounded[kGroup];
-        for (int i = 0; i < kGroup; ++i) row[i] = matrix[kGroup * k + i] * (style == nullptr ? 1.0f : style[k]);
+        for (int i = 0; i < kGroup; ++i) row[i] = matrix[kGroup * k + i] * style[k];
         for (int i = 0; i < kGroup; i += Lanes::kWidth) Format::store(rounded + i, Lanes::load(row + i));
         for (int i = 0; i < kPanel; ++i) panel[(k / kStep * kPanel + i) * kStep + k % kStep] = rounded[channel + i];
       }

@@ -1,14 +1,13 @@
 // One picture: where its intermediate results lie in the workspace, and the order of the work.
 #pragma once
 
-#include "mobile_synthesis/mobile_synthesis_network.h"
+#include "mobile_synthesis/network.h"
 
 namespace stylerig {
 namespace mobile {
 
 // Which picture is made.
 struct Target {
-  int head;        // the block whose preview head makes it; -1: the network's own last layer
   int64_t width;   // of the picture
   float* floats;   // [width, width, 3], or null
   uint8_t* bytes;  // likewise
@@ -19,8 +18,8 @@ struct Span {
   int first, count, strip, band;
 };
 
-// The chains of a picture that needs so many blocks, for so many threads. Returns their number.
-int schedule(const Network& network, int blocks, int threads, Span spans[kMaxBlocks]);
+// The chains of a picture for so many threads. Returns their number.
+int schedule(const Network& network, int threads, Span spans[kMaxBlocks]);
 
 // Runs body(0), ..., body(count - 1), the index of a thread beside each; `threads` at most.
 class Workers {

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylerig_fast.generators.compiled.mobilestylegan import weights_of
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
-from stylerig_fast.ops.reference import mobile_synthesis as network
-from stylerig_fast.ops.reference.mobile_synthesis import Conv, four_pixels
+from stylerig_fast.ops.reference.mobile_synthesis import ConvWeights
+from stylerig_fast.ops.reference.synthesis import four_pixels
 
 
-class Layer(NamedTuple):
+class PackedLayer(NamedTuple):
     """Constants of a depthwise and a 1x1 convolution."""
 
     depthwise: Tensor  # (3, 3, C)
@@ -23,7 +24,7 @@ class Layer(NamedTuple):
     noise: Tensor  # (side, side), its strength in it
 
 
-class Scales(NamedTuple):
+class LayerScales(NamedTuple):
     """What a code makes of a layer: the scales of its input channels, and of the bands in front of it."""
 
     style: Tensor  # (B, C)
@@ -38,7 +39,7 @@ class CodeTables:
     """
 
     def __init__(self, generator: MobileStyleGAN) -> None:
-        parts = network.network_of(generator)
+        parts = weights_of(generator)
         first, picture = parts.first, parts.picture
         self._channels = generator.channels
         # Columns of this matrix are codes, and one more, the part that no code changes.
@@ -63,29 +64,27 @@ class CodeTables:
         matrix, constant = self._first
         return torch.addmm(constant, ws[:, 0], matrix).view(len(ws), 4, 4, self._channels[0])
 
-    def scales(self, ws: Tensor) -> Iterator[Scales]:
+    def scales(self, ws: Tensor) -> Iterator[LayerScales]:
         """Those of every layer, in order, and of the picture; one product for all of them."""
         styles = torch.baddbmm(self._bias, ws[:, 1:].transpose(0, 1), self._weight)  # (slots, B, most)
         for row, sizes in zip(styles, self._sizes, strict=True):
             last = row[:, sum(sizes[:-1]) : sum(sizes)]
-            yield Scales(last, row[:, : sizes[0]] if len(sizes) == 2 else None)
+            yield LayerScales(last, row[:, : sizes[0]] if len(sizes) == 2 else None)
 
 
-def pack(generator: MobileStyleGAN, dtype: torch.dtype) -> list[Layer]:
+def pack(generator: MobileStyleGAN, dtype: torch.dtype) -> list[PackedLayer]:
     """The layers behind the one at 4 px, two per block."""
-    return [
-        _packed(conv, dtype) for block in network.network_of(generator).blocks for conv in (block.conv1, block.conv2)
-    ]
+    return [_packed(conv, dtype) for block in weights_of(generator).blocks for conv in (block.conv1, block.conv2)]
 
 
 def pack_picture(generator: MobileStyleGAN) -> dict[int, tuple[Tensor, Tensor]]:
-    """Weights and biases of the last layer by their number of outputs: 12, and 3 for the mean of the four pixels."""
-    picture = network.network_of(generator).picture
+    """The last layer's weights ``(O, C)`` and biases ``(O,)`` by O: 12, and 3 for the mean of the four pixels."""
+    picture = weights_of(generator).picture
     four = four_pixels(picture.weight), four_pixels(picture.bias)
     return {12: four, 3: (picture.weight[:3].clone(), picture.bias[:3].clone())}
 
 
-def _packed(conv: Conv, dtype: torch.dtype) -> Layer:
+def _packed(conv: ConvWeights, dtype: torch.dtype) -> PackedLayer:
     depthwise = conv.depthwise[:, 0].permute(1, 2, 0).contiguous()
     # Copies: later changes to the generator are not seen.
-    return Layer(depthwise, conv.weight.to(dtype, copy=True), conv.bias.clone(), conv.noise[:, :, 0].clone())
+    return PackedLayer(depthwise, conv.weight.to(dtype, copy=True), conv.bias.clone(), conv.noise[:, :, 0].clone())

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stylerig_fast import ops
 from stylerig_fast.engine.backends.base import BackendSpec
 from stylerig_fast.engine.backends.torch_backend import CompiledBackend, EagerBackend, make
 from stylerig_fast.face.model_io import open_face_model
+from stylerig_fast.generators.compiled import StyleGAN2Synthesis
 from stylerig_fast.generators.formats import stylegan2_ada
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.stylegan2 import StyleGAN2
@@ -57,7 +57,7 @@ def error(found, expected):
 def test_float32_is_the_generator(channels, clamp, impl):
     generator = small(channels, clamp)
     ws = codes(generator, 3)
-    network, expected = ops.StyleGAN2Synthesis(generator, impl=impl), generator.synthesis(ws)
+    network, expected = StyleGAN2Synthesis(generator, impl=impl), generator.synthesis(ws)
     found = network.synthesis(ws)
     assert found.shape == expected.shape and found.dtype == torch.float32
     assert (found - expected).abs().max() < 1e-5 * max(1.0, float(expected.abs().max()))
@@ -72,7 +72,7 @@ def test_lower_precision_is_no_worse_than_the_generators(channels, dtype, impl):
     """It rounds in fewer places: less error than the generator has at the same precision, both against float32."""
     generator = small(channels)
     ws = codes(generator, 4)
-    found = ops.StyleGAN2Synthesis(generator, dtype, impl=impl).synthesis(ws)
+    found = StyleGAN2Synthesis(generator, dtype, impl=impl).synthesis(ws)
     expected = generator.synthesis(ws)
     assert error(found, expected) <= error(generator.set_precision(dtype).synthesis(ws), expected)
 
@@ -84,7 +84,7 @@ def test_the_golden_checkpoint(shared, impl, capsys):
     ws = generator.sample(2, seed=3)
     expected = generator.synthesis(ws)
     for dtype, bound in ((torch.float32, 0.0), (torch.bfloat16, 0.02), (torch.float16, 0.003)):
-        found = ops.StyleGAN2Synthesis(generator, dtype, impl=impl).synthesis(ws)
+        found = StyleGAN2Synthesis(generator, dtype, impl=impl).synthesis(ws)
         worst, spread = float((found - expected).abs().max()), error(found, expected)
         with capsys.disabled():
             print(f"\nstylegan2_ada_64, {impl}, {dtype}: max abs {worst:.1e}, rms / std {spread:.1e}")
@@ -94,7 +94,7 @@ def test_the_golden_checkpoint(shared, impl, capsys):
 @pytest.mark.parametrize("impl", IMPLS)
 def test_smaller_pictures_and_previews(impl):
     generator = small()
-    ws, network = codes(generator, 2), ops.StyleGAN2Synthesis(generator, impl=impl)
+    ws, network = codes(generator, 2), StyleGAN2Synthesis(generator, impl=impl)
     assert network.previews == (4, 8, 16)
     for resolution in (4, 8, 16, 32):
         expected = generator.synthesis(ws, resolution)
@@ -114,7 +114,7 @@ def test_smaller_pictures_and_previews(impl):
 def test_the_batch_at_once_as_on_an_accelerator(monkeypatch):
     """The CPU takes pictures one by one; the same network, all at once."""
     generator = small(SHAPES[1])
-    ws, network = codes(generator, 5), ops.StyleGAN2Synthesis(generator)
+    ws, network = codes(generator, 5), StyleGAN2Synthesis(generator)
     monkeypatch.setattr(network, "_room", lambda *_: None)
     out = torch.empty(5, 64, 64, 3)
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_the_batch_at_once_as_on_an_accelerator(monkeypatch):
 @needs_kernels
 def test_out_threads_and_nothing():
     generator = small()
-    network, ws = ops.StyleGAN2Synthesis(generator), codes(generator, 6)
+    network, ws = StyleGAN2Synthesis(generator), codes(generator, 6)
     expected, out = network.pictures(ws), torch.empty(6, 32, 32, 3, dtype=torch.uint8)
     assert network.pictures(ws, out=out) is out
     assert torch.equal(out, expected)
@@ -144,7 +144,7 @@ def test_out_threads_and_nothing():
 
 def test_later_changes_to_the_generator_are_not_seen():
     generator = small()
-    network, ws = ops.StyleGAN2Synthesis(generator), codes(generator)
+    network, ws = StyleGAN2Synthesis(generator), codes(generator)
     expected = network.pictures(ws)
     for value in generator.state_dict().values():
         value.zero_()
@@ -153,7 +153,7 @@ def test_later_changes_to_the_generator_are_not_seen():
 
 def test_mistakes_are_named():
     generator = small()
-    network, ws = ops.StyleGAN2Synthesis(generator), codes(generator)
+    network, ws = StyleGAN2Synthesis(generator), codes(generator)
     for wrong in (ws[:, 1:], ws.double(), ws[0], ws.to("meta")):
         with pytest.raises(ValueError, match=r"ws is .* expected torch.float32 \(B, 8, 24\) on cpu"):
             network.pictures(wrong)
@@ -165,13 +165,13 @@ def test_mistakes_are_named():
     with pytest.raises(NotImplementedError, match="no gradient"):
         network.synthesis(ws.requires_grad_())
     with pytest.raises(ValueError, match="dtype is torch.float64"):
-        ops.StyleGAN2Synthesis(generator, torch.float64)
+        StyleGAN2Synthesis(generator, torch.float64)
     with pytest.raises(ValueError, match="generator is a MobileStyleGAN"):
-        ops.StyleGAN2Synthesis(MobileStyleGAN(channels=(8, 8), w_dim=24, mapping_layers=1))
+        StyleGAN2Synthesis(MobileStyleGAN(channels=(8, 8), w_dim=24, mapping_layers=1))
     with pytest.raises(ValueError, match="has 6 taps"):
-        ops.StyleGAN2Synthesis(small(resample_filter=(1, 2, 3, 3, 2, 1)))
+        StyleGAN2Synthesis(small(resample_filter=(1, 2, 3, 3, 2, 1)))
     with pytest.raises(ValueError, match=r"weights are .*bfloat16"):
-        ops.StyleGAN2Synthesis(small().set_precision(torch.bfloat16))
+        StyleGAN2Synthesis(small().set_precision(torch.bfloat16))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -186,5 +186,5 @@ def test_the_torch_backend_uses_it(dtype, monkeypatch):
         wanted = F.avg_pool2d(generator.synthesis(ws), 32 // resolution)
         difference = backend.pictures(ws, resolution).int() - as_bytes(wanted).int()
         assert difference.abs().max() <= (1 if dtype == torch.float32 else 12)
-    monkeypatch.setattr(_library, "_library", _library.Library(problem="a test took it away", tried=True))
+    monkeypatch.setattr(_library, "_library", _library.KernelLibrary(problem="a test took it away", tried=True))
     assert isinstance(make(setting), EagerBackend)

@@ -14,7 +14,7 @@ from stylerig_fast.generators.layers import EPSILON, ModulatedConv
 from stylerig_fast.generators.stylegan2 import StyledConv, StyleGAN2
 
 
-class Layer(NamedTuple):
+class LayerStyles(NamedTuple):
     """What a code makes of a convolution: scales before and behind it, and the weights of the picture behind it."""
 
     style: Tensor  # (B, inputs)
@@ -22,7 +22,7 @@ class Layer(NamedTuple):
     rgb: Tensor | None  # (B, 3, outputs), behind the second convolution of a resolution
 
 
-class Constants(NamedTuple):
+class LayerConstants(NamedTuple):
     """What is the same for every code."""
 
     weight: Tensor  # in the precision of the convolution, channels-last
@@ -30,11 +30,11 @@ class Constants(NamedTuple):
     noise: Tensor  # (side, side), its strength in it
 
 
-def pack(layer: StyledConv, dtype: torch.dtype) -> Constants:
+def pack(layer: StyledConv, dtype: torch.dtype) -> LayerConstants:
     """A layer's constants; in float16, the weights are those that `ModulatedConv.round_weights` makes."""
     weight = _rounded(layer.conv, dtype).weight.detach()
     noise = (layer.noise * layer.noise_strength).detach()
-    return Constants(weight.contiguous(memory_format=torch.channels_last), layer.bias.detach().clone(), noise)
+    return LayerConstants(weight.contiguous(memory_format=torch.channels_last), layer.bias.detach().clone(), noise)
 
 
 class StyleTables:
@@ -63,7 +63,7 @@ class StyleTables:
         self._gains = torch.stack([_padded(gain[None], 1, most) for gain in gains])
         self._rgb = torch.stack([_padded(conv.weight[:, :, 0, 0], 3, most) for conv in pictures])[:, None]
 
-    def layers(self, ws: Tensor) -> Iterator[Layer]:
+    def layers(self, ws: Tensor) -> Iterator[LayerStyles]:
         """The layers of codes ``(B, num_ws, w_dim)``, in order; with six small operations for all of them."""
         count = len(self._outputs)
         codes = ws.index_select(1, self._slots).transpose(0, 1)
@@ -76,7 +76,7 @@ class StyleTables:
             styles, factors = styles / largest, factors.mul_(largest)
         for i, (inputs, outputs) in enumerate(zip(self._inputs, self._outputs, strict=True)):
             picture = rgb[i // 2, :, :, :outputs] if i % 2 == 0 else None
-            yield Layer(styles[i, :, :inputs], factors[i, :, :outputs], picture)
+            yield LayerStyles(styles[i, :, :inputs], factors[i, :, :outputs], picture)
 
 
 def _rounded(conv: ModulatedConv, dtype: torch.dtype) -> ModulatedConv:

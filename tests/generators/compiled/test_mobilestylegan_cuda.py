@@ -1,4 +1,4 @@
-"""MobileCudaSynthesis and its two ops in plain torch, which runs anywhere, against the generator; what they refuse."""
+"""MobileCudaSynthesis in plain torch, which runs anywhere, against the generator; what it refuses."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ import math
 import pytest
 import torch
 
-from stylerig_fast import ops
 from stylerig_fast.engine.backends import torch_backend
 from stylerig_fast.engine.backends.base import BackendSpec
-from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import load_pretrained
-from stylerig_fast.generators.mobilestylegan import inverse_haar
+from stylerig_fast.generators.compiled import MobileCudaSynthesis
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.ops import _library
-from stylerig_fast.ops.reference.styled_epilogue import to_bytes
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from stylerig_fast.rignet import RigConfig, build
-from tests.ops.mobile_layers import layer_inputs, new_picture, picture_inputs
-from tests.ops.test_mobile_synthesis import codes, small
+from tests.ops.mobile_networks import codes, small
 
 SHAPES = [(64, 64, 32), (20, 12, 24, 8), (8, 8, 8, 8)]
 
 
 def network_of(generator, dtype=torch.float32):
-    return ops.MobileCudaSynthesis(generator, dtype, impl="reference")
+    return MobileCudaSynthesis(generator, dtype, impl="reference")
 
 
 def as_pictures(image):
@@ -118,16 +115,6 @@ def test_mistakes_of_the_network_are_named():
         network_of(small().set_precision(torch.bfloat16))
 
 
-def test_the_cpu_has_no_kernels_by_design(monkeypatch):
-    monkeypatch.setattr(_library, "_library", _library.Library(path=_library.library().path or __file__))
-    inputs = layer_inputs((1, 4, 4, 8), torch.float32, bands=True)
-    with pytest.raises(BackendUnavailable, match="depthwise_layer has no CPU kernel by design"):
-        ops.depthwise_layer(**inputs, impl="cpu")
-    assert "no CPU kernel by design" in ops.paths(torch.device("cpu"))["picture_layer"]
-    assert "no CUDA kernel by design" in ops.paths(torch.device("cuda"))["mobile_synthesis"]
-    assert "built without CUDA" in ops.paths(torch.device("cuda"))["picture_layer"]
-
-
 def test_the_backends_take_it_on_cuda(monkeypatch):
     generator = small()
     rig = build(RigConfig(generator.num_ws, open_face_model().sizes, components=8, rank=2))
@@ -136,70 +123,6 @@ def test_the_backends_take_it_on_cuda(monkeypatch):
     monkeypatch.setattr(_library, "choose", lambda *_: "cuda")
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         network = torch_backend.compiled(BackendSpec(generator, rig, torch.device("cuda"), dtype))
-        assert isinstance(network, ops.MobileCudaSynthesis) and network.dtype == dtype
+        assert isinstance(network, MobileCudaSynthesis) and network.dtype == dtype
     monkeypatch.setattr(_library, "has_kernel", lambda *_: False)
     assert torch_backend.compiled(BackendSpec(generator, rig, torch.device("cuda"))) is None
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_depthwise_layer_is_its_parts(dtype):
-    inputs = layer_inputs((2, 5, 3, 6), torch.float32, bands=True)
-    x, channels = inputs["x"], 6
-    y = torch.nn.functional.leaky_relu(x + inputs["noise"][:, :, None] + inputs["bias"], 0.2)
-    y = inverse_haar(y * inputs["bands"][:, None, None])
-    conv = torch.nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-    conv.weight.data = inputs["weight"].permute(2, 0, 1)[:, None]
-    with torch.no_grad():
-        expected = conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) * inputs["style"][:, None, None]
-    found = ops.depthwise_layer(**inputs, dtype=dtype, impl="reference")
-    assert found.dtype == dtype and found.is_contiguous()
-    torch.testing.assert_close(found, expected.to(dtype))
-
-
-def test_picture_layer_is_its_parts():
-    inputs = picture_inputs((2, 3, 5, 6), torch.float32, 12)
-    y = torch.nn.functional.leaky_relu(inputs["x"] + inputs["noise"][:, :, None] + inputs["bias"], 0.2)
-    bands = torch.randn(12, 6)
-    low, rows, columns, both = bands.chunk(4)
-    inputs["weight"] = torch.cat(
-        [
-            low + rows + columns + both,
-            low + rows - columns - both,
-            low - rows + columns - both,
-            low - rows - columns + both,
-        ]
-    )
-    inputs["final_bias"] = inputs["final_bias"][:3].repeat(4)
-    expected = inverse_haar((y * inputs["style"][:, None, None]) @ bands.mT) + inputs["final_bias"][:3]
-    picture = new_picture(inputs)
-    ops.picture_layer(**inputs, picture=picture, impl="reference")
-    torch.testing.assert_close(picture, expected, atol=1e-4, rtol=1e-4)
-    pixels = new_picture(inputs, torch.uint8)
-    ops.picture_layer(**inputs, picture=pixels, impl="reference")
-    assert torch.equal(pixels, to_bytes(picture))
-
-
-def test_mistakes_of_the_ops_are_named():
-    inputs = layer_inputs((2, 4, 4, 8), torch.float32, bands=True)
-    wrong = {
-        "x": (inputs["x"][..., :-1].contiguous(), r"with bands expected \(B, H, W, 4C\)"),
-        "bias": (inputs["bias"][:8], r"bias has shape \(8,\), expected \(C,\) with C = 32"),
-        "weight": (inputs["weight"].permute(2, 0, 1), r"expected \(3, 3, 8\)"),
-        "style": (inputs["style"].half(), "style has dtype torch.float16, expected torch.float32"),
-        "bands": (inputs["bands"].mT.contiguous().mT, "bands has strides .* expected contiguous rows"),
-        "noise": (inputs["noise"].mT, "noise has strides .* expected a contiguous tensor"),
-    }
-    for name, (value, message) in wrong.items():
-        with pytest.raises(ValueError, match=f"depthwise_layer: .*{message}"):
-            ops.depthwise_layer(**{**inputs, name: value}, impl="reference")
-    with pytest.raises(ValueError, match="dtype is torch.float32, of an x of torch.float16 expected the same"):
-        ops.depthwise_layer(**{**inputs, "x": inputs["x"].half()}, dtype=torch.float32, impl="reference")
-    with pytest.raises(NotImplementedError, match="no gradient"):
-        ops.depthwise_layer(**{**inputs, "x": inputs["x"].requires_grad_()}, impl="reference")
-    inputs = picture_inputs((2, 4, 4, 8), torch.float32, 12)
-    picture = new_picture(inputs)
-    with pytest.raises(ValueError, match=r"picture_layer: weight has shape \(5, 8\), expected \(12, C\)"):
-        ops.picture_layer(**{**inputs, "weight": inputs["weight"][:5]}, picture=picture, impl="reference")
-    three = {"weight": inputs["weight"][:3], "final_bias": inputs["final_bias"][:3]}
-    with pytest.raises(ValueError, match=r"picture has shape \(2, 8, 8, 3\), expected \(2, 4, 4, 3\)"):
-        ops.picture_layer(**{**inputs, **three}, picture=picture, impl="reference")

@@ -10,14 +10,13 @@ namespace stylerig {
 namespace mobile {
 
 constexpr int kHeader = 64;             // floats, read as int32: see Network::write
-constexpr int32_t kMagic = 0x4d534731;  // raised when the layout changes
+constexpr int32_t kMagic = 0x4d534732;  // raised when the layout changes
 
 // The sizes of a network, as its checkpoint has them.
 struct Network {
   int32_t variant;  // index into variants()
   int32_t w_dim, levels;
   int32_t channels[kMaxBlocks + 1];
-  int32_t head_outputs[kMaxBlocks];  // of the preview head behind each block: 3, 12, or 0 without one
 
   int blocks() const { return levels - 1; }
   int num_ws() const { return 2 * levels; }
@@ -69,7 +68,7 @@ struct Parts {
   AffinePart first_style, picture_style;
   int64_t constant, first_panels, first_bias, first_noise;
   BlockPart blocks[kMaxBlocks];
-  PicturePart picture, heads[kMaxBlocks];
+  PicturePart picture;
   int64_t total;
 
   explicit Parts(const Network& network);
@@ -77,9 +76,7 @@ struct Parts {
 
 // Tensors of a checkpoint: the constant, then the first convolution's modulation (weight, bias), weight, bias, noise;
 // of every block the modulation of the upsampling, and of both convolutions modulation, depthwise and 1x1 weight, bias,
-// noise; of the picture modulation, weight and bias; of the heads weight and bias.
-constexpr int kFirstTensors = 6, kBlockTensors = 14, kPictureTensors = 4, kHeadTensors = 2;
-
+// noise; of the picture modulation, weight and bias.
 void pack(const Network& network, const std::vector<const float*>& tensors, float* packed);
 
 struct Variant {

@@ -1,5 +1,5 @@
 // Activations in bfloat16, sums in float32. Included by the variant of the CPU kernels of mobile_synthesis that has dot
-// products of bfloat16 (two at a time), behind mobile_synthesis_product.h and Lanes of 16 floats.
+// products of bfloat16 (two at a time), behind product.h and Lanes of 16 floats.
 //
 // A depthwise convolution takes two neighbouring pixels at a time, so what it reads has them interleaved: [groups,
 // columns / 2, 16, 2]. Everything else is [groups, columns, 16].

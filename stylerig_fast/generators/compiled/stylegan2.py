@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylerig_fast.generators.compiled.packed import PackedSynthesis, check_generator
+from stylerig_fast.generators.compiled.stylegan2_packing import StyleTables, pack
 from stylerig_fast.generators.precision import multiply, without_tf32
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
-from stylerig_fast.ops._packed_synthesis import PackedSynthesis, check_generator
-from stylerig_fast.ops.reference.styled_epilogue import ToRgb, to_bytes
+from stylerig_fast.ops.reference.styled_epilogue import ToRgb
+from stylerig_fast.ops.reference.synthesis import to_bytes
 from stylerig_fast.ops.styled_epilogue import styled_epilogue
-from stylerig_fast.ops.stylegan2_packing import StyleTables, pack
 from stylerig_fast.ops.upsample_filter import upsample_filter
 
 # Pictures at a time on CUDA: enough to fill a GPU, and memory does not grow with the batch from there on.

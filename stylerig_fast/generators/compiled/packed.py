@@ -1,12 +1,11 @@
-"""What the synthesis networks between torch's products share: how they are called, and what they refuse."""
+"""What packed synthesis networks share: how they are called, and what they refuse."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from stylerig_fast.generators import Generator
-from stylerig_fast.ops.styled_epilogue import PRECISIONS
+from stylerig_fast.generators.base import PRECISIONS, Generator
 
 
 class PackedSynthesis:
@@ -16,6 +15,7 @@ class PackedSynthesis:
         name: in messages.
         device: where codes come from and pictures go.
         resolution: of the whole picture.
+        previews: the resolutions below that of which the network has pictures of its own; none for most.
     """
 
     name: str
@@ -58,7 +58,16 @@ class PackedSynthesis:
     def synthesis(self, ws: Tensor, resolution: int | None = None, *, preview: bool = False) -> Tensor:
         """Pictures as `Generator.synthesis` returns them: ``(B, 3, resolution, resolution)`` in about [-1, 1].
 
-        The same arguments and errors as `pictures`. The strides are those of ``(B, resolution, resolution, 3)``.
+        The strides are those of ``(B, resolution, resolution, 3)``.
+
+        Args:
+            ws: see `pictures`.
+            resolution: see `pictures`.
+            preview: see `pictures`.
+
+        Raises:
+            ValueError: see `pictures`.
+            NotImplementedError: see `pictures`.
         """
         resolution = self._check(ws, resolution, preview)
         out = torch.empty(len(ws), resolution, resolution, 3, device=self.device)
@@ -69,7 +78,14 @@ class PackedSynthesis:
         """Makes the pictures of all codes in ``out (B, R, R, 3)``, uint8 or float32."""
         raise NotImplementedError
 
+    @property
+    def previews(self) -> tuple[int, ...]:
+        """The resolutions that `pictures` takes with ``preview``."""
+        return ()
+
     def _check(self, ws: Tensor, resolution: int | None, preview: bool) -> int:
+        if preview and not self.previews:
+            raise ValueError(f"{self.name}: there are no previews; ask for the box mean, preview=False")
         if ws.ndim != 3 or ws.shape[1:] != self._slots or ws.dtype != torch.float32 or ws.device != self.device:
             raise ValueError(
                 f"{self.name}: ws is {ws.dtype} {tuple(ws.shape)} on {ws.device}, expected torch.float32 "
@@ -85,12 +101,29 @@ class PackedSynthesis:
         return resolution
 
 
-def check_generator(name: str, generator: Generator, kind: type[Generator], dtype: torch.dtype) -> None:
-    """Raises ValueError unless ``generator`` is of that kind, in float32, in one place, and ``dtype`` is known."""
+def check_generator(
+    name: str,
+    generator: Generator,
+    kind: type[Generator],
+    dtype: torch.dtype,
+    dtypes: tuple[torch.dtype, ...] = PRECISIONS,
+) -> None:
+    """Refuses what cannot be packed.
+
+    Args:
+        name: in messages.
+        generator: what was given.
+        kind: the family that it has to be of.
+        dtype: what the network is to compute in.
+        dtypes: those that it can.
+
+    Raises:
+        ValueError: another family or dtype, or weights that are not float32 on one device.
+    """
     if not isinstance(generator, kind):
         raise ValueError(f"{name}: generator is a {type(generator).__name__}, expected a {kind.__name__}")
-    if dtype not in PRECISIONS:
-        raise ValueError(f"{name}: dtype is {dtype}, expected one of {', '.join(map(str, PRECISIONS))}")
+    if dtype not in dtypes:
+        raise ValueError(f"{name}: dtype is {dtype}, expected one of {', '.join(map(str, dtypes))}")
     found = {(value.dtype, value.device) for value in generator.state_dict().values()}
     if found != {(torch.float32, generator.w_mean.device)}:
         raise ValueError(f"{name}: the generator's weights are {found}, expected torch.float32 in one place")
