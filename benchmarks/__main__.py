@@ -11,14 +11,14 @@ import tyro
 
 from stylerig_fast.cli import EXPECTED
 
-from .all import All, Page
-from .batch import Batch
-from .compare import Compare
-from .edit import Edit
-from .ops.__main__ import Options as Ops
-from .start_up import StartUp
-from .studio import Studio
-from .train import Train
+from .report.compare import Compare
+from .suites.all import All, Page
+from .suites.batch import Batch
+from .suites.edit import Edit
+from .suites.ops.benchmark import Options as Ops
+from .suites.start_up import StartUp
+from .suites.studio import Studio
+from .suites.train import Train
 
 
 class Command(Protocol):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import store
+from .config import Setting
 from .runner import run
-from .setting import Setting
 from .stages import STAGES
 
 

@@ -17,8 +17,8 @@ from stylerig_fast import ops
 from stylerig_fast.generators import StyleGAN2
 from stylerig_fast.generators.precision import without_tf32
 
-from ..device_clock import stream_of
-from ..ops.measure import Stopwatch
+from ..harness.device_clock import stream_of
+from ..suites.ops.measure import Stopwatch
 from .task import Task, first_line, parser, task
 
 PRECISIONS = (torch.float32, torch.float16, torch.bfloat16)

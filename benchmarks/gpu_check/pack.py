@@ -26,7 +26,7 @@ from pathlib import Path
 from stylerig_fast.generators import pretrained, save_generator
 from stylerig_fast.ops import _recipe
 
-from ..machine import commit
+from ..harness.machine import commit
 from .store import KERNELS, Manifest, Piece, digest, part_file
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from .. import device_clock
-from ..ceilings import fastest
-from ..machine import describe
+from ..harness import device_clock
+from ..harness.machine import describe
+from ..harness.peak_rates import fastest
 from .task import Task, parser, task
 
 TOOLS = ("nvcc", "ninja", "c++", "compute-sanitizer", "ncu", "xz")

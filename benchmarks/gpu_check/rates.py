@@ -11,9 +11,9 @@ import torch
 
 from stylerig_fast.face.model_io import open_face_model
 
-from ..options import BenchOptions
-from ..parts import open_parts
-from ..train import Train, made_up, reconstructor_step
+from ..harness.networks import open_parts
+from ..harness.options import BenchOptions
+from ..suites.train import Train, made_up, reconstructor_step
 from .task import Task, first_line, parser, task
 
 PORTRAITS = 200_000

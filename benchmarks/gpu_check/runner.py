@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .setting import Setting
+from .config import Setting
 from .stages import STAGES, Step
 
 FORMAT = "stylerig-gpu-check 1"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import store
-from .setting import PACKAGE, Setting
+from .config import PACKAGE, Setting
 
 # The fewest samples that still tell percentiles, and parity of two people by two edits.
 SHORT = "--samples 100 --rounds 5 --seconds 1.5 --people 2 --edits 2 --stages 5".split()

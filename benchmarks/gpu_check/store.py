@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .setting import Setting
+from .config import Setting
 
 FORMAT = "stylerig-gpu-kit 1"
 MANIFEST = "kit.json"

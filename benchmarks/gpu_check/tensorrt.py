@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from stylerig_fast.export.onnx import Options, Parts, graph
 
-from ..options import BenchOptions
-from ..parts import open_parts
+from ..harness.networks import open_parts
+from ..harness.options import BenchOptions
 from .task import first_line, parser, task
 
 MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")

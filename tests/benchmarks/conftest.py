@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 
-from benchmarks import machine, session
-from benchmarks.ceilings import Ceilings
+from benchmarks.harness import machine
+from benchmarks.harness.peak_rates import Ceilings
+from benchmarks.suites import session
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import MobileStyleGAN, save_generator
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig

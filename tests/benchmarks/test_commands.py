@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from benchmarks import all as everything
-from benchmarks import page
 from benchmarks.__main__ import COMMANDS, main
-from benchmarks.batch import Batch
-from benchmarks.edit import Edit
-from benchmarks.start_up import StartUp
+from benchmarks.report import page
+from benchmarks.suites import all as everything
+from benchmarks.suites.batch import Batch
+from benchmarks.suites.edit import Edit
+from benchmarks.suites.start_up import StartUp
 from stylerig_fast.engine.backends.base import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,6 +185,6 @@ def test_shown_commands_parse(line, monkeypatch):
 
 
 def test_the_page_has_the_words_of_the_program():
-    """Whoever changes them changes benchmarks/page.py and has the page written anew, without measuring."""
+    """Whoever changes them changes benchmarks/report/page.py and has the page written anew, without measuring."""
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert text.startswith(page.INTRODUCTION)

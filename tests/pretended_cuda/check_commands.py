@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import edit
 from benchmarks.__main__ import main as bench
-from benchmarks.ops import __main__ as ops_bench
-from benchmarks.ops.measure import Machine
-from benchmarks.ops.rows import ALL
-from benchmarks.ops.scene import dense_model
+from benchmarks.suites import edit
+from benchmarks.suites.ops import benchmark as ops_bench
+from benchmarks.suites.ops.face_ops import ALL
+from benchmarks.suites.ops.measure import Machine
+from benchmarks.suites.ops.scene import dense_model
 from stylerig_fast.cli import main as stylerig
 from tests.benchmarks.conftest import quick_probes  # noqa: F401  # applies to every test here
 

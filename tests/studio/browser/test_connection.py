@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from benchmarks.studio import sway
-from benchmarks.studio_client import as_fast_as_it_goes, connect
+from benchmarks.suites.studio import sway
+from benchmarks.suites.studio_client import as_fast_as_it_goes, connect
 from tests.studio.browser.conftest import Server
 from tests.studio.browser.hands import add_person, move, people, press, rests, state, tab, until
 
