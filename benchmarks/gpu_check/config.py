@@ -1,4 +1,4 @@
-"""Where a check runs: the sources, what is kept between calls, the device, and the environment of its processes."""
+"""The configuration of a check: folders, device, and the environment of its processes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ PACKAGE = "stylerig_fast.benchmarks"
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One check.
+class CheckConfig:
+    """Where and how a check runs.
 
     Attributes:
         root: the checkout.
-        out: results are written here.
-        store: what stays between calls: the compiled operations, and what was unpacked of a kit.
-        kit: the folder that `pack` wrote, on a machine that has nothing installed; None where the project is installed.
+        out: folder of the results.
+        store: folder kept between calls: the compiled operations, and what was unpacked of a kit.
+        kit: folder that `pack` wrote, on a machine without the project; None where the project is installed.
         device: "cuda", or "cpu" for a dry run.
-        small: tiny sizes, for dry runs.
+        small: use tiny sizes, for dry runs.
         python: the interpreter.
     """
 
@@ -34,22 +34,22 @@ class Setting:
 
     @property
     def tree(self) -> Path:
-        """Where processes start: the checkout, or its copy in which the package is complete (see `store.lay_out`)."""
+        """Working directory of the steps: the checkout, or its copy with a complete package (see `store.lay_out`)."""
         return self.root if self.kit is None else self.store / "tree"
 
     @property
     def library(self) -> Path:
-        """The compiled operations, where the installed ones do not serve."""
+        """The compiled operations, if the installed ones do not work."""
         return self.store / "_kernels.so"
 
     @property
     def commit_file(self) -> Path:
-        """Which commit the sources of a kit are of."""
+        """File with the commit of the sources that a kit was packed from."""
         return self.store / "commit"
 
     @property
     def cache(self) -> Path:
-        """The user's cache as a kit brings it: the portrait generator."""
+        """The user's cache from a kit, with the portrait generator."""
         return self.store / "unpacked" / "generator"
 
     @property
@@ -61,11 +61,11 @@ class Setting:
 
     @property
     def stylegan2(self) -> str:
-        """StyleGAN2, likewise: of its speed only."""
+        """StyleGAN2 as ``stylerig-bench --generator`` names it; untrained, only for its speed."""
         return str(self.store / "small" / "stylegan2") if self.small else "untrained-stylegan2"
 
     def environment(self) -> dict[str, str]:
-        """Of every process that a stage starts."""
+        """The environment of every process that a stage starts."""
         found = os.environ | {
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -1,4 +1,4 @@
-"""The stage ``probe``: what the machine is, and what it can do at best."""
+"""The stage ``probe``: the machine, its copy bandwidth and its matrix rates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from ..harness import device_clock
 from ..harness.machine import describe
 from ..harness.peak_rates import fastest
-from .task import Task, parser, task
+from .task import CheckTask, argument_parser
 
 TOOLS = ("nvcc", "ninja", "c++", "compute-sanitizer", "ncu", "xz")
 PACKAGES = ("pytest", "hypothesis", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "safetensors", "triton", "tyro")
@@ -21,7 +21,7 @@ QUERY = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.draw,power
 
 
 def machine() -> dict[str, Any]:
-    """Versions and tools that decide what the other stages can do."""
+    """Versions and tools that the other stages depend on."""
     found: dict[str, Any] = {
         "platform": platform.platform(),
         "glibc": " ".join(platform.libc_ver()),
@@ -40,28 +40,28 @@ def machine() -> dict[str, Any]:
     return found
 
 
-def rates(work: Task) -> dict[str, Any]:
-    """Copy bandwidth, and rates of products of random matrices; random, for ones cost a GPU less power than numbers."""
-    side = 256 if work.small or not work.cuda else 8192
-    count = (1 << 18) if work.small or not work.cuda else (128 << 20)
-    seconds = 0.05 if work.small else 0.5
-    source = torch.randn(count, device=work.device)
+def rates(task: CheckTask) -> dict[str, Any]:
+    """Copy bandwidth, and rates of products of random matrices: of ones they would be faster, taking less power."""
+    side = 256 if task.small or not task.cuda else 8192
+    count = (1 << 18) if task.small or not task.cuda else (128 << 20)
+    seconds = 0.05 if task.small else 0.5
+    source = torch.randn(count, device=task.device)
     target = torch.empty_like(source)
-    copy = fastest(lambda: target.copy_(source), work.device, seconds)
+    copy = fastest(lambda: target.copy_(source), task.device, seconds)
     products = {}
     for name in ("float32", "float16", "bfloat16"):
-        a, b = (torch.randn(side, side, device=work.device).to(getattr(torch, name)) for _ in range(2))
-        products[name] = 2e-12 * side**3 / fastest(lambda a=a, b=b: a @ b, work.device, seconds)  # type: ignore[misc]
+        a, b = (torch.randn(side, side, device=task.device).to(getattr(torch, name)) for _ in range(2))
+        products[name] = 2e-12 * side**3 / fastest(lambda a=a, b=b: a @ b, task.device, seconds)  # type: ignore[misc]
     return {"copy GB/s": 2e-9 * source.nbytes / copy, "product TFLOP/s": products}
 
 
 def main() -> None:
-    work = task(parser(__doc__).parse_args())
-    found: dict[str, Any] = {"setting": describe(work.device), "machine": machine()}
-    work.save(found)
-    with device_clock.stream_of(work.device):
-        found |= rates(work)
-    work.save(found)
+    task = CheckTask.of(argument_parser(__doc__).parse_args())
+    found: dict[str, Any] = {"setting": describe(task.device), "machine": machine()}
+    task.save(found)
+    with device_clock.stream_of(task.device):
+        found |= rates(task)
+    task.save(found)
     for part in ("setting", "machine"):
         for name, value in found[part].items():
             print(f"{name}: {value}")

@@ -1,7 +1,7 @@
-"""What a fresh process does for a benchmark: start up, answer the first request, say how much memory that took.
+"""A cold start, timed from inside: import, load, build, first edit, and the memory that they take.
 
-Run as a module by `children.run`, with one JSON object as its argument; prints one JSON object as its last line.
-Nothing is imported up here that the product would not import: the imports are part of what is measured.
+`subprocesses.run` starts this module in a fresh process with one JSON object as its argument; it prints one JSON object
+as its last line. The imports are part of what is measured, so the module itself imports only the standard library.
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ from typing import Any
 
 
 class Laps:
-    """Milliseconds of one stage after the other, since a moment on the system-wide monotonic clock."""
+    """Milliseconds of consecutive stages, from a moment of the system-wide monotonic clock."""
 
     def __init__(self, start: float) -> None:
         self.times: dict[str, float] = {}
         self._last = start
 
     def lap(self, name: str) -> None:
+        """Ends the stage ``name``."""
         now = time.monotonic()
         self.times[name] = 1e3 * (now - self._last)
         self._last = now
 
 
 def start_up(job: dict[str, Any], laps: Laps) -> dict[str, object]:
-    """Import, load, build, first frame; then a few more frames for the memory that running takes."""
+    """Imports, loads, builds and edits; then edits a few more times for the memory that takes.
+
+    Args:
+        job: see `subprocesses.job`.
+        laps: started when the process was.
+    """
     import torch
 
     laps.lap("import torch")
@@ -38,7 +44,7 @@ def start_up(job: dict[str, Any], laps: Laps) -> dict[str, object]:
 
     laps.lap("import")
     if job["peer"] or job["generator"]:
-        frame = _contestant(job, laps)
+        frame = _system(job, laps)
     else:
         engine = _timed_engine(job, laps)
 
@@ -62,7 +68,7 @@ def start_up(job: dict[str, Any], laps: Laps) -> dict[str, object]:
 
 
 def _timed_engine(job: dict[str, Any], laps: Laps) -> Any:
-    """`Engine.from_pretrained`, split where it has read the weights and begins to put the Engine together."""
+    """`Engine.from_pretrained`, with the time until it has read the weights apart from the rest."""
     import torch
 
     from stylerig_fast.engine import Engine
@@ -79,43 +85,43 @@ def _timed_engine(job: dict[str, Any], laps: Laps) -> Any:
     )
 
 
-def _contestant(job: dict[str, Any], laps: Laps) -> Any:
-    """A peer, or a backend with an untrained generator: networks are then loaded as the benchmark itself loads them."""
+def _system(job: dict[str, Any], laps: Laps) -> Any:
+    """A peer, or a backend with another generator: the networks are loaded as the benchmark itself loads them."""
     import torch
 
     from stylerig_fast import FaceParams
 
-    from .networks import open_parts
-    from .openvino_system import OpenVINO
+    from .networks import open_networks
+    from .openvino_system import OpenVINOSystem
     from .options import BenchOptions
-    from .queries import Request
-    from .systems import Contestant, EngineBackend, PlainTorch
+    from .queries import Query
+    from .systems import EngineSystem, System, TorchSystem
 
     device = torch.device(job["device"])
-    parts = open_parts(BenchOptions(model=job["model"], generator=job["generator"]))
+    networks = open_networks(BenchOptions(model=job["model"], generator=job["generator"]))
     if job["graphs"]:
-        parts.graphs[job["dtype"]] = Path(job["graphs"])
+        networks.graphs[job["dtype"]] = Path(job["graphs"])
     laps.lap("load")
-    contestant: Contestant
+    system: System
     if job["peer"] == "openvino":
-        contestant = OpenVINO(parts.plain, job["dtype"], device)
+        system = OpenVINOSystem(networks.plain, job["dtype"], device)
     elif job["peer"]:
-        contestant = PlainTorch(parts, device, compiled=job["peer"] == "compile")
+        system = TorchSystem(networks, device, compiled=job["peer"] == "compile")
     else:
-        contestant = EngineBackend(parts, job["backend"], job["dtype"], device)
+        system = EngineSystem(networks, job["backend"], job["dtype"], device)
     laps.lap("build")
 
     def frame() -> object:
-        request = Request(parts.plain.sample(job["seed"]), FaceParams().with_pose(yaw=10))
-        return contestant.edit(request, job["resolution"])
+        query = Query(networks.plain.sample(job["seed"]), FaceParams().with_pose(yaw=10))
+        return system.edit(query, job["resolution"])
 
     return frame
 
 
 def peak_memory() -> int | None:
-    """The most memory that this process has held, in bytes; None where the system does not tell.
+    """Peak resident memory of this process in bytes; None where /proc does not tell.
 
-    VmHWM and not ru_maxrss: the latter of a child starts at what its parent held when it was forked.
+    VmHWM and not ru_maxrss, which in a child starts at the memory of its parent when it was forked.
     """
     try:
         with open("/proc/self/status", encoding="ascii") as status:

@@ -1,9 +1,8 @@
-"""Times of what runs on a CUDA device, from its own clock and without the launch gaps of Python.
+"""Times of calls on a CUDA device by its own clock, without the gaps between Python's launches.
 
-Below about 50 microseconds the host's clock around a call tells how fast Python launches kernels. So calls are captured
-into a CUDA graph, one after the other, and the device's events stand around its replay. Data that fit in the device's
-cache are still there from the call before: a small operation may well be faster than its bytes over the bandwidth of
-the memory.
+Below about 50 microseconds, the host's clock around a call measures how fast Python launches kernels. So consecutive
+calls are captured into a CUDA graph, and its replay is timed with the device's events. Data that fit in the device's
+cache stay there from call to call: a small operation can be faster than its bytes over the memory's bandwidth.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from typing import NamedTuple
 
 import torch
 
-# Milliseconds of one round of calls, about: events tell half a microsecond.
+# Milliseconds of one round of calls, about: events resolve half a microsecond.
 ROUND = 2.0
 MOST_CALLS = 20
-# Milliseconds that all rounds of one function may take together; one round is made in any case.
+# Milliseconds of all rounds of one function together; one round runs in any case.
 BUDGET = 600.0
 
 
-class Time(NamedTuple):
-    """A median in milliseconds, and whether the calls were captured: if not, the gaps between launches are in it."""
+class CallTime(NamedTuple):
+    """A median in milliseconds, and whether the calls were captured: if not, it includes the gaps between launches."""
 
     ms: float
     captured: bool
@@ -32,9 +31,9 @@ class Time(NamedTuple):
 
 @contextmanager
 def stream_of(device: torch.device) -> Iterator[None]:
-    """A stream of its own on a CUDA device, nothing elsewhere.
+    """Makes a new stream current on a CUDA device; does nothing elsewhere.
 
-    Whatever will be captured has to be prepared inside too: gradients are computed on the stream of the forward pass.
+    What is captured later has to be prepared inside too: gradients are computed on the stream of the forward pass.
     """
     if device.type != "cuda":
         yield
@@ -47,49 +46,49 @@ def stream_of(device: torch.device) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Round:
-    """``calls`` calls of a function, replayed or made anew."""
+    """``calls`` calls of a function, as a replay of a graph or one by one."""
 
     run: Callable[[], object]
     calls: int
     captured: bool
 
     def ms(self) -> float:
-        """Of one call."""
+        """Milliseconds of one call."""
         return between(self.run) / self.calls
 
 
-def medians(*functions: Callable[[], object], rounds: int = 11) -> list[Time]:
-    """The time of one call of each, on the current CUDA stream (see `stream_of`); they take turns.
+def medians(*functions: Callable[[], object], rounds: int = 11) -> list[CallTime]:
+    """Median time of one call of each function, on the current CUDA stream (see `stream_of`); they take turns.
 
     Args:
-        functions: what is timed. A first call pays for memory and is not timed.
-        rounds: at most so many of each; fewer where a call takes long.
+        functions: to time. A first call, which allocates memory, is not timed.
+        rounds: at most; fewer if a call takes long.
     """
     prepared = [_prepare(function) for function in functions]
-    # The round that says how many more there is time for is the first replay, and is not counted.
+    # The first replay tells how many rounds there is time for; it is not counted.
     counts = [max(1, min(rounds, int(BUDGET / max(each.ms() * each.calls, 1e-3)))) for each in prepared]
     times: list[list[float]] = [[] for _ in prepared]
     for turn in range(max(counts, default=0)):
-        for each, count, kept in zip(prepared, counts, times, strict=True):
+        for each, count, taken in zip(prepared, counts, times, strict=True):
             if turn < count:
-                kept.append(each.ms())
-    return [Time(statistics.median(kept), each.captured) for each, kept in zip(prepared, times, strict=True)]
+                taken.append(each.ms())
+    return [CallTime(statistics.median(taken), each.captured) for each, taken in zip(prepared, times, strict=True)]
 
 
 def _prepare(function: Callable[[], object]) -> _Round:
     function()
     calls = max(1, min(MOST_CALLS, int(ROUND / max(between(function), 1e-3))))
 
-    def one_after_the_other() -> None:
+    def consecutive_calls() -> None:
         for _ in range(calls):
             function()
 
-    graph = capture(one_after_the_other)
-    return _Round(one_after_the_other if graph is None else graph.replay, calls, graph is not None)
+    graph = capture(consecutive_calls)
+    return _Round(consecutive_calls if graph is None else graph.replay, calls, graph is not None)
 
 
 def capture(function: Callable[[], object]) -> torch.cuda.CUDAGraph | None:
-    """What a function does, on the current stream, as a CUDA graph; None if it waits for the device, or is on none."""
+    """Captures a function's kernels on the current stream; None if it waits for the device, or runs none."""
     current = torch.cuda.current_stream()
     graph = torch.cuda.CUDAGraph()
     own_stream = current != torch.cuda.default_stream()
@@ -103,7 +102,7 @@ def capture(function: Callable[[], object]) -> torch.cuda.CUDAGraph | None:
 
 
 def between(function: Callable[[], object]) -> float:
-    """Milliseconds on the device between two events."""
+    """Milliseconds on the device between events before and after a call."""
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()
     function()

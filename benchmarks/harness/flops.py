@@ -1,10 +1,9 @@
-"""What a network has to do at least: its multiply-adds as executed, and the bytes that must move.
+"""The cost of a network: its multiply-adds, and the bytes that have to be moved at least.
 
-Counted while a copy without data (torch's ``meta`` device) runs, operation by operation, so that every generator family
-is counted by the same rule and nothing has to be listed by hand: a transposed convolution at its input size, a
-depthwise one by its one input channel, a matrix product by its shapes. Additions, activations and filters that are no
-convolution are not counted. Bytes are the compulsory ones: each weight and constant that is read, once; what goes in;
-what comes out.
+Multiply-adds are counted operation by operation while a copy without data runs (on the ``meta`` device), so that one
+rule counts every generator family: a transposed convolution at its input size, a depthwise one with its one input
+channel, a matrix product by its shapes. Additions, activations and filters that are not convolutions are not counted.
+Bytes are compulsory traffic: each weight and constant that is read, once; the inputs; the outputs.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
-class Work:
+class NetworkCost:
     """Multiply-adds and compulsory bytes.
 
     Attributes:
         multiply_adds: as executed, by kind: "convolution", "depthwise" (one input channel per output channel: filters
             and depthwise convolutions), "matrix" (1x1 convolutions in channels-last form, linear layers).
-        weights: bytes of what is read of the network.
-        inputs: bytes that go in.
-        outputs: bytes that come out.
+        weights: bytes of the weights and constants that are read.
+        inputs: bytes of the inputs.
+        outputs: bytes of the outputs.
     """
 
     multiply_adds: dict[str, int]
@@ -53,24 +52,24 @@ class Work:
     def bytes(self) -> int:
         return self.weights + self.inputs + self.outputs
 
-    def times(self, batch: int) -> Work:
-        """The same for ``batch`` pictures at once: weights are read once all the same."""
+    def times(self, batch: int) -> NetworkCost:
+        """The cost of ``batch`` pictures at once: the weights are still read once."""
         counts = {kind: batch * count for kind, count in self.multiply_adds.items()}
-        return Work(counts, self.weights, batch * self.inputs, batch * self.outputs)
+        return NetworkCost(counts, self.weights, batch * self.inputs, batch * self.outputs)
 
-    def with_weights_of(self, itemsize: int) -> Work:
-        """The same with weights of so many bytes each in place of four."""
+    def with_weights_of(self, itemsize: int) -> NetworkCost:
+        """The cost with weights of ``itemsize`` bytes each in place of four."""
         return replace(self, weights=self.weights * itemsize // 4)
 
 
 @dataclass
-class Counter(TorchDispatchMode):
+class MultiplyAddCounter(TorchDispatchMode):
     """Counts the multiply-adds of every operation inside ``with``.
 
     Attributes:
         counts: by (stage, kind).
-        stage: who is told which stage an operation belongs to; "" by default.
-        read: the tensors of ``watched`` that operations took, by identity.
+        stage: returns the stage that the current operation belongs to.
+        read: the tensors of ``watched`` that operations have read, by identity.
         watched: the network's parameters and buffers.
     """
 
@@ -94,19 +93,20 @@ class Counter(TorchDispatchMode):
                 self.read[id(value)] = value
         return result
 
-    def work(self, inputs: int, outputs: int) -> Work:
+    def cost(self, inputs: int, outputs: int) -> NetworkCost:
+        """The cost of everything that was counted, with bytes of inputs and outputs."""
         by_kind: dict[str, int] = defaultdict(int)
         for (_, kind), count in self.counts.items():
             by_kind[kind] += count
-        return Work(dict(by_kind), sum(value.nbytes for value in self.read.values()), inputs, outputs)
+        return NetworkCost(dict(by_kind), sum(value.nbytes for value in self.read.values()), inputs, outputs)
 
 
 def multiply_adds(func: Any, args: Sequence[Any]) -> tuple[str, int] | None:
-    """Kind and number of the multiply-adds of one ATen operation; None for one that is not counted."""
+    """Kind and number of the multiply-adds of one ATen operation; None for operations that are not counted."""
     operation = func.overloadpacket
     if operation in (aten.convolution, aten._convolution):
         x, weight, transposed, groups = args[0], args[1], args[6], args[8]
-        # A transposed convolution multiplies each input with the whole kernel; one that is not, does so per output.
+        # A transposed convolution applies the whole kernel once per input, a plain one once per output.
         sides = x.shape[2:] if transposed else _convolved(args)
         count = x.shape[0] * math.prod(sides) * weight.numel()
         return "depthwise" if groups > 1 and weight.shape[1] == 1 else "convolution", count
@@ -120,7 +120,7 @@ def multiply_adds(func: Any, args: Sequence[Any]) -> tuple[str, int] | None:
 
 
 def _convolved(args: Sequence[Any]) -> list[int]:
-    """Sides of a convolution's output; arguments in ATen's order: x, weight, bias, stride, padding, dilation."""
+    """Height and width of a convolution's output. ATen's order: x, weight, bias, stride, padding, dilation."""
     x, weight, _, stride, padding, dilation = args[:6]
     sides = zip(
         x.shape[2:], weight.shape[2:], *(_each(v, x.ndim - 2) for v in (stride, padding, dilation)), strict=True
@@ -133,27 +133,27 @@ def _each(values: Sequence[int], n: int) -> Sequence[int]:
 
 
 def without_data(module: M) -> M:
-    """A copy of a network that has shapes and no values: it runs in no time, and computes nothing."""
+    """A copy of a network on the ``meta`` device: its tensors have shapes and no values."""
     return copy.deepcopy(module).to("meta")
 
 
 @torch.no_grad()
-def work_of_synthesis(generator: Generator, resolution: int, batch: int = 1) -> Work:
-    """The work of making pictures of codes; the pictures are counted as the uint8 that the Engine returns."""
+def synthesis_cost(generator: Generator, resolution: int, batch: int = 1) -> NetworkCost:
+    """The cost of synthesis; pictures count as the uint8 that the Engine returns."""
     twin = without_data(generator)
     ws = torch.empty(batch, twin.num_ws, twin.w_dim, device="meta")
-    with Counter(watched=[*twin.parameters(), *twin.buffers()]) as counter:
+    with MultiplyAddCounter(watched=[*twin.parameters(), *twin.buffers()]) as counter:
         twin.synthesis(ws, resolution)
-    return counter.work(ws.nbytes, batch * resolution**2 * 3)
+    return counter.cost(ws.nbytes, batch * resolution**2 * 3)
 
 
 @torch.no_grad()
-def work_of_rig(reconstructor: FaceReconstructor, rig: RigNet, batch: int = 1) -> Work:
-    """The work of F and RigNet: codes and parameters to edited codes."""
-    seeing, rigging = without_data(reconstructor), without_data(rig)
+def rig_cost(reconstructor: FaceReconstructor, rig: RigNet, batch: int = 1) -> NetworkCost:
+    """The cost of an edit of codes: F and RigNet."""
+    f, rig_net = without_data(reconstructor), without_data(rig)
     w = torch.empty(batch, rig.config.num_ws, rig.config.w_dim, device="meta")
-    watched = [*seeing.parameters(), *seeing.buffers(), *rigging.parameters(), *rigging.buffers()]
-    with Counter(watched=watched) as counter:
-        own = seeing.vector(w)
-        rigging(w, own, own)
-    return counter.work(w.nbytes + own.nbytes, w.nbytes)
+    watched = [*f.parameters(), *f.buffers(), *rig_net.parameters(), *rig_net.buffers()]
+    with MultiplyAddCounter(watched=watched) as counter:
+        source = f.vector(w)
+        rig_net(w, source, source)
+    return counter.cost(w.nbytes + source.nbytes, w.nbytes)

@@ -1,4 +1,4 @@
-"""Measuring several contestants fairly: in turns, so that whatever disturbs or slows the machine meets them all."""
+"""Timing several systems in turns, so that whatever disturbs or slows the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-# More frames than these say nothing new about a median, and the intervals of very fast frames would take minutes.
-MOST_SAMPLES = 5000
+# More frames hardly change a median, and the bootstrap of very fast ones would take minutes.
+MAX_SAMPLES = 5000
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long to measure.
+class TimingPlan:
+    """How long to measure each system.
 
     Attributes:
-        rounds: turns that each contestant gets.
-        samples: frames of each contestant over all rounds, at least.
-        seconds: measured time of each contestant over all rounds, at least (up to `MOST_SAMPLES` frames).
-        warm_up: frames that are not timed, at the beginning of every turn: the others have emptied the caches.
+        rounds: turns of each system.
+        samples: frames over all rounds, at least.
+        seconds: measured time over all rounds, at least (up to `MAX_SAMPLES` frames).
+        warm_up: untimed frames at the beginning of every turn: the other systems have replaced what was in the caches.
     """
 
     rounds: int = 10
@@ -31,36 +31,39 @@ class Plan:
     warm_up: int = 1
 
 
-def take_turns(
-    contestants: Mapping[K, Callable[[int], object]], plan: Plan, clock: Callable[[], float] = time.perf_counter
+def interleave(
+    systems: Mapping[K, Callable[[int], object]], plan: TimingPlan, clock: Callable[[], float] = time.perf_counter
 ) -> dict[K, list[list[float]]]:
-    """Milliseconds of every frame, one list for each round.
+    """Times the systems in turns.
 
     Args:
-        contestants: each makes the frame of that number and returns when it is there, on the host. Frame i is the same
-            request for everybody.
-        plan: how long.
-        clock: seconds.
+        systems: functions of a frame's number that return when the frame is on the host. Frame i is the same query for
+            all systems.
+        plan: how long to measure.
+        clock: returns seconds.
+
+    Returns:
+        Milliseconds of every frame, one list for each round.
     """
-    times: dict[K, list[list[float]]] = {name: [] for name in contestants}
-    order = list(contestants)
+    times: dict[K, list[list[float]]] = {name: [] for name in systems}
+    order = list(systems)
     least = -(-plan.samples // plan.rounds)
-    most = max(least, MOST_SAMPLES // plan.rounds)
+    most = max(least, MAX_SAMPLES // plan.rounds)
     for turn in range(plan.rounds):
         for name in order:
-            make = contestants[name]
+            edit = systems[name]
             gc.collect()
             for frame in range(plan.warm_up):
-                make(turn * least + frame)
-            kept: list[float] = []
+                edit(turn * least + frame)
+            measured: list[float] = []
             first, spent = turn * least + plan.warm_up, 0.0
-            while len(kept) < least or (spent < plan.seconds / plan.rounds and len(kept) < most):
+            while len(measured) < least or (spent < plan.seconds / plan.rounds and len(measured) < most):
                 start = clock()
-                make(first + len(kept))
+                edit(first + len(measured))
                 took = clock() - start
                 spent += took
-                kept.append(1e3 * took)
-            times[name].append(kept)
-        # Another one comes first next time, so that nobody always follows the same neighbour.
+                measured.append(1e3 * took)
+            times[name].append(measured)
+        # The order rotates, so that the first turn of a round goes around.
         order.append(order.pop(0))
     return times

@@ -1,6 +1,6 @@
-"""Figures of repeated measurements: percentiles, jitter, and intervals that say what the noise allows to claim.
+"""Statistics of latencies: percentiles, jitter, and bootstrap intervals.
 
-Measurements come in rounds: lists of consecutive frames, between which the other contestants had their turn.
+Measurements come in rounds: lists of consecutive frames, between which the other systems had their turns.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ DRAWS = 1000
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What is reported of one row's times, in milliseconds.
+class LatencyStats:
+    """The statistics of one row's times, in milliseconds.
 
     Attributes:
         median: the median over rounds of each round's median: a disturbed round moves it little.
         low, high: 95 % bootstrap interval of ``median``.
-        percentiles: "p50" and so on, over all samples; None where there are too few to tell (see `percentile`).
+        percentiles: "p50" and so on, over all samples; None where there are too few samples (see `percentile`).
         max: the slowest frame.
         jitter: see `jitter`; None where no round has two frames.
         fps: frames per second, one after the other: the inverse of the mean.
-        samples: how many frames.
-        rounds: how many rounds.
+        samples: number of frames.
+        rounds: number of rounds.
     """
 
     median: float
@@ -43,22 +43,22 @@ class Figures:
     rounds: int
 
 
-def figures(rounds: Rounds, seed: int = 0) -> Figures:
-    """The figures of one row.
+def latency_stats(rounds: Rounds, seed: int = 0) -> LatencyStats:
+    """Computes the statistics of one row.
 
     Args:
         rounds: milliseconds, one list for each round; empty rounds are left out.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: no measurement at all.
+        ValueError: there is no measurement.
     """
     rounds = [list(values) for values in rounds if len(values)]
     if not rounds:
         raise ValueError("no measurements")
     everything = [value for values in rounds for value in values]
     low, high = interval(bootstrap(rounds, seed))
-    return Figures(
+    return LatencyStats(
         median=median_of_rounds(rounds),
         low=low,
         high=high,
@@ -86,16 +86,21 @@ def median_of_rounds(rounds: Rounds) -> float:
 
 
 def jitter(rounds: Rounds) -> float | None:
-    """The mean absolute difference of the times of successive frames, within rounds: what an eye sees as stutter."""
+    """The mean absolute difference of successive frames' times within rounds, visible as stutter."""
     steps = [np.abs(np.diff(values)) for values in rounds]
     return float(np.concatenate(steps).mean()) if any(len(step) for step in steps) else None
 
 
 def bootstrap(rounds: Rounds, seed: int = 0, draws: int = DRAWS) -> NDArray[np.float64]:
-    """``(draws,)`` medians of rounds of resampled measurements.
+    """Bootstrap draws ``(draws,)`` of the median over rounds of each round's median.
 
-    Resampled in two steps, rounds first and the frames of each chosen round second: frames of one round share what the
-    machine was doing just then, and taking them for independent would make the interval far too narrow.
+    Rounds are resampled first, then the frames of each chosen round: frames of one round share what the machine was
+    doing then, and treating them as independent would make the interval far too narrow.
+
+    Args:
+        rounds: milliseconds, one list for each round.
+        seed: of the draws.
+        draws: number of draws.
     """
     draw = np.random.default_rng(seed)
     values = [np.asarray(each, dtype=np.float64) for each in rounds]
@@ -109,6 +114,6 @@ def bootstrap(rounds: Rounds, seed: int = 0, draws: int = DRAWS) -> NDArray[np.f
 
 
 def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    """The middle 95 %."""
+    """The 2.5 % and 97.5 % quantiles."""
     low, high = np.percentile(draws, (2.5, 97.5))
     return float(low), float(high)

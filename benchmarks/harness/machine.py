@@ -1,4 +1,4 @@
-"""What the figures were taken on: hardware, versions, and whether the machine had other things to do."""
+"""The machine that was measured: hardware, versions, and what other processes did on it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import torch
 
 import stylerig_fast
 
-# Instruction sets that decide how fast these networks can be.
+# Instruction sets that matter for these networks.
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "sve", "bf16")
 PACKAGES = ("torch", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "triton")
-# Other processes that take more of a core than this make a run one to repeat.
+# Cores that other processes may keep busy before a report warns of it.
 BUSY = 0.1
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Hardware and versions, as JSON holds them."""
-    found: dict[str, Any] = {
+    """Hardware and versions, ready for JSON."""
+    described: dict[str, Any] = {
         "cpu": processor_name(),
         "flags": [
             flag for flag in FLAGS if flag in _cpu_fields().get("flags", _cpu_fields().get("features", "")).split()
@@ -43,7 +43,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        found["gpu"] = {
+        described["gpu"] = {
             "name": properties.name,
             "memory GB": round(properties.total_memory / 1e9, 1),
             "compute capability": f"{properties.major}.{properties.minor}",
@@ -52,11 +52,11 @@ def describe(device: torch.device) -> dict[str, Any]:
             "cuDNN": torch.backends.cudnn.version(),
             "driver": _driver(),
         }
-    return found
+    return described
 
 
 def one_line(setting: Mapping[str, Any]) -> str:
-    """The hardware and versions of `describe` in a sentence."""
+    """The hardware and versions of `describe` in one line."""
     parts = [f"{setting['cpu']}, {setting['cores']} cores, {setting['threads']} threads"]
     if flags := setting["flags"]:
         parts[0] += f" ({', '.join(map(str, flags))})"
@@ -71,19 +71,19 @@ def one_line(setting: Mapping[str, Any]) -> str:
 
 
 def processor_name() -> str:
-    """The CPU's name, as Linux knows it."""
+    """The name of the CPU."""
     return _cpu_fields().get("model name") or platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str:
-    """The commit that this package is at, with ``+`` if it has been changed since; empty outside a git checkout.
+    """The commit of this package, with ``+`` if files have been changed since; empty outside a git checkout.
 
-    ``STYLERIG_COMMIT`` says it where the sources were carried without their history.
+    ``STYLERIG_COMMIT`` takes precedence: it is set where sources were copied without their history.
     """
     if known := os.environ.get("STYLERIG_COMMIT"):
         return known
@@ -95,7 +95,7 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        # The checkout is this project's only if it knows the package's own files.
+        # A checkout of another project may lie around the installed package.
         if not head or not git("ls-files", "__init__.py"):
             return ""
         return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
@@ -104,15 +104,15 @@ def commit() -> str:
 
 
 @dataclass
-class Load:
-    """What other processes took of the CPU around and during a run.
+class CpuLoad:
+    """CPU time that other processes took before, during and after a run.
 
     Attributes:
-        average: the system's load average at the start, over 1, 5 and 15 minutes.
-        before: cores that others kept busy in the second before the run; None where the system does not tell.
-        during: likewise during it.
-        after: likewise in the second after it.
-        stolen: share of the run that a hypervisor gave to others, in cores.
+        average: load average at the start, over 1, 5 and 15 minutes.
+        before: cores that other processes kept busy in the second before the run; None where /proc does not tell.
+        during: during the run.
+        after: in the second after it.
+        stolen: cores that the hypervisor gave to other machines during the run.
     """
 
     average: tuple[float, ...] = ()
@@ -122,13 +122,15 @@ class Load:
     stolen: float | None = None
     _start: _Reading | None = field(default=None, repr=False)
 
-    def begin(self, pause: float = 1.0) -> Load:
+    def begin(self, pause: float = 1.0) -> CpuLoad:
+        """Measures for ``pause`` seconds, then starts the run."""
         self.average = tuple(round(value, 2) for value in os.getloadavg()) if hasattr(os, "getloadavg") else ()
         self.before = _others(pause)
         self._start = _Reading.take()
         return self
 
-    def end(self, pause: float = 1.0) -> Load:
+    def end(self, pause: float = 1.0) -> CpuLoad:
+        """Ends the run, then measures for ``pause`` seconds."""
         now = _Reading.take()
         if self._start is not None and now is not None:
             self.during, self.stolen = now.others_since(self._start), now.stolen_since(self._start)
@@ -136,23 +138,24 @@ class Load:
         return self
 
     def as_dict(self) -> dict[str, object]:
+        """The fields and the warning, ready for JSON."""
         names = ("average", "before", "during", "after", "stolen")
         return {name: getattr(self, name) for name in names} | {"warning": self.warning()}
 
     def warning(self) -> str:
-        """One sentence if the machine was not quiet, else empty."""
+        """A sentence if other processes were busy, else empty."""
         known = {"before": self.before, "during": self.during, "after": self.after}
         loud = [f"{value:.2f} cores {when}" for when, value in known.items() if value is not None and value > BUSY]
         if self.stolen is not None and self.stolen > BUSY:
             loud.append(f"{self.stolen:.2f} cores taken by the hypervisor")
         if not loud:
             return ""
-        return f"the machine was busy with other things ({', '.join(loud)} the run): take these figures as hints"
+        return f"other processes were busy ({', '.join(loud)} the run): these times are not reliable"
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """Seconds since the start of the system that its CPUs, and this process with its children, have worked."""
+    """CPU seconds of all processes, of this process with its children, and stolen ones, since the system started."""
 
     at: float
     busy: float
@@ -172,7 +175,7 @@ class _Reading:
         return _Reading(time.monotonic(), user + nice + system + interrupts + soft, stolen, own)
 
     def others_since(self, start: _Reading) -> float:
-        """Cores that others kept busy, on average."""
+        """Cores that other processes kept busy, on average."""
         spent = (self.busy - start.busy) - (self.own - start.own)
         return round(max(0.0, spent / max(self.at - start.at, 1e-9)), 3)
 
@@ -190,7 +193,7 @@ def _others(pause: float) -> float | None:
 
 
 def _cpu_fields() -> dict[str, str]:
-    """The first processor of /proc/cpuinfo."""
+    """The fields of the first processor in /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
@@ -207,7 +210,7 @@ def _memory() -> int:
 
 def _version(package: str) -> str | None:
     if package == "torch":
-        return torch.__version__  # with the build, which the package's own metadata leave out
+        return torch.__version__  # with the build (+cpu, +cu130), which the package's metadata leave out
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -27,13 +27,13 @@ UNTRAINED = "untrained-"
 
 
 @dataclass
-class Parts:
-    """What Engines are put together from, on the CPU and in float32.
+class Networks:
+    """The networks of a run, on the CPU and in float32.
 
     Attributes:
-        plain: an Engine of these parts on the plain ``torch`` backend, on the CPU.
-        trained: False where rig and reconstructor are stand-ins.
-        graphs: folders of exported graphs by the precision that they are in.
+        plain: an Engine of them on the CPU, with the backend ``torch``.
+        trained: whether rig and reconstructor are trained.
+        graphs: folders of exported graphs, by their precision.
     """
 
     plain: Engine
@@ -45,10 +45,15 @@ class Parts:
         return self.plain.generator
 
     def engine(self, backend: str, precision: str, device: torch.device) -> Engine:
-        """An Engine with networks of its own: precisions round weights in place.
+        """An Engine with copies of the networks: lower precisions round the weights in place.
+
+        Args:
+            backend: of the Engine.
+            precision: name of a torch dtype.
+            device: of the Engine.
 
         Raises:
-            BackendUnavailable: that backend cannot run here, in that precision.
+            BackendUnavailable: the backend cannot run here, or not in this precision.
         """
         plain = self.plain
         return Engine(
@@ -57,7 +62,7 @@ class Parts:
             copy.deepcopy(plain.reconstructor),
             plain.face_model,
             plain.reach,
-            allow_mismatch=True,  # what belongs together has been checked when it was opened
+            allow_mismatch=True,  # checked when the model was opened
             backend=backend,  # type: ignore[arg-type]
             device=device,
             dtype=getattr(torch, precision),
@@ -65,54 +70,62 @@ class Parts:
         )
 
 
-def open_parts(options: BenchOptions) -> Parts:
+def open_networks(options: BenchOptions) -> Networks:
     """Loads what the options name.
 
     Raises:
-        CheckpointError: something is missing or damaged.
-        ValueError: no such family.
+        CheckpointError: a file is missing or damaged.
+        ValueError: no such generator family.
     """
     folders = list(options.graphs)
     if options.generator:
-        plain = _stand_in(open_any_generator(options.generator))
+        plain = _untrained_engine(open_generator_or_untrained(options.generator))
     else:
         plain = Engine.from_pretrained(options.model, backend="torch")
-        own = find_folder(options.model) / "onnx"
-        folders += [own] if own.is_dir() and not folders else []
-    return Parts(plain, not options.generator, {precision_of(folder): folder for folder in folders})
+        shipped = find_folder(options.model) / "onnx"
+        folders += [shipped] if shipped.is_dir() and not folders else []
+    return Networks(plain, not options.generator, {precision_of(folder): folder for folder in folders})
 
 
 def precision_of(folder: Path) -> str:
-    """Name of the torch dtype that a folder's graphs are in; CheckpointError if it is no such folder."""
+    """Name of the torch dtype of a folder's graphs; raises CheckpointError if it holds none."""
     return str(PRECISIONS[GraphFolder(folder).head.precision]).removeprefix("torch.")
 
 
-def export(parts: Parts, folder: Path, precisions: Iterable[str]) -> str:
-    """Exports what `Parts.graphs` lacks; returns why it could not, if so.
+def export(networks: Networks, folder: Path, precisions: Iterable[str]) -> str:
+    """Exports the graphs that ``networks`` has no folder of yet.
 
     Args:
-        parts: given the folders.
+        networks: to export; receives the new folders.
         folder: to write into.
-        precisions: wanted.
+        precisions: to export, as torch names them.
+
+    Returns:
+        Why a graph could not be exported; empty if all were.
     """
     if importlib.util.find_spec("onnx") is None:
         return "the Python package onnx is not installed; run: pip install onnx"
     from stylerig_fast.export import onnx
 
     for precision in precisions:
-        if precision not in parts.graphs:
+        if precision not in networks.graphs:
             try:
                 onnx.export_onnx(
-                    onnx.Parts.of(parts.plain), folder / precision, onnx.Options(getattr(torch, precision))
+                    onnx.Networks.of(networks.plain), folder / precision, onnx.Options(getattr(torch, precision))
                 )
             except ExportError as error:
                 return str(error)
-            parts.graphs[precision] = folder / precision
+            networks.graphs[precision] = folder / precision
     return ""
 
 
-def open_any_generator(source: str) -> Generator:
-    """A generator by name or folder, or an untrained one: ``untrained-FAMILY``."""
+def open_generator_or_untrained(source: str) -> Generator:
+    """A generator by name or folder, or an untrained one: ``untrained-FAMILY``.
+
+    Raises:
+        ValueError: no such family.
+        CheckpointError: no such generator.
+    """
     if not source.startswith(UNTRAINED):
         return open_generator(source)
     family = source.removeprefix(UNTRAINED)
@@ -125,8 +138,8 @@ def open_any_generator(source: str) -> Generator:
 
 
 @torch.no_grad()
-def _stand_in(generator: Generator) -> Engine:
-    """An Engine whose rig and reconstructor are untrained, but cost what trained ones do, and do edit."""
+def _untrained_engine(generator: Generator) -> Engine:
+    """An Engine whose rig and reconstructor are untrained: they cost as much as trained ones, and change the code."""
     torch.manual_seed(0)
     model: FaceModel = open_face_model()
     slots, width = generator.num_ws, generator.w_dim

@@ -1,7 +1,7 @@
 """OpenVINO on the same network: MobileStyleGAN-FFHQ's synthesis as the ``random-face`` wheel ships it, on the CPU.
 
-The shipped graph takes one code for all slots. Its modulations are rewired to take each the code of its own slot, as
-the W+ codes of a rig need it; nothing else is changed.
+The shipped graph takes one code for all slots. Each of its modulations is connected to the code of its own slot, as W+
+codes need it; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.pretrained import NAMES, find_package
 
 from .parity import Pixels
-from .queries import Request
+from .queries import Query
 
 INSTALL = "pip install openvino"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -27,21 +27,26 @@ _LAYER = re.compile(r"m\.(?:conv1|layers\.(\d+)\.(up|conv1|conv2|to_img))\b")
 _OFFSET = {"up": 1, "conv1": 1, "conv2": 2, "to_img": 3}
 
 
-class OpenVINO:
+class OpenVINOSystem:
     """Edits with the Engine's rig in torch, and pictures by OpenVINO."""
 
     name = "OpenVINO"
     previews = False
 
     def __init__(self, engine: Engine, precision: str, device: torch.device) -> None:
-        """Compiles the network for one request at a time (the hint LATENCY).
+        """Compiles the network for one picture at a time (the hint LATENCY).
+
+        Args:
+            engine: whose generator must be the one that the graph is of; its rig edits the codes.
+            precision: "float32" or "bfloat16".
+            device: only the CPU is supported.
 
         Raises:
-            BackendUnavailable: OpenVINO or the network's files are not there, or the generator is another one.
+            BackendUnavailable: OpenVINO or the network's files are not installed, or the generator is another one.
         """
         generator = engine.generator
         if device.type != "cpu":
-            raise BackendUnavailable("OpenVINO: its CPU device is compared with CPU backends only")
+            raise BackendUnavailable("OpenVINO: it is compared with backends on the CPU only")
         if not isinstance(generator, MobileStyleGAN) or generator.name not in NAMES:
             raise BackendUnavailable(f"OpenVINO: there is a graph of {', '.join(NAMES)} only, not of {generator.name}")
         try:
@@ -59,23 +64,23 @@ class OpenVINO:
         self._one = self._compile("LATENCY").create_infer_request()
         self._queue: Any = None
 
-    def edit(self, request: Request, resolution: int) -> Pixels:
-        """See `Contestant`; of its own size only. A batch is spread over parallel requests (the hint THROUGHPUT)."""
-        codes = self._rig(request.w, request.params).numpy()
+    def edit(self, query: Query, resolution: int) -> Pixels:
+        """See `System`; at the generator's resolution only. A batch runs as parallel requests (the hint THROUGHPUT)."""
+        codes = self._rig(query.w, query.params).numpy()
         out = torch.empty(len(codes), resolution, resolution, 3, dtype=torch.uint8)
 
-        def keep(infer: Any, row: int) -> None:
-            # The picture lies in the request's own memory and may be overwritten there.
+        def store(infer: Any, row: int) -> None:
+            # The picture is in memory of the infer request, which may be overwritten.
             image = torch.from_numpy(infer.get_output_tensor(0).data)[0]
             out[row].copy_(image.add_(1).mul_(127.5).round_().clamp_(0, 255).permute(1, 2, 0))
 
         if len(codes) == 1:
             self._one.infer({0: codes}, share_inputs=True)
-            keep(self._one, 0)
+            store(self._one, 0)
             return out.numpy()
         if self._queue is None:
             self._queue = self._openvino.AsyncInferQueue(self._compile("THROUGHPUT"))
-        self._queue.set_callback(keep)
+        self._queue.set_callback(store)
         for row in range(len(codes)):
             self._queue.start_async({0: codes[row : row + 1]}, userdata=row)
         self._queue.wait_all()
@@ -85,7 +90,7 @@ class OpenVINO:
         return {"backend": self.name, "version": self._openvino.get_version(), "precision hint": _HINTS[self.precision]}
 
     def _compile(self, hint: str) -> Any:
-        # float32 has to be asked for: where the CPU has bfloat16, that is what OpenVINO takes by default.
+        # Named also for float32: on a CPU with bfloat16, OpenVINO uses that by default.
         options = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "PERFORMANCE_HINT": hint,
@@ -103,7 +108,7 @@ def with_slots(openvino: Any, model: Any, num_ws: int) -> Any:
         num_ws: slots.
 
     Raises:
-        BackendUnavailable: a layer that takes the code is none of those that are known.
+        BackendUnavailable: an unknown layer takes the code.
     """
     ops = importlib.import_module(f"{openvino.__name__}.opset13")
     style = model.get_parameters()[0]

@@ -1,4 +1,4 @@
-"""Options that the benchmarks share."""
+"""The options that the benchmarks share."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ class BenchOptions:
     """A name that `Engine.from_pretrained` knows, or a folder."""
     generator: str = ""
     """Another generator than the model's: a name, a converted folder, or `untrained-FAMILY` (for example
-    untrained-stylegan2: config F, 1024 px). Rig and reconstructor are then untrained and of the product's sizes: for
-    speed, not for looks."""
+    untrained-stylegan2: config F, 1024 px). Rig and reconstructor are then untrained, of the usual sizes: the speed is
+    real, the pictures are not."""
     backends: tuple[str, ...] = ()
-    """Backends of the Engine; all that can run here by default."""
+    """Backends of the Engine; by default all that can run here."""
     peers: tuple[Peer, ...] = ("eager", "openvino")
-    """Others to measure in the same run: plain eager torch, torch.compile, OpenVINO (MobileStyleGAN on a CPU)."""
+    """Other systems to measure in the same run: eager torch, torch.compile, OpenVINO (MobileStyleGAN on a CPU)."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes CUDA where there is one."""
+    """cpu, cuda, cuda:1, ...; auto is CUDA where there is one."""
     dtype: tuple[Precision, ...] = ()
-    """Precisions of the backends; float32 and bfloat16 by default, on CUDA float32 and float16."""
+    """Precisions of the backends; by default float32 and bfloat16, on CUDA float32 and float16."""
     graphs: tuple[Path, ...] = ()
     """Folders that `stylerig export onnx` wrote, one for each precision, for the backends that run exported graphs.
-    Without, the model's own are taken, or some are exported for the time of the run."""
+    By default the model's own, or graphs that are exported for this run."""
     compile_limit: float = 300.0
     """Seconds that torch.compile may take before its row is left out."""
     threads: int = 0
-    """CPU threads of everything; 0 leaves torch's default, one for each core."""
+    """CPU threads; 0 leaves torch's default, one for each core."""
     seed: int = 0
-    """Of people, sliders and intervals."""
+    """Seed of people, sliders and intervals."""
     json: Path | None = None
-    """Write all figures, with every single measurement, to this file."""
+    """Write all results, with every single measurement, to this file."""
     markdown: Path | None = None
-    """Write the tables to this file; they are printed in any case."""
+    """Also write the tables to this file."""
     plot: Path | None = None
-    """Draw the figures to this file, as SVG."""
+    """Draw the results to this file, as SVG."""
 
     def where(self) -> torch.device:
-        """The device, its threads set.
+        """The device that ``device`` names. Also sets the number of CPU threads.
 
         Raises:
-            ValueError: no such device.
+            ValueError: no such device, or a negative number of threads.
         """
         name = self.device
         if name == "auto":
@@ -68,24 +68,28 @@ class BenchOptions:
         return device
 
     def precisions(self, device: torch.device) -> tuple[Precision, ...]:
+        """The precisions to measure on ``device``."""
         return self.dtype or (("float32", "float16") if device.type == "cuda" else ("float32", "bfloat16"))
 
 
 @dataclass(kw_only=True)
 class SizeOptions(BenchOptions):
-    """Benchmarks that make pictures of several sizes."""
+    """Options of benchmarks that make pictures of several sizes."""
 
     resolutions: tuple[int, ...] = ()
-    """Pixels of a picture's side; by default the generator's own, its half and its quarter."""
+    """Heights of the pictures in pixels; by default the generator's own, its half and its quarter."""
 
     def sizes(self, full: int) -> tuple[int, ...]:
-        """Largest first.
+        """The heights to measure, largest first.
+
+        Args:
+            full: of the generator.
 
         Raises:
-            ValueError: not a size of this generator.
+            ValueError: a height is not the generator's own divided by a power of two.
         """
-        wanted = self.resolutions or tuple(side for side in (full, full // 2, full // 4) if side >= 32)
-        for side in wanted:
+        chosen = self.resolutions or tuple(side for side in (full, full // 2, full // 4) if side >= 32)
+        for side in chosen:
             if side < 32 or full % side or (full // side) & (full // side - 1):
                 raise ValueError(f"--resolutions {side}: expected {full} or its half, quarter, … down to 32")
-        return tuple(sorted(set(wanted), reverse=True))
+        return tuple(sorted(set(chosen), reverse=True))

@@ -1,8 +1,9 @@
-"""What is asked of the contestants: random people and random sliders, the same for all."""
+"""What the systems are asked to edit: random people and random sliders, the same for every system."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,39 +14,46 @@ from stylerig_fast.engine.reach import Reach
 from stylerig_fast.params import FaceParams
 
 PEOPLE = 16
-# Where an engine has no measured ranges. Roll is none of the network's: it turns the picture.
+# Degrees, where an engine has no measured ranges. Roll is left out: the network takes no part in it.
 ANGLES = {"yaw": (-15.0, 15.0), "pitch": (-8.0, 8.0)}
 
 
 @dataclass(frozen=True)
-class Request:
-    """One call of `Engine.edit`.
+class Query:
+    """The arguments of one call of `Engine.edit`.
 
     Attributes:
-        w: ``(B, num_ws, w_dim)``.
-        params: partial: yaw and pitch, three expression units, light.
+        w: codes, ``(B, num_ws, w_dim)``.
+        params: partial parameters: yaw and pitch, three expression units, light.
     """
 
     w: Tensor
     params: FaceParams
 
 
-class Requests:
-    """Draws requests: a random person of `PEOPLE`, all sliders at random within what the engine reaches."""
+class QueryGenerator:
+    """Draws queries: one of `PEOPLE` random people, and random sliders within the engine's reach."""
 
     def __init__(self, engine: Engine, seed: int = 0, psi: float = 0.7) -> None:
+        """Samples the people.
+
+        Args:
+            engine: whose generator, expression units and reach are used.
+            seed: of the people and of the sliders.
+            psi: truncation of the people.
+        """
         self.codes = engine.sample(seed=seed, n=PEOPLE, psi=psi)
         self.reach: Reach | None = engine.reach
         named = [name for name in engine.face_model.expression_names if not name.startswith("residual_")]
         self.units = named or list(engine.face_model.expression_names)
         self._draw = torch.Generator().manual_seed(seed)
 
-    def draw(self, batch: int = 1, person: int | None = None) -> Request:
-        """A request of ``batch`` people with sliders of their own.
+    def draw(self, batch: int = 1, person: int | None = None) -> Query:
+        """A query of ``batch`` people, each with sliders of their own.
 
         Args:
-            batch: how many.
-            person: one of `PEOPLE` for all of them, in place of random ones.
+            batch: number of people.
+            person: index of the person that all of them are; random people by default.
         """
         angles = self.reach.angles if self.reach is not None else ANGLES
         pose = {name: self._uniform(batch, *angles[name]) for name in ANGLES}
@@ -58,11 +66,24 @@ class Requests:
         people = torch.randint(PEOPLE, (batch,), generator=self._draw)
         if person is not None:
             people = torch.full_like(people, person)
-        return Request(self.codes[people.to(self.codes.device)], as_request(pose, expression, {"direction": direction}))
+        return Query(self.codes[people.to(self.codes.device)], as_request(pose, expression, {"direction": direction}))
 
-    def list(self, count: int) -> list[Request]:
+    def draw_many(self, count: int) -> list[Query]:
+        """Queries of one person each."""
         return [self.draw() for _ in range(count)]
 
     def _uniform(self, batch: int, low: float, high: float, columns: int | None = None) -> Tensor:
         shape = (batch,) if columns is None else (batch, columns)
         return low + (high - low) * torch.rand(shape, generator=self._draw)
+
+
+def one_of(query: Query, row: int) -> Query:
+    """The query of one person of a batch. Values that all people of the batch share are kept as they are."""
+    count = len(query.w)
+
+    def pick(value: Any) -> Any:
+        return value[row : row + 1] if hasattr(value, "shape") and value.ndim and len(value) == count else value
+
+    params = query.params
+    picked = {kind: {name: pick(value) for name, value in values.items()} for kind, values in params.requests.items()}
+    return Query(query.w[row : row + 1], type(params)(requests=picked))

@@ -1,12 +1,12 @@
-"""What a report's figures are held against: the time that its work takes at its ceilings."""
+"""The roofline of a report: how long its networks take at the machine's peak rates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from .flops import Work
-from .peak_rates import Ceilings
+from .flops import NetworkCost
+from .peak_rates import PeakRates
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -15,20 +15,20 @@ def floor(report: Mapping[str, Any], precision: str, batch: int = 1) -> float | 
     """Milliseconds that a batch of edits of the generator's own size takes at least.
 
     Args:
-        report: with its networks' work and its ceilings.
+        report: with the cost of its networks and its peak rates.
         precision: of the synthesis; the rig computes in float32.
-        batch: people.
+        batch: number of people.
     """
     networks, known = report["networks"], report["ceilings"]
-    synthesis = Work(**networks["synthesis"]).with_weights_of(BYTES[precision]).times(batch)
-    rig = Work(**networks["rig work"]).times(batch)
-    return Ceilings(known["rates"], known["bandwidth"]).floor(precision, synthesis, rig)
+    synthesis = NetworkCost(**networks["synthesis"]).with_weights_of(BYTES[precision]).times(batch)
+    rig = NetworkCost(**networks["rig work"]).times(batch)
+    return PeakRates(known["rates"], known["bandwidth"]).floor(precision, synthesis, rig)
 
 
 def explain(report: Mapping[str, Any]) -> str:
-    """Work, ceilings and floors in two sentences."""
+    """Costs, peak rates and floors in three sentences."""
     networks, known = report["networks"], report["ceilings"]
-    synthesis, rig = Work(**networks["synthesis"]), Work(**networks["rig work"])
+    synthesis, rig = NetworkCost(**networks["synthesis"]), NetworkCost(**networks["rig work"])
     kinds = ", ".join(f"{kind} {count / 1e6:,.0f}" for kind, count in synthesis.multiply_adds.items())
     rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {name}" for name, rate in known["rates"].items())
     floors = {name: floor(report, name) for name in known["rates"]}

@@ -1,4 +1,4 @@
-"""Running a fresh process and reading what it found: see `child`."""
+"""Runs `cold_start` in a fresh process and reads its results."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def job(
     peer: str = "",
     graphs: Path | None = None,
 ) -> dict[str, Any]:
-    """What a child is to do.
+    """The argument of `cold_start`.
 
     Args:
         options: of the benchmark.
-        device: where.
-        resolution: of its pictures.
-        backend: of the Engine; without meaning for a peer.
-        dtype: its precision.
+        device: to run on.
+        resolution: of the pictures.
+        backend: of the Engine; ignored with a peer.
+        dtype: precision of the synthesis, as torch names it.
         peer: "eager", "compile" or "openvino" in place of a backend.
         graphs: folder of exported graphs in that precision.
     """
@@ -55,26 +55,30 @@ def job(
     }
 
 
-def run(work: dict[str, Any], limit: float = LIMIT) -> dict[str, Any]:
-    """What the child prints.
+def run(job: dict[str, Any], limit: float = LIMIT) -> dict[str, Any]:
+    """Runs the job in a fresh process and returns its results.
+
+    Args:
+        job: see `job`.
+        limit: seconds.
 
     Raises:
-        BackendUnavailable: it could not do it, or took too long; it and what it started are then ended.
+        BackendUnavailable: the process failed, or took too long; it and its own children are then killed.
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
     command = [sys.executable, "-m", f"{__package__}.cold_start"]
     process = subprocess.Popen(
-        [*command, json.dumps(work | {"spawned": time.monotonic()})],
+        [*command, json.dumps(job | {"spawned": time.monotonic()})],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        start_new_session=True,  # compilers start workers of their own: all of them are ended with it
+        start_new_session=True,  # compilers start workers: all of them are killed with it
     )
     try:
         out, err = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        raise BackendUnavailable(f"not done after {limit:.0f} s in a process of its own") from None
+        raise BackendUnavailable(f"not done after {limit:.0f} s in a fresh process") from None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -82,7 +86,7 @@ def run(work: dict[str, Any], limit: float = LIMIT) -> dict[str, Any]:
     lines = out.strip().splitlines()
     if process.returncode != 0 or not lines:
         reason = err.strip().splitlines()[-1] if err.strip() else f"exit status {process.returncode}"
-        raise BackendUnavailable(f"failed in a process of its own: {reason}")
+        raise BackendUnavailable(f"failed in a fresh process: {reason}")
     result: dict[str, Any] = json.loads(lines[-1])
     if "error" in result:
         raise BackendUnavailable(result["error"])
@@ -90,10 +94,14 @@ def run(work: dict[str, Any], limit: float = LIMIT) -> dict[str, Any]:
 
 
 def compiles_in_time(options: BenchOptions, device: torch.device, resolution: int) -> None:
-    """Compiles with torch.compile in a child first, which can be stopped; here it is then read from the disk's cache.
+    """Compiles with torch.compile in a fresh process, which can be stopped; afterwards it comes from the cache on disk.
+
+    Args:
+        options: with the time limit.
+        device: to compile for.
+        resolution: of the pictures.
 
     Raises:
-        BackendUnavailable: it fails or takes longer than ``options.compile_limit``.
+        BackendUnavailable: compiling fails or takes longer than ``options.compile_limit``.
     """
-    work = job(options, device, resolution, "", "float32", "compile") | {"frames": 0}
-    run(work, options.compile_limit)
+    run(job(options, device, resolution, "", "float32", "compile") | {"frames": 0}, options.compile_limit)

@@ -1,4 +1,4 @@
-"""Who is measured: the Engine's backends, and others that run the same networks."""
+"""The systems that are measured: the Engine's backends, and others that run the same networks."""
 
 from __future__ import annotations
 
@@ -9,82 +9,94 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backends.base import BACKENDS
-from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.errors import BackendUnavailable, StyleRigError
 
-from .networks import Parts
-from .openvino_system import OpenVINO
+from .networks import Networks
+from .openvino_system import OpenVINOSystem
 from .options import BenchOptions
 from .parity import Pixels
-from .queries import Request
+from .queries import Query
 from .subprocesses import compiles_in_time
 
 EAGER = "PyTorch eager"
+# What a system may fail with: its row then says so, and the other systems are measured all the same.
+SYSTEM_ERRORS = (StyleRigError, ValueError, RuntimeError)
 
 
-class Contestant(Protocol):
-    """Somebody who answers requests.
+class System(Protocol):
+    """Something that edits pictures.
 
     Attributes:
-        name: of the row.
+        name: of its rows.
         precision: what the synthesis computes in, as torch names it.
-        previews: whether it is measured at smaller sizes than the generator's own too.
+        previews: whether it is also measured at smaller sizes than the generator's own.
     """
 
     name: str
     precision: str
     previews: bool
 
-    def edit(self, request: Request, resolution: int) -> Pixels:
+    def edit(self, query: Query, resolution: int) -> Pixels:
         """Pictures ``(B, R, R, 3)`` on the host."""
         ...
 
     def info(self) -> dict[str, object]:
-        """What runs where."""
+        """What runs where, for the report."""
         ...
 
 
-class EngineBackend:
+class EngineSystem:
     """`Engine.edit` with one of its backends."""
 
     previews = True
 
-    def __init__(self, parts: Parts, backend: str, precision: str, device: torch.device) -> None:
+    def __init__(self, networks: Networks, backend: str, precision: str, device: torch.device) -> None:
+        """Builds an Engine with weights of its own.
+
+        Args:
+            networks: to copy.
+            backend: of the Engine.
+            precision: name of a torch dtype.
+            device: of the Engine.
+
+        Raises:
+            BackendUnavailable: the backend cannot run here, or not in this precision.
+        """
         self.name, self.precision = backend, precision
-        self.engine = parts.engine(backend, precision, device)
-        self.graphs = parts.graphs.get(precision)
+        self.engine = networks.engine(backend, precision, device)
+        self.graphs = networks.graphs.get(precision)
 
-    def edit(self, request: Request, resolution: int) -> Pixels:
-        return self.engine.edit(request.w, request.params, resolution=resolution)
+    def edit(self, query: Query, resolution: int) -> Pixels:
+        return self.engine.edit(query.w, query.params, resolution=resolution)
 
-    def on_device(self, request: Request, resolution: int) -> Tensor:
-        """The pictures where they are made, not waited for."""
-        return self.engine.edit(request.w, request.params, resolution=resolution, output="torch")
+    def on_device(self, query: Query, resolution: int) -> Tensor:
+        """Pictures ``(B, R, R, 3)`` on the Engine's device, without waiting for them."""
+        return self.engine.edit(query.w, query.params, resolution=resolution, output="torch")
 
     def info(self) -> dict[str, object]:
-        keep = ("ops", "controls", "rig")
-        return {name: value for name, value in self.engine.info().items() if name not in keep}
+        left_out = ("ops", "controls", "rig")
+        return {name: value for name, value in self.engine.info().items() if name not in left_out}
 
 
-class PlainTorch:
-    """The generator's module in float32 as it stands, and the rig likewise; or compiled by torch.compile."""
+class TorchSystem:
+    """The generator's module and the rig in eager float32, or with a synthesis compiled by torch.compile."""
 
     precision = "float32"
 
-    def __init__(self, parts: Parts, device: torch.device, compiled: bool = False) -> None:
+    def __init__(self, networks: Networks, device: torch.device, compiled: bool = False) -> None:
         self.name = "torch.compile" if compiled else EAGER
-        self.previews = not compiled  # each size would have to be compiled anew
-        engine = parts.plain if device.type == "cpu" else parts.engine("torch", "float32", device)
+        self.previews = not compiled  # each size would have to be compiled again
+        engine = networks.plain if device.type == "cpu" else networks.engine("torch", "float32", device)
         self.rig = engine.rig
         self.synthesis: Callable[..., Tensor] = engine.generator.synthesis
         if compiled:
             self.synthesis = torch.compile(engine.generator.synthesis)
 
     @torch.no_grad()
-    def edit(self, request: Request, resolution: int) -> Pixels:
-        codes = self.rig(request.w, request.params)
-        # One after the other on the CPU, as the module does it anyway: a batch of float pictures would take memory.
+    def edit(self, query: Query, resolution: int) -> Pixels:
+        codes = self.rig(query.w, query.params)
+        # One by one on the CPU, which is what the module does anyway: a batch of float pictures would take memory.
         blocks = codes.split(1) if codes.device.type == "cpu" else (codes,)
         pictures = torch.cat([to_uint8(self.synthesis(block, resolution)) for block in blocks])
         return pictures.cpu().numpy()
@@ -94,62 +106,63 @@ class PlainTorch:
 
 
 def to_uint8(image: Tensor) -> Tensor:
-    """Pictures ``(B, 3, H, W)`` in about [-1, 1] as uint8 ``(B, H, W, 3)``; the float pictures are overwritten."""
+    """Converts pictures ``(B, 3, H, W)`` in about [-1, 1] to uint8 ``(B, H, W, 3)``; overwrites ``image``."""
     return image.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 @dataclass
-class Line:
-    """The contestants that take part, and who does not and why.
+class Lineup:
+    """The systems that can be measured, and why the others cannot.
 
     Attributes:
-        contestants: in the order of the tables.
-        absent: name and precision to reason.
+        systems: in the order of the tables.
+        absent: reasons by name and precision.
     """
 
-    contestants: list[Any] = field(default_factory=list)
+    systems: list[Any] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
 
-    def add(self, label: str, make: Callable[[], Contestant]) -> None:
+    def add(self, label: str, make: Callable[[], System]) -> None:
+        """Adds the system that ``make`` builds, or the reason why it cannot."""
         try:
-            self.contestants.append(make())
+            self.systems.append(make())
         except BackendUnavailable as error:
             self.absent[label] = str(error)
 
 
-def line_up(parts: Parts, options: BenchOptions, device: torch.device) -> Line:
-    """Everybody that the options ask for and that can run here.
+def line_up(networks: Networks, options: BenchOptions, device: torch.device) -> Lineup:
+    """Builds the systems that the options name.
+
+    Args:
+        networks: that all of them run.
+        options: with backends, precisions and peers.
+        device: where they run.
 
     Raises:
-        ValueError: a backend that does not exist.
+        ValueError: no such backend.
     """
     unknown = [name for name in options.backends if name not in BACKENDS]
     if unknown:
         raise ValueError(f"--backends {' '.join(unknown)}: there are {', '.join(BACKENDS)}")
-    line = Line()
+    lineup = Lineup()
     for backend in options.backends or tuple(BACKENDS):
         for precision in options.precisions(device):
-            line.add(f"{backend} {precision}", lambda b=backend, p=precision: EngineBackend(parts, b, p, device))  # type: ignore[misc]
+            lineup.add(f"{backend} {precision}", lambda b=backend, p=precision: EngineSystem(networks, b, p, device))  # type: ignore[misc]
     if "eager" in options.peers:
-        line.add(EAGER, lambda: PlainTorch(parts, device))
+        lineup.add(EAGER, lambda: TorchSystem(networks, device))
     if "compile" in options.peers:
-        line.add("torch.compile", lambda: _compiled(parts, options, device))
+        lineup.add("torch.compile", lambda: _compiled(networks, options, device))
     if "openvino" in options.peers:
         for precision in ("float32", "bfloat16"):
-            line.add(f"OpenVINO {precision}", lambda p=precision: OpenVINO(parts.plain, p, device))  # type: ignore[misc]
-    return line
+            lineup.add(f"OpenVINO {precision}", lambda p=precision: OpenVINOSystem(networks.plain, p, device))  # type: ignore[misc]
+    return lineup
 
 
-def _compiled(parts: Parts, options: BenchOptions, device: torch.device) -> Contestant:
-    compiles_in_time(options, device, parts.generator.resolution)
-    return PlainTorch(parts, device, compiled=True)
+def _compiled(networks: Networks, options: BenchOptions, device: torch.device) -> System:
+    compiles_in_time(options, device, networks.generator.resolution)
+    return TorchSystem(networks, device, compiled=True)
 
 
-def edit_all(contestant: Contestant, requests: list[Request], resolution: int) -> list[Pixels]:
-    """The pictures ``(R, R, 3)`` of requests of one person each."""
-    return [contestant.edit(request, resolution)[0] for request in requests]
-
-
-def is_cuda(contestant: Contestant) -> bool:
-    engine: Engine | None = getattr(contestant, "engine", None)
-    return engine is not None and engine.device.type == "cuda"
+def edit_all(system: System, queries: list[Query], resolution: int) -> list[Pixels]:
+    """The pictures ``(R, R, 3)`` of queries of one person each."""
+    return [system.edit(query, resolution)[0] for query in queries]

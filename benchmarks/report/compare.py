@@ -1,4 +1,4 @@
-"""``stylerig-bench compare``: two reports row by row, and whether a difference is more than noise."""
+"""``stylerig-bench compare``: two reports, row by row, and whether each difference is more than noise."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..harness.latency_stats import Rounds, bootstrap, interval, median_of_round
 from .files import read
 from .tables import NOTHING, number, table
 
-# Differences of the machines and settings that make a comparison one of more than the code.
+# Fields of the setting that have to agree for a comparison of the code alone.
 SAME = ("cpu", "cores", "threads", "versions", "gpu", "system")
 
 
 @dataclass(kw_only=True)
-class Compare:
-    """Say which rows of report B are faster or slower than those of report A by more than the noise."""
+class CompareCommand:
+    """Tell which rows of report B are faster or slower than those of report A by more than the noise."""
 
     files: Annotated[tuple[Path, Path], tyro.conf.Positional]
     """Two files that --json wrote: before and after."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def run(self) -> None:
         before, after = (read(path) for path in self.files)
@@ -34,13 +34,13 @@ class Compare:
 
 @dataclass(frozen=True)
 class Difference:
-    """Times of one row in two reports.
+    """The times of one row in two reports.
 
     Attributes:
-        before: median and its 95 % interval.
+        before: median and its 95 % interval, milliseconds.
         after: likewise.
-        ratio: before / after: over 1 if it became faster.
-        ratio_interval: 95 %.
+        ratio: before / after, over 1 if the row became faster.
+        ratio_interval: its 95 % interval.
         verdict: "no difference" where the two intervals overlap.
     """
 
@@ -52,7 +52,13 @@ class Difference:
 
 
 def difference(before: Rounds, after: Rounds, seed: int = 0) -> Difference:
-    """Compares two rows' measurements, each a list of rounds."""
+    """Compares the measurements of a row, each a list of rounds of milliseconds.
+
+    Args:
+        before: rounds of report A.
+        after: rounds of report B.
+        seed: of the bootstrap.
+    """
     draws = [bootstrap(rounds, seed + index) for index, rounds in enumerate((before, after))]
     a, b = ((median_of_rounds(r), *interval(d)) for r, d in zip((before, after), draws, strict=True))
     if a[1] <= b[2] and b[1] <= a[2]:
@@ -63,7 +69,7 @@ def difference(before: Rounds, after: Rounds, seed: int = 0) -> Difference:
 
 
 def rows_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Rounds | None]]:
-    """Names of all rows of a report, and their measurements; None for a row that was refused."""
+    """Names of all rows of a report, and their measurements: None for a refused row."""
     for section in ("edit", "batch", "start-up", "train", "studio"):
         for row in report.get(section, {}).get("rows", ()):
             size = (
@@ -80,7 +86,13 @@ def rows_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Rounds | None]]:
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any], seed: int = 0) -> str:
-    """The comparison as Markdown."""
+    """The comparison as Markdown.
+
+    Args:
+        before: report A.
+        after: report B.
+        seed: of the bootstrap.
+    """
     parts = []
     for name in SAME:
         a, b = before["setting"].get(name), after["setting"].get(name)
@@ -107,7 +119,7 @@ def _cells(before: Rounds, after: Rounds, seed: int) -> list[str]:
     if min(sum(map(len, before)), sum(map(len, after))) < 2:
         medians = median_of_rounds(before), median_of_rounds(after)
         ratio = f"{medians[0] / medians[1]:.2f}"
-        return [*map(number, medians), ratio, "not known: a single figure has no interval"]
+        return [*map(number, medians), ratio, "not known: a single measurement has no interval"]
     found = difference(before, after, seed)
     a, b = (f"{number(m)} ({number(low)} to {number(high)})" for m, low, high in (found.before, found.after))
     low, high = found.ratio_interval

@@ -1,4 +1,4 @@
-"""What becomes of a report: printed, and written as JSON, Markdown and a picture."""
+"""Reading and writing the JSON file of a report."""
 
 from __future__ import annotations
 
@@ -9,26 +9,7 @@ from typing import Any
 
 from stylerig_fast.checkpoint import write_atomically
 
-FORMAT = "stylerig-bench 1"
-
-
-def finish(report: Mapping[str, Any], options: Any) -> None:
-    """Prints the tables and writes the files that the options name.
-
-    Args:
-        report: of one command.
-        options: with the paths ``json``, ``markdown`` and ``plot``, or None for each.
-    """
-    from .page import section_text
-    from .plot import draw
-
-    text = section_text(report)
-    print(text)
-    write(report, options.json)
-    if options.markdown is not None:
-        write_atomically(options.markdown, text.encode())
-    if options.plot is not None:
-        write_atomically(options.plot, draw(report).encode())
+from .format import FORMAT
 
 
 def write(report: Mapping[str, Any], path: Path | None) -> None:
@@ -38,10 +19,10 @@ def write(report: Mapping[str, Any], path: Path | None) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A report that `finish` wrote.
+    """Reads a report that `write` wrote.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the file cannot be read, or holds something else.
     """
     try:
         report = json.loads(path.read_bytes())

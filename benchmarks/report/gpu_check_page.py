@@ -1,4 +1,4 @@
-"""A check as a part of the page of benchmarks."""
+"""A check of a GPU as a section of the page of benchmarks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 from ..harness import roofline
 from ..harness.machine import one_line
 from . import tables
-from .gpu_check_results import Check
+from .gpu_check_results import GpuCheck
 
 OPS = """\
-Times are the device's, of calls that follow each other in a CUDA graph; data that fit in its cache stay there from call
-to call, so that small operations can be faster than their floor of bytes over the bandwidth of the memory.
+Times are by the device's clock, of consecutive calls in a CUDA graph. Data that fit in its cache stay there between
+calls, so that small operations can be faster than their floor of bytes over the memory's bandwidth.
 """
 
 
-def section(check: Check) -> str:
-    """One check as Markdown, under the name of its GPU."""
+def section(check: GpuCheck) -> str:
+    """A check as Markdown, under the name of its GPU."""
     setting = check.setting
-    assert setting is not None, "a check without a machine is none: see results.read_checks"
+    assert setting is not None, "read_checks leaves out checks of no machine"
     how = "Measured by `make gpu-check`, see [development.md](development.md#checking-a-gpu)."
     parts = [f"## On {check.gpu}", how, one_line(setting) + "."]
     parts += _rates(check.found.get("probe", {}))
@@ -38,23 +38,23 @@ def _rates(probe: dict[str, Any]) -> list[str]:
     return [f"Copy {probe['copy GB/s']:.0f} GB/s (read and written), products of random matrices {products}."]
 
 
-def _steps(check: Check) -> str:
-    """What was run, and what came of it: also of stages that have no figures."""
+def _steps(check: GpuCheck) -> str:
+    """The steps that ran and their results, also those without numbers."""
     lines = []
     for step in check.steps:
-        said = ""
+        result = ""
         if step["stage"] == "test" and check.tests:
-            said = ", ".join(f"{count} {name}" for name, count in check.tests.items())
+            result = ", ".join(f"{count} {name}" for name, count in check.tests.items())
         elif step["stage"] == "sanitize":
-            said = check.sanitizers.get(step["step"], "")
+            result = check.sanitizers.get(step["step"], "")
         elif step["stage"] == "build":
-            said = check.found.get("build", {}).get("library", "")
+            result = check.found.get("build", {}).get("library", "")
         name = step["stage"] if step["stage"] == step["step"] else f"{step['stage']}: {step['step']}"
-        lines.append([name, step["status"], f"{step['seconds']:.0f}", said])
+        lines.append([name, step["status"], f"{step['seconds']:.0f}", result])
     return "### What was run\n\n" + tables.table(["step", "result", "seconds", ""], lines)
 
 
-def _edits(check: Check, title: str, command: str) -> list[str]:
+def _edits(check: GpuCheck, title: str, command: str) -> list[str]:
     parts = []
     for report in check.reports.values():
         if report["command"] != command:
@@ -70,12 +70,12 @@ def _edits(check: Check, title: str, command: str) -> list[str]:
     return parts
 
 
-def _operations(check: Check) -> list[str]:
+def _operations(check: GpuCheck) -> list[str]:
     reports = [report for report in check.reports.values() if report["command"] == "ops"]
     return ["### The operations", *(tables.markdown(report, "ops") for report in reports), OPS] if reports else []
 
 
-def _training(check: Check) -> list[str]:
+def _training(check: GpuCheck) -> list[str]:
     parts = [tables.markdown(report, "train") for report in check.reports.values() if report["command"] == "train"]
     rates = check.found.get("rates", {})
     if rows := rates.get("rows"):
@@ -98,7 +98,7 @@ def _tensorrt(found: dict[str, Any] | None) -> list[str]:
     lines = []
     for name in ("any GPU", "this GPU"):
         if row := found.get(name):
-            said = row.get("error") or ", ".join([row["validity"], *row["diagnostics"]])
-            lines.append([name, tables.number(row.get("build s")), tables.number(row.get("MB")), said])
+            validity = row.get("error") or ", ".join([row["validity"], *row["diagnostics"]])
+            lines.append([name, tables.number(row.get("build s")), tables.number(row.get("MB")), validity])
     columns = ["an engine for", "built in s", "MB", "would it load here"]
     return ["### TensorRT", f"TensorRT for RTX {found['version']}\n\n{tables.table(columns, lines)}"]

@@ -1,4 +1,4 @@
-"""The results of a check, read from the folders that its calls wrote."""
+"""The results of a check of a GPU, read from the folders that its calls wrote."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..gpu_check.runner import FORMAT, SUMMARY
-from . import files as report
+from .format import FORMAT, GPU_CHECK_FORMAT, GPU_CHECK_SUMMARY
 
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
 
 @dataclass
-class Check:
-    """What the calls of one check found.
+class GpuCheck:
+    """The results of one check, from one call of it or several.
 
     Attributes:
-        steps: outcomes as ``summary.json`` holds them, the last one of each step.
+        steps: outcomes from ``summary.json``, the last one of each step.
         reports: of benchmarks, by step.
-        found: what the other steps wrote, by step.
-        tests: numbers of tests "passed", "failed" and "skipped"; empty where none were run.
-        sanitizers: what each tool says at its end.
+        found: results of the other steps, by step.
+        tests: numbers of tests "passed", "failed" and "skipped"; empty if none were run.
+        sanitizers: the last line of each tool.
     """
 
     steps: list[Mapping[str, Any]] = field(default_factory=list)
@@ -36,7 +35,7 @@ class Check:
 
     @property
     def setting(self) -> Mapping[str, Any] | None:
-        """The machine, as `machine.describe` says it."""
+        """The machine, as `machine.describe` describes it; None if no step has."""
         settings = [self.found.get("probe", {}).get("setting"), *(each["setting"] for each in self.reports.values())]
         return next((setting for setting in settings if setting), None)
 
@@ -44,8 +43,8 @@ class Check:
     def gpu(self) -> str:
         return "" if self.setting is None else self.setting["gpu"]["name"]
 
-    def join(self, later: Check) -> None:
-        """Takes what a later call found; of a step that ran twice, the later result."""
+    def join(self, later: GpuCheck) -> None:
+        """Adds the results of a later call, which replace earlier ones of the same step."""
         again = {(step["stage"], step["step"]) for step in later.steps}
         self.steps = [step for step in self.steps if (step["stage"], step["step"]) not in again] + later.steps
         self.reports |= later.reports
@@ -54,13 +53,16 @@ class Check:
         self.sanitizers |= later.sanitizers
 
 
-def read_checks(folders: Sequence[Path]) -> list[Check]:
-    """Checks of different GPUs; calls on the same one are one check, and a call that does not say is the last one's.
+def read_checks(folders: Sequence[Path]) -> list[GpuCheck]:
+    """Reads the checks of different GPUs.
+
+    Calls on the same GPU are one check; a call that does not name its GPU belongs to the last one.
+
 
     Raises:
-        ValueError: a folder holds no results, or those of a dry run.
+        ValueError: a folder holds no results, or results of a dry run.
     """
-    checks: list[Check] = []
+    checks: list[GpuCheck] = []
     for folder in folders:
         found = read_folder(folder)
         same = [check for check in checks if not found.gpu or check.gpu in ("", found.gpu)]
@@ -71,30 +73,30 @@ def read_checks(folders: Sequence[Path]) -> list[Check]:
     return [check for check in checks if check.gpu]
 
 
-def read_folder(folder: Path) -> Check:
+def read_folder(folder: Path) -> GpuCheck:
     """The results of one call.
 
     Raises:
-        ValueError: there are none, or they are those of a dry run.
+        ValueError: there are none, or they are of a dry run.
     """
-    path = folder / SUMMARY
+    path = folder / GPU_CHECK_SUMMARY
     try:
         summary = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read ({error}); expected what `make gpu-check` writes") from error
-    if summary.get("format") != FORMAT:
+    if summary.get("format") != GPU_CHECK_FORMAT:
         raise ValueError(
-            f"{path}: format {summary.get('format')!r}, expected {FORMAT!r}; check again with this version"
+            f"{path}: format {summary.get('format')!r}, expected {GPU_CHECK_FORMAT!r}; check again with this version"
         )
     if summary["device"] != "cuda" or summary["small"]:
-        raise ValueError(f"{folder}: a dry run, whose times mean nothing")
-    check = Check(steps=summary["steps"])
+        raise ValueError(f"{folder}: a dry run, whose times have no meaning")
+    check = GpuCheck(steps=summary["steps"])
     for file in sorted(folder.glob("*.json")):
-        if file.name == SUMMARY:
+        if file.name == GPU_CHECK_SUMMARY:
             continue
         content = json.loads(file.read_bytes())
-        kept = check.reports if content.get("format") == report.FORMAT else check.found
-        kept[file.stem] = content
+        results = check.reports if content.get("format") == FORMAT else check.found
+        results[file.stem] = content
     check.tests = _tests(folder / "test.xml")
     for tool in SANITIZERS:
         if (folder / f"{tool}.txt").is_file():
@@ -103,7 +105,7 @@ def read_folder(folder: Path) -> Check:
 
 
 def _tests(path: Path) -> dict[str, int]:
-    """Counts of a JUnit file; empty where there is none, or pytest was ended before it wrote it."""
+    """Counts from a JUnit file; empty if there is none, or pytest was killed before it wrote all of it."""
     try:
         suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     except (OSError, ElementTree.ParseError):
@@ -115,6 +117,6 @@ def _tests(path: Path) -> dict[str, int]:
 
 
 def last_word(text: str) -> str:
-    """The summary of a sanitizer's log: ``ERROR SUMMARY: 0 errors``; says so where there is none."""
+    """The summary line of a sanitizer's log, such as ``ERROR SUMMARY: 0 errors``; a sentence if it has none."""
     lines = re.findall(r"^=+ +((?:\w+ )?SUMMARY: .*)$", text, re.MULTILINE)
-    return lines[-1].strip() if lines else "no summary: it was ended before its end"
+    return lines[-1].strip() if lines else "no summary: it was stopped before its end"

@@ -1,4 +1,4 @@
-"""The page of benchmarks: ``docs/benchmarks.md``, its words here and its figures from reports."""
+"""The page of benchmarks, ``docs/benchmarks.md``: its words are here, its numbers come from reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..harness.machine import BUSY, one_line
 from ..harness.parity import LARGEST_ERROR, LOWEST_PREVIEW_PSNR, LOWEST_PSNR
 from . import tables
 from .gpu_check_page import section
-from .gpu_check_results import Check
+from .gpu_check_results import GpuCheck
 
 Report = Mapping[str, Any]
 
@@ -46,19 +46,19 @@ stylerig-bench page all.json --markdown benchmarks.md
 OpenVINO takes part where it can be imported (`pip install openvino`, or the extra `bench-peers`), torch.compile where
 `--peers` names it.
 
-## How to read the figures
+## How to read the numbers
 
 - **An edit** goes from the request to the picture as a NumPy array: reconstructor, RigNet, synthesis, conversion to
-  uint8, copy to the host. The plain-torch and OpenVINO rows edit the code with the same rig in torch. Every request
+  uint8, copy to the host. The plain-torch and OpenVINO rows edit the code with the same rig in torch. Every edit
   comes with a code of its own, so that the reconstructor runs each time; while one person's sliders move, the Engine
-  remembers what it saw.
-- **Parity before speed.** Every contestant first answers the same requests as plain eager torch in float32 on the CPU.
+  remembers its result.
+- **Parity before speed.** Every system first makes the same edits as eager torch in float32 on the CPU.
   A row whose largest difference is over {LARGEST_ERROR}/255 at float32, or that has a picture under
   {LOWEST_PSNR:.0f} dB in lower precision, says so in place of its times. A preview has to be what plain torch makes at
   that size, or the box mean of the whole picture, and its distance to the latter stands beside it; one that is an
   approximation is called that, and is refused under {LOWEST_PREVIEW_PSNR:.0f} dB.
-- **In turns.** The contestants take turns in rounds, in an order that rotates, after an untimed edit each: what slows
-  the machine meets all alike. The median is the median over rounds of each round's median; its 95 % interval is a
+- **In turns.** The systems take turns in rounds, in an order that rotates, after an untimed edit each: what slows
+  the machine affects all alike. The median is the median over rounds of each round's median; its 95 % interval is a
   bootstrap of {DRAWS} draws that resamples rounds first and the edits of a round second.
 - **Percentiles** are over all edits; one is left out (-) where fewer than one edit would lie beyond it (p99 needs
   100). **Jitter** is the mean absolute difference of the times of successive edits. **FPS** is the inverse of the
@@ -111,7 +111,7 @@ TITLES = {
 
 
 def section_text(report: Report) -> str:
-    """One report as Markdown, with the machine that it is of."""
+    """A report as Markdown, with its machine."""
     parts = [one_line(report["setting"]) + "."]
     if warning := report.get("load", {}).get("warning"):
         parts.append(f"**Warning: {warning}.**")
@@ -119,7 +119,7 @@ def section_text(report: Report) -> str:
     if load.get("average"):
         average = ", ".join(f"{value:.2f}" for value in load["average"])
         parts.append(
-            f"Load average at the start {average}; cores that others kept busy during the run: {load['during']}."
+            f"Load average at the start {average}; cores that other processes kept busy meanwhile: {load['during']}."
         )
     if "networks" in report and "ceilings" in report:
         rig = report["networks"]["rig"]
@@ -133,17 +133,17 @@ def section_text(report: Report) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def page(reports: Sequence[Report], picture: str = "", checks: Sequence[Check] = ()) -> str:
-    """The whole page.
+def page(reports: Sequence[Report], plot: str = "", checks: Sequence[GpuCheck] = ()) -> str:
+    """The page.
 
     Args:
-        reports: one part of the page for each.
-        picture: path of the plot as the page links it, if there is one.
-        checks: of GPUs, likewise.
+        reports: one section of the page each.
+        plot: path of the plot as the page links it, if there is one.
+        checks: of GPUs, one section each.
     """
     parts = [INTRODUCTION]
-    if picture:
-        parts.append(f"![Latencies, throughput, stages and start-up]({picture})\n")
+    if plot:
+        parts.append(f"![Latencies, throughput, stages and start-up]({plot})\n")
     for report in reports:
         setting = report["setting"]
         where = setting["gpu"]["name"] if "gpu" in setting else setting["cpu"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..harness import roofline
-from ..suites.start_up import STAGES
+from .format import START_UP_STAGES
 from .svg import COLOURS, ROW, WIDTH, Axis, Chart, document, legend, rows_axis
 
 Row = Mapping[str, Any]
@@ -80,16 +80,18 @@ def start_up(rows: Sequence[Row]) -> Chart:
     chart = Chart("From nothing to the first picture")
     if not rows:
         return chart
-    laps = [[float(np.median([run["laps"].get(s, 0.0) for run in row["runs"]])) for s in STAGES] for row in rows]
+    laps = [
+        [float(np.median([run["laps"].get(s, 0.0) for run in row["runs"]])) for s in START_UP_STAGES] for row in rows
+    ]
     names = [f"{row['name']} {row['precision']}" for row in rows]
     axis = rows_axis(chart, names, max(map(sum, laps)), "milliseconds")
     for index, each in enumerate(laps):
         done = 0.0
-        for stage, (name, value) in enumerate(zip(STAGES, each, strict=True)):
+        for stage, (name, value) in enumerate(zip(START_UP_STAGES, each, strict=True)):
             x = axis(done)
             chart.bar(x, index * ROW + 4, axis(done + value) - x, 14, COLOURS[stage], f"{name}: {value:.0f} ms")
             done += value
-    legend(chart, STAGES)
+    legend(chart, START_UP_STAGES)
     return chart
 
 

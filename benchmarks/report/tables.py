@@ -1,4 +1,4 @@
-"""Tables of a report, as Markdown."""
+"""The tables of a report, as Markdown."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from ..harness import roofline
 from ..harness.latency_stats import PERCENTILES
 from ..harness.systems import EAGER
-from ..suites.start_up import STAGES
+from .format import START_UP_STAGES
 
 Row = Mapping[str, Any]
 NOTHING = "-"
 
 
 def markdown(report: Mapping[str, Any], section: str) -> str:
-    """The tables of one section of a report ("edit", "batch", "train", "start-up", "ops")."""
+    """The tables of one section of a report, a key of `SECTIONS`."""
     return SECTIONS[section](report)
 
 
@@ -43,7 +43,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def edit(report: Mapping[str, Any]) -> str:
-    """Latency at every size, then the stages."""
+    """Latencies at every size, then the stages of an edit."""
     parts, rows, full = [], report["edit"]["rows"], report["networks"]["resolution"]
     for side in dict.fromkeys(row["resolution"] for row in rows):
         here = [row for row in rows if row["resolution"] == side]
@@ -63,22 +63,29 @@ def _latencies(report: Mapping[str, Any], rows: Sequence[Row], whole: bool) -> s
     lines = []
     for row in rows:
         head = [row["name"], row["precision"] + (", approximate" if row.get("approximate") else "")]
-        right = [number(row.get("max error"), 1) + "/255" if "max error" in row else "", decibels(row, "lowest psnr")]
-        right += [
+        parity = [number(row.get("max error"), 1) + "/255" if "max error" in row else "", decibels(row, "lowest psnr")]
+        parity += [
             f"{row['max error to full']}/255" if "max error to full" in row else "",
             decibels(row, "psnr to full"),
         ]
         if row["refused"]:
-            lines.append([*head, f"**{row['refused']}**", *[""] * (11 + len(peers)), *right])
+            lines.append([*head, f"**{row['refused']}**", *[""] * (11 + len(peers)), *parity])
             continue
         f = row["figures"]
         percentiles = [number(value) for value in f["percentiles"].values()]
         ratios = [f"{medians[name] / f['median']:.2f}" if name in medians else "" for name in peers.values()]
         floor = roofline.floor(report, row["precision"]) if whole else None
         share = "" if floor is None else f"{100 * floor / f['median']:.0f} %"
-        own = [interval(f), *percentiles, number(f["max"]), number(f["jitter"], 2), number(f["fps"]), str(f["samples"])]
+        latencies = [
+            interval(f),
+            *percentiles,
+            number(f["max"]),
+            number(f["jitter"], 2),
+            number(f["fps"]),
+            str(f["samples"]),
+        ]
         device = [number(row.get("enqueue")), number(row.get("device"))]
-        lines.append([*head, *own, *ratios, share, *device, *right])
+        lines.append([*head, *latencies, *ratios, share, *device, *parity])
     columns = ["backend", "precision", "median (95 %)", *(f"p{q}" for q in PERCENTILES), "max", "jitter", "FPS", "n"]
     columns += [*peers, "of the roofline", "CPU enqueue", "device", "max error", "lowest PSNR dB"]
     columns += ["max error to full", "PSNR to full dB"]
@@ -86,7 +93,7 @@ def _latencies(report: Mapping[str, Any], rows: Sequence[Row], whole: bool) -> s
 
 
 def interval(f: Row) -> str:
-    """Median and 95 % interval; a single measurement has none."""
+    """Median and its 95 % interval; a single measurement has none."""
     if f["samples"] < 2:
         return number(f["median"])
     return f"{number(f['median'])} ({number(f['low'])} to {number(f['high'])})"
@@ -165,10 +172,10 @@ def start_up(report: Mapping[str, Any]) -> str:
     for row in report["start-up"]["rows"]:
         head, right = [row["name"], row["precision"]], [f"{row['max error']}/255" if "max error" in row else ""]
         if row["refused"] or not row["runs"]:
-            lines.append([*head, f"**{row['refused']}**", *[""] * (len(STAGES) + 5), *right])
+            lines.append([*head, f"**{row['refused']}**", *[""] * (len(START_UP_STAGES) + 5), *right])
             continue
         runs = row["runs"]
-        laps = [middle(run["laps"].get(stage) for run in runs) for stage in STAGES]
+        laps = [middle(run["laps"].get(stage) for run in runs) for stage in START_UP_STAGES]
         total = middle(sum(run["laps"].values()) for run in runs)
         since = middle(sum(run["laps"].get(stage, 0.0) for stage in ("load", "build", "first frame")) for run in runs)
         memory = [megabytes(run.get(name) for run in runs) for name in ("first peak", "peak", "cuda peak")]
@@ -178,7 +185,7 @@ def start_up(report: Mapping[str, Any]) -> str:
     columns = [
         "backend",
         "precision",
-        *STAGES,
+        *START_UP_STAGES,
         "all",
         "load to first frame",
         "MB, first frame",
@@ -198,7 +205,7 @@ def middle(values: Iterable[float | None]) -> float | None:
 
 
 def megabytes(values: Iterable[int | None]) -> str:
-    """The largest of several runs: a peak is what has to be there."""
+    """The largest peak of several runs, in MB."""
     known = [value for value in values if value is not None]
     return f"{max(known) / 1e6:.0f}" if known else ""
 
@@ -224,7 +231,7 @@ def ops_columns(setting: Mapping[str, Any]) -> list[str]:
 
 
 def ops_cells(row: Row, setting: Mapping[str, Any]) -> list[str]:
-    """The cells of an operation: microseconds of the device's clock, milliseconds of the host's."""
+    """The cells of an op: microseconds by the device's clock, milliseconds by the host's."""
     scale = 1e3 if setting["clock"] == "device" else 1.0
 
     def time(name: str, value: float | None) -> str:
@@ -244,7 +251,7 @@ def ops_cells(row: Row, setting: Mapping[str, Any]) -> list[str]:
 
 
 def studio(report: Mapping[str, Any]) -> str:
-    """What the studio adds, its throughput, and its memory."""
+    """The studio's own time, its throughput, and its memory."""
     section, lines = report["studio"], []
     for row in section["rows"]:
         f = row["figures"]
@@ -268,11 +275,11 @@ def studio(report: Mapping[str, Any]) -> str:
 
 
 def absences(report: Mapping[str, Any]) -> list[str]:
-    """Who was not measured and why, as a list; nothing if everybody was."""
+    """What was not measured and why, as a Markdown list; nothing if everything was."""
     reasons: dict[str, list[str]] = {}
     for name, reason in report.get("absent", {}).items():
         reasons.setdefault(reason, []).append(name)
-    lines = "\n".join(f"- {', '.join(who)}: {why}" for why, who in reasons.items())
+    lines = "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items())
     return [f"Not measured:\n\n{lines}"] if reasons else []
 
 

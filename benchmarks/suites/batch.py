@@ -1,4 +1,4 @@
-"""``stylerig-bench batch``: Offline, throughput when the requests are all there beforehand."""
+"""``stylerig-bench batch``: throughput when all edits are known beforehand (MLPerf's Offline)."""
 
 from __future__ import annotations
 
@@ -6,86 +6,69 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..harness.interleave import Plan, take_turns
-from ..harness.latency_stats import figures
+from ..harness.interleave import TimingPlan, interleave
+from ..harness.latency_stats import latency_stats
 from ..harness.options import BenchOptions
 from ..harness.parity import Pixels, compare
-from ..harness.queries import Request
-from ..harness.systems import Contestant
-from ..report.files import finish
-from .edit import FAILURES, judge
-from .session import Report, Session, session
+from ..harness.queries import Query, one_of
+from ..harness.systems import SYSTEM_ERRORS, System
+from ..report.output import write_outputs
+from .parity_fields import parity_fields
+from .session import BenchSession, Report, open_session
 
 SIZES = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(kw_only=True)
-class Batch(BenchOptions):
-    """Throughput of batches of edits, each person with sliders of their own, rig included."""
+class BatchBenchmark(BenchOptions):
+    """Throughput of batches of edits, rig included, each person with sliders of their own."""
 
     batches: tuple[int, ...] = SIZES
-    """People per call of `Engine.edit`."""
+    """Batch sizes: people per call of `Engine.edit`."""
     calls: int = 3
-    """Calls of each contestant for each size, one per turn."""
+    """Calls of each system for each size, one per round."""
 
     def run(self) -> None:
-        with session("batch", self) as (current, report):
+        with open_session("batch", self) as (current, report):
             report["batch"] = measure(current, self)
-        finish(report, self)
+        write_outputs(report, self)
 
 
-def measure(current: Session, options: Batch) -> Report:
-    """Rows of all batch sizes, of those that pass parity at a batch."""
+def measure(current: BenchSession, options: BatchBenchmark) -> Report:
+    """Rows of all batch sizes; a system that fails parity on a small batch is not timed."""
     if not options.batches or min(options.batches) < 1:
         raise ValueError(f"--batches {options.batches}: expected sizes of 1 and more")
-    draw, full = current.requests(), current.parts.generator.resolution
-    judged = draw.draw(min(4, max(options.batches)))
-    wanted = current.reference([one_of(judged, row) for row in range(len(judged.w))], full)
-    verdicts = [_verdict(contestant, judged, wanted, full) for contestant in current.line.contestants]
+    generator, full = current.queries(), current.networks.generator.resolution
+    compared = generator.draw(min(4, max(options.batches)))
+    expected = current.expected([one_of(compared, row) for row in range(len(compared.w))], full)
+    parities = [_parity(system, compared, expected, full) for system in current.lineup.systems]
     rows: list[dict[str, Any]] = []
     for size in sorted(set(options.batches)):
-        asked = [draw.draw(size) for _ in range(2)]
-        found: dict[int, dict[str, Any]] = {}
-        for index, contestant in enumerate(current.line.contestants):
-            found[index] = {
-                "name": contestant.name,
-                "precision": contestant.precision,
-                "batch": size,
-                **verdicts[index],
-            }
-        racing = {i: _call(current.line.contestants[i], asked, full) for i, row in found.items() if not row["refused"]}
-        # The first call of a size captures graphs and takes memory. After that a turn of long calls needs no warm-up.
-        for call in racing.values():
+        queries = [generator.draw(size) for _ in range(2)]
+        here: dict[int, dict[str, Any]] = {}
+        for index, system in enumerate(current.lineup.systems):
+            here[index] = {"name": system.name, "precision": system.precision, "batch": size, **parities[index]}
+        calls = {i: _call(current.lineup.systems[i], queries, full) for i, row in here.items() if not row["refused"]}
+        # The first call of a size captures graphs and allocates memory. After that a long call needs no warm-up.
+        for call in calls.values():
             call(0)
         short = size <= 2 or current.device.type == "cuda"
-        times = take_turns(racing, Plan(options.calls, options.calls, 0.0, warm_up=int(short)))
+        times = interleave(calls, TimingPlan(options.calls, options.calls, 0.0, warm_up=int(short)))
         for index, rounds in times.items():
-            found[index] |= {
+            here[index] |= {
                 "rounds": [[round(value, 3) for value in values] for values in rounds],
-                "figures": asdict(figures(rounds, current.seed)),
+                "figures": asdict(latency_stats(rounds, current.seed)),
             }
-        rows += found.values()
+        rows += here.values()
     return {"rows": rows}
 
 
-def one_of(request: Request, row: int) -> Request:
-    """The request of one person of a batch; what is not per person stays."""
-    count = len(request.w)
-
-    def pick(value: Any) -> Any:
-        return value[row : row + 1] if hasattr(value, "shape") and value.ndim and len(value) == count else value
-
-    params = request.params
-    asked = {kind: {name: pick(value) for name, value in values.items()} for kind, values in params.requests.items()}
-    return Request(request.w[row : row + 1], type(params)(requests=asked))
-
-
-def _verdict(contestant: Contestant, judged: Request, wanted: list[Pixels], side: int) -> dict[str, Any]:
+def _parity(system: System, query: Query, expected: list[Pixels], side: int) -> dict[str, Any]:
     try:
-        return judge(compare(contestant.edit(judged, side), wanted), contestant.precision)
-    except FAILURES as error:
+        return parity_fields(compare(system.edit(query, side), expected), system.precision)
+    except SYSTEM_ERRORS as error:
         return {"refused": f"failed: {error}"}
 
 
-def _call(contestant: Contestant, asked: list[Request], side: int) -> Callable[[int], object]:
-    return lambda frame: contestant.edit(asked[frame % len(asked)], side)
+def _call(system: System, queries: list[Query], side: int) -> Callable[[int], object]:
+    return lambda frame: system.edit(queries[frame % len(queries)], side)

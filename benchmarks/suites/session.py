@@ -1,4 +1,4 @@
-"""One run: the networks, the contestants, the machine, and the report that all of it goes into."""
+"""What the benchmarks of one run share: the networks, the systems that run them, the machine, and the report."""
 
 from __future__ import annotations
 
@@ -12,136 +12,132 @@ from typing import Any
 
 import torch
 
-from stylerig_fast.commands.output import check_output
 from stylerig_fast.engine.reach import ReachWarning
 
-from ..harness import machine
-from ..harness.flops import work_of_rig, work_of_synthesis
-from ..harness.networks import Parts, export, open_parts
+from ..harness.flops import rig_cost, synthesis_cost
+from ..harness.machine import CpuLoad, describe
+from ..harness.networks import Networks, export, open_networks
 from ..harness.options import BenchOptions, SizeOptions
 from ..harness.parity import Pixels
-from ..harness.peak_rates import Ceilings, measure_ceilings
-from ..harness.queries import Request, Requests
-from ..harness.systems import Line, PlainTorch, edit_all, line_up
-from ..report.files import FORMAT
+from ..harness.peak_rates import PeakRates, measure_peak_rates
+from ..harness.queries import Query, QueryGenerator
+from ..harness.systems import Lineup, TorchSystem, edit_all, line_up
+from ..report.format import FORMAT
+from ..report.output import check_outputs
 
 Report = dict[str, Any]
 GRAPH_BACKENDS = {"onnxruntime", "tensorrt"}
 
 
 @dataclasses.dataclass
-class Session:
+class BenchSession:
     """What the benchmarks of one run share.
 
     Attributes:
         device: where the Engine's backends run.
-        parts: the networks.
-        line: who is measured.
-        seed: of people, sliders and intervals.
+        networks: that all systems run.
+        lineup: the systems that are measured.
+        seed: of the queries and of the intervals.
         precisions: that are measured.
-        ceilings: the best that all probes so far have seen: any of them may have been disturbed.
+        peak_rates: the highest that any probe of this run has reached; None before the first one.
     """
 
     device: torch.device
-    parts: Parts
-    line: Line
+    networks: Networks
+    lineup: Lineup
     seed: int
     precisions: Sequence[str]
-    ceilings: Ceilings | None = None
+    peak_rates: PeakRates | None = None
 
     def probe(self) -> None:
-        """Measures the ceilings once more."""
-        found = measure_ceilings(self.device, self.precisions)
-        self.ceilings = found if self.ceilings is None else self.ceilings.best(found)
+        """Measures the peak rates once more and keeps the higher ones: any probe may have been disturbed."""
+        measured = measure_peak_rates(self.device, self.precisions)
+        self.peak_rates = measured if self.peak_rates is None else self.peak_rates.best(measured)
 
-    def requests(self) -> Requests:
-        """Requests from the beginning: the same for every benchmark of the run."""
-        return Requests(self.parts.plain, self.seed)
+    def queries(self) -> QueryGenerator:
+        """A generator at its beginning: every benchmark of the run draws the same queries."""
+        return QueryGenerator(self.networks.plain, self.seed)
 
-    def reference(self, requests: list[Request], resolution: int) -> list[Pixels]:
-        """What the pictures should be: plain torch in float32, on the CPU wherever the contestants run."""
-        return edit_all(PlainTorch(self.parts, torch.device("cpu")), requests, resolution)
+    def expected(self, queries: list[Query], resolution: int) -> list[Pixels]:
+        """The pictures that parity is measured against: plain torch in float32 on the CPU, whatever the device."""
+        return edit_all(TorchSystem(self.networks, torch.device("cpu")), queries, resolution)
 
 
 @contextmanager
-def session(command: str, options: BenchOptions) -> Iterator[tuple[Session, Report]]:
-    """Opens everything, and closes the report: machine, load and ceilings are measured around what happens inside.
-
-    Raises:
-        StyleRigError, ValueError: the options name something that is not there.
-    """
-    check_outputs(options)
-    device = options.where()
-    load = machine.Load().begin()
-    report: Report = {
-        "format": FORMAT,
-        "command": command,
-        "options": {name: _plain(value) for name, value in vars(options).items()},
-        "setting": machine.describe(device),
-    }
-    warnings.simplefilter("ignore", ReachWarning)  # sliders are drawn within reach; a person may have begun beyond it
-    parts = open_parts(options)
-    if isinstance(options, SizeOptions):
-        options.sizes(parts.generator.resolution)
-    with TemporaryDirectory(prefix="stylerig-bench-") as folder:
-        line = _with_graphs(parts, options, device, Path(folder))
-        report |= _described(parts, line)
-        current = Session(device, parts, line, options.seed, options.precisions(device))
-        current.probe()
-        yield current, report
-        current.probe()
-    assert current.ceilings is not None
-    report["ceilings"] = dataclasses.asdict(current.ceilings)
+def recorded(command: str, device: torch.device) -> Iterator[Report]:
+    """A report that says which machine it is of, and what else that machine did during the block."""
+    load = CpuLoad().begin()
+    report: Report = {"format": FORMAT, "command": command, "setting": describe(device)}
+    yield report
     report["load"] = load.end().as_dict()
 
 
-def _with_graphs(parts: Parts, options: BenchOptions, device: torch.device, folder: Path) -> Line:
-    """The contestants, with graphs exported for those that run them; ONNX Runtime has only float32 on the CPU."""
+@contextmanager
+def open_session(command: str, options: BenchOptions) -> Iterator[tuple[BenchSession, Report]]:
+    """Opens networks and systems, and a report; load and peak rates are measured around the block.
+
+    Raises:
+        StyleRigError, ValueError: the options name something that does not exist.
+    """
+    check_outputs(options)
+    device = options.where()
+    with recorded(command, device) as report:
+        report["options"] = {name: _as_json(value) for name, value in vars(options).items()}
+        # Sliders are drawn within reach, but a person's own pose may lie beyond it already.
+        warnings.simplefilter("ignore", ReachWarning)
+        networks = open_networks(options)
+        if isinstance(options, SizeOptions):
+            options.sizes(networks.generator.resolution)
+        with TemporaryDirectory(prefix="stylerig-bench-") as folder:
+            lineup = _with_graphs(networks, options, device, Path(folder))
+            report |= _described(networks, lineup)
+            current = BenchSession(device, networks, lineup, options.seed, options.precisions(device))
+            current.probe()
+            yield current, report
+            current.probe()
+        assert current.peak_rates is not None
+        report["ceilings"] = dataclasses.asdict(current.peak_rates)
+
+
+def _with_graphs(networks: Networks, options: BenchOptions, device: torch.device, folder: Path) -> Lineup:
+    """The systems, with graphs exported for those that run them: on the CPU, ONNX Runtime has only float32."""
     problem = ""
     if not options.backends or set(options.backends) & GRAPH_BACKENDS:
-        wanted = [name for name in options.precisions(device) if device.type != "cpu" or name == "float32"]
-        problem = export(parts, folder, wanted)
-    line = line_up(parts, options, device)
-    for label in line.absent.keys() & {f"onnxruntime {name}" for name in ("bfloat16", "float16")}:
+        precisions = [name for name in options.precisions(device) if device.type != "cpu" or name == "float32"]
+        problem = export(networks, folder, precisions)
+    lineup = line_up(networks, options, device)
+    for label in lineup.absent.keys() & {f"onnxruntime {name}" for name in ("bfloat16", "float16")}:
         if device.type == "cpu" and not options.graphs:
-            line.absent[label] = "on the CPU, ONNX Runtime is measured in float32 only: it has no bfloat16 there"
+            lineup.absent[label] = "on the CPU, ONNX Runtime is measured in float32 only: it has no bfloat16 there"
     if problem:
-        line.absent["graphs"] = problem
-    return line
+        lineup.absent["graphs"] = problem
+    return lineup
 
 
-def _described(parts: Parts, line: Line) -> Report:
-    """What a report says of the networks and of who takes part."""
-    generator = parts.generator
+def _described(networks: Networks, lineup: Lineup) -> Report:
+    """The fields of a report about the networks and the systems."""
+    generator = networks.generator
     return {
         "networks": {
             "generator": generator.name,
             "family": generator.family,
             "resolution": generator.resolution,
             "num_ws": generator.num_ws,
-            "rig": "trained" if parts.trained else "untrained, of the product's sizes",
-            "synthesis": dataclasses.asdict(work_of_synthesis(generator, generator.resolution)),
-            "rig work": dataclasses.asdict(work_of_rig(parts.plain.reconstructor, parts.plain.rig_net)),
+            "rig": "trained" if networks.trained else "untrained, of the product's sizes",
+            "synthesis": dataclasses.asdict(synthesis_cost(generator, generator.resolution)),
+            "rig work": dataclasses.asdict(rig_cost(networks.plain.reconstructor, networks.plain.rig_net)),
         },
         "contestants": [
-            {"name": each.name, "precision": each.precision, "info": _plain(each.info())} for each in line.contestants
+            {"name": each.name, "precision": each.precision, "info": _as_json(each.info())} for each in lineup.systems
         ],
-        "absent": dict(line.absent),
+        "absent": dict(lineup.absent),
     }
 
 
-def check_outputs(options: BenchOptions) -> None:
-    """Raises ValueError for files that could not be written, before the work and not after it."""
-    for name, suffix in (("json", ".json"), ("markdown", ".md"), ("plot", ".svg")):
-        path = getattr(options, name)
-        if path is not None:
-            check_output(path, suffix)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON holds it."""
+def _as_json(value: Any) -> Any:
+    """The value with everything that JSON has no type for turned into a string."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): _as_json(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_as_json(part) for part in value]
     return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,8 +1,8 @@
-"""Where the time of an edit goes: request, rig, modulation, each resolution, picture, conversion, copy.
+"""The stages of an edit: request, rig, modulation, each resolution, picture, conversion, copy.
 
-Measured in plain eager torch, with marks that hooks set whenever a module begins or ends; what lies between two marks
-belongs to the innermost module that is running. On a GPU each mark is also a CUDA event, so that the time the CPU
-needs to enqueue a stage and the time the device works on it come apart.
+Measured in eager torch: hooks set a mark whenever a module begins or ends, and the time between marks belongs to the
+innermost module that is running. On a GPU each mark is also a CUDA event, which separates the time the CPU needs to
+enqueue a stage from the time the device works on it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from stylerig_fast.engine import Engine
 from stylerig_fast.generators import Generator
 
-from ..harness.flops import Counter, without_data
-from ..harness.queries import Request
+from ..harness.flops import MultiplyAddCounter, rig_cost, without_data
+from ..harness.queries import Query
 from ..harness.systems import to_uint8
 
 REQUEST, RIG, MODULATION, PICTURE, REST = "request", "rig (F, RigNet)", "modulation", "to RGB", "between layers"
@@ -29,7 +29,7 @@ UINT8, COPY = "uint8", "copy to NumPy"
 _PICTURE_NAMES = ("to_image", "to_rgb")
 
 
-class Event(Protocol):
+class DeviceEvent(Protocol):
     """A moment in the device's queue, as `torch.cuda.Event`."""
 
     def record(self) -> None: ...
@@ -37,21 +37,22 @@ class Event(Protocol):
 
 
 @dataclass
-class Marks:
-    """What is running, and since when.
+class StageMarks:
+    """Marks at the beginning and the end of every stage.
 
     Attributes:
-        clock: seconds on the CPU.
-        event: makes an event for each mark; None where the CPU's clock is all there is.
+        clock: returns seconds on the CPU.
+        event: makes an event of the device for each mark; None without a GPU.
     """
 
     clock: Callable[[], float] = time.perf_counter
-    event: Callable[[], Event] | None = None
+    event: Callable[[], DeviceEvent] | None = None
     _stack: list[str] = field(default_factory=list)
-    _passed: list[tuple[str, float, Event | None]] = field(default_factory=list)
+    _passed: list[tuple[str, float, DeviceEvent | None]] = field(default_factory=list)
 
     @property
     def current(self) -> str:
+        """The innermost stage that is running."""
         return self._stack[-1] if self._stack else REST
 
     def enter(self, stage: str) -> None:
@@ -78,7 +79,7 @@ class Marks:
         self._passed.append((self.current, self.clock(), event))
 
     def spent(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Milliseconds by stage, on the CPU and on the device; forgets them. The device must have been waited for."""
+        """Milliseconds by stage since the last call, on the CPU and on the device, which must be synchronised."""
         cpu: dict[str, float] = defaultdict(float)
         device: dict[str, float] = defaultdict(float)
         for (_, before, first), (stage, after, second) in zip(self._passed, self._passed[1:], strict=False):
@@ -90,10 +91,11 @@ class Marks:
 
 
 def stage_names(generator: Generator) -> dict[str, str]:
-    """Stage of every module of the synthesis that begins one, by the module's name.
+    """The stages of the synthesis' modules, by the name of the module.
 
-    The layers of a resolution are the generator's direct children (those in a list, one by one); which resolution they
-    are shows when a copy without data runs. What takes a code is modulation, what makes a picture says so in its name.
+    The layers of a resolution are the generator's direct children (those in a list, one by one); running a copy without
+    data tells their resolution. Linear layers that take a code are modulation; modules that make a picture are known by
+    their name.
     """
     twin = without_data(generator)
     sides: dict[str, int] = {}
@@ -112,7 +114,7 @@ def stage_names(generator: Generator) -> dict[str, str]:
         for inner, module in child.named_children() if lists else ((None, child),):
             path = name if inner is None else f"{name}.{inner}"
             module.register_forward_hook(note(path))
-    # In batches of three no side is mistaken for the batch, and strips of rows are not made without data.
+    # A batch of three is no height of a picture, and nothing is computed in strips of rows without data.
     with torch.no_grad():
         twin.synthesis(torch.empty(3, twin.num_ws, twin.w_dim, device="meta"))
     stages = {name: f"{side} px" for name, side in sides.items()}
@@ -125,13 +127,13 @@ def stage_names(generator: Generator) -> dict[str, str]:
 
 
 @contextmanager
-def hooked(generator: nn.Module, stages: dict[str, str], marks: Marks) -> Iterator[None]:
-    """Sets marks while the generator runs."""
+def hooked(generator: nn.Module, stages: dict[str, str], marks: StageMarks) -> Iterator[None]:
+    """Sets marks whenever a module of a stage begins or ends inside the block."""
     with ExitStack() as stack:
         for name, module in generator.named_modules():
             if name in stages:
                 before = module.register_forward_pre_hook(lambda *_, stage=stages[name]: marks.enter(stage))
-                # always_call: a stage that fails is left too.
+                # always_call: also when the stage fails.
                 after = module.register_forward_hook(lambda *_: marks.leave(), always_call=True)
                 stack.callback(before.remove)
                 stack.callback(after.remove)
@@ -141,8 +143,8 @@ def hooked(generator: nn.Module, stages: dict[str, str], marks: Marks) -> Iterat
         yield
 
 
-def _wrap_modulate(module: nn.Module, marks: Marks) -> None:
-    """Weights that are made from the code in a method of its own, which no hook sees."""
+def _wrap_modulate(module: nn.Module, marks: StageMarks) -> None:
+    """Marks a method ``modulate``, which computes weights from the code and which no hook sees."""
     method: Callable[..., Any] = module.modulate  # type: ignore[assignment]
 
     def modulate(*args: Any) -> Any:
@@ -153,13 +155,13 @@ def _wrap_modulate(module: nn.Module, marks: Marks) -> None:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One line of the table; milliseconds are medians over edits.
+class EditStage:
+    """One row of the table; milliseconds are medians over edits.
 
     Attributes:
-        name: which stage.
-        ms: on the CPU; with a GPU the time to enqueue it.
-        device_ms: on the GPU, else None.
+        name: of the stage.
+        ms: on the CPU; with a GPU the time to enqueue the stage.
+        device_ms: on the GPU; None without one.
         multiply_adds: of this stage.
     """
 
@@ -170,32 +172,35 @@ class Stage:
 
 
 @torch.no_grad()
-def measure(engine: Engine, requests: list[Request], resolution: int, warm_up: int = 2) -> list[Stage]:
-    """The stages of single edits in plain eager torch, in the order in which they first run.
+def measure(engine: Engine, queries: list[Query], resolution: int, warm_up: int = 2) -> list[EditStage]:
+    """Times the stages of single edits in eager torch.
 
     Args:
-        engine: its generator, reconstructor and rig are run, not its backend.
-        requests: one edit each, of one person.
+        engine: its generator, reconstructor and rig are run, its backend is not.
+        queries: edits of one person each.
         resolution: of the pictures.
-        warm_up: edits before those that count, of the last requests: never the same person twice in a row.
+        warm_up: untimed edits beforehand, of the last queries, so that no person comes twice in a row.
+
+    Returns:
+        The stages in the order of an edit.
     """
     generator, device = engine.generator, engine.device
     cuda = device.type == "cuda"
-    marks = Marks(event=(lambda: torch.cuda.Event(enable_timing=True)) if cuda else None)
+    marks = StageMarks(event=(lambda: torch.cuda.Event(enable_timing=True)) if cuda else None)
     stages = stage_names(generator)
     times: list[tuple[dict[str, float], dict[str, float]]] = []
-    # What `Engine.rig` does around its two networks is putting the request together.
+    # Around its two networks, `Engine.rig` only puts the request together.
     networks = [hooked(network, {"": RIG}, marks) for network in (engine.reconstructor, engine.rig_net)]
     with hooked(generator, stages, marks), networks[0], networks[1]:
-        for request in [*requests[-warm_up:], *requests]:
-            _edit(engine, request, resolution, marks)
+        for query in [*queries[-warm_up:], *queries]:
+            _edit(engine, query, resolution, marks)
             if cuda:
                 torch.cuda.synchronize(device)
             times.append(marks.spent())
-    times = times[-len(requests) :]
+    times = times[-len(queries) :]
     counts = multiply_adds(engine, stages, resolution)
     return [
-        Stage(
+        EditStage(
             name,
             _median([cpu.get(name, 0.0) for cpu, _ in times]),
             _median([gpu.get(name, 0.0) for _, gpu in times]) if cuda else None,
@@ -205,9 +210,9 @@ def measure(engine: Engine, requests: list[Request], resolution: int, warm_up: i
     ]
 
 
-def _edit(engine: Engine, request: Request, resolution: int, marks: Marks) -> None:
+def _edit(engine: Engine, query: Query, resolution: int, marks: StageMarks) -> None:
     with marks.during(REQUEST):
-        codes = engine.rig(request.w, request.params)
+        codes = engine.rig(query.w, query.params)
     with marks.during(REST):
         image = engine.generator.synthesis(codes, resolution)
     with marks.during(UINT8):
@@ -217,22 +222,20 @@ def _edit(engine: Engine, request: Request, resolution: int, marks: Marks) -> No
 
 
 def multiply_adds(engine: Engine, stages: dict[str, str], resolution: int) -> dict[str, int]:
-    """Multiply-adds by stage, of one picture."""
-    from ..harness.flops import work_of_rig
-
-    twin, marks = without_data(engine.generator), Marks()
+    """Multiply-adds of one picture, by stage."""
+    twin, marks = without_data(engine.generator), StageMarks()
     ws = torch.empty(1, twin.num_ws, twin.w_dim, device="meta")
-    with torch.no_grad(), hooked(twin, stages, marks), Counter(stage=lambda: marks.current) as counter:
+    with torch.no_grad(), hooked(twin, stages, marks), MultiplyAddCounter(stage=lambda: marks.current) as counter:
         twin.synthesis(ws, resolution)
     counts: dict[str, int] = defaultdict(int)
     for (stage, _), count in counter.counts.items():
         counts[stage] += count
-    counts[RIG] = work_of_rig(engine.reconstructor, engine.rig_net).total
+    counts[RIG] = rig_cost(engine.reconstructor, engine.rig_net).total
     return dict(counts)
 
 
 def _in_order(stages: dict[str, float]) -> list[str]:
-    """Request and rig, modulation, resolutions upward, and what follows."""
+    """The stages in the order of an edit: request, rig, modulation, resolutions upward, picture, conversion, copy."""
     sizes = sorted((name for name in stages if name.endswith(" px")), key=lambda name: int(name.split()[0]))
     return [name for name in (REQUEST, RIG, MODULATION, *sizes, PICTURE, REST, UINT8, COPY) if name in stages]
 

@@ -7,64 +7,62 @@ from typing import Any
 
 from stylerig_fast.errors import BackendUnavailable
 
-from ..harness.openvino_system import OpenVINO
+from ..harness.openvino_system import OpenVINOSystem
 from ..harness.options import BenchOptions
 from ..harness.parity import compare
 from ..harness.subprocesses import job, run
-from ..harness.systems import PlainTorch
-from ..report.files import finish
-from .edit import FAILURES, judge
-from .session import Report, Session, session
-
-STAGES = ("interpreter", "import torch", "import", "load", "build", "first frame")
+from ..harness.systems import SYSTEM_ERRORS, TorchSystem
+from ..report.output import write_outputs
+from .parity_fields import parity_fields
+from .session import BenchSession, Report, open_session
 
 
 @dataclass(kw_only=True)
-class StartUp(BenchOptions):
+class StartUpBenchmark(BenchOptions):
     """Cold start in fresh processes, split into import, load, build and first frame; peak memory of each process."""
 
     times: int = 3
-    """Processes of each contestant; they take turns."""
+    """Processes of each system; the systems take turns."""
 
     def run(self) -> None:
-        with session("start-up", self) as (current, report):
+        with open_session("start-up", self) as (current, report):
             report["start-up"] = measure(current, self)
-        finish(report, self)
+        write_outputs(report, self)
 
 
-def measure(current: Session, options: StartUp) -> Report:
-    """Rows of all contestants. Files come from the disk's cache: a process is fresh, the machine is not."""
-    side = current.parts.generator.resolution
-    draw = current.requests()
-    judged = [draw.draw(person=person) for person in range(4)]
-    wanted = current.reference(judged, side)
+def measure(current: BenchSession, options: StartUpBenchmark) -> Report:
+    """Rows of all systems. Files come from the operating system's cache: the process is fresh, the machine is not."""
+    side = current.networks.generator.resolution
+    generator = current.queries()
+    compared = [generator.draw(person=person) for person in range(4)]
+    expected = current.expected(compared, side)
     rows: list[dict[str, Any]] = []
-    works: list[dict[str, Any]] = []
-    for contestant in current.line.contestants:
-        row = {"name": contestant.name, "precision": contestant.precision, "runs": []}
+    jobs: list[dict[str, Any]] = []
+    for system in current.lineup.systems:
+        row = {"name": system.name, "precision": system.precision, "runs": []}
         try:
-            found = [contestant.edit(request, side)[0] for request in judged]
-            row |= judge(compare(found, wanted), contestant.precision)
-        except FAILURES as error:
+            pictures = [system.edit(query, side)[0] for query in compared]
+            row |= parity_fields(compare(pictures, expected), system.precision)
+        except SYSTEM_ERRORS as error:
             row["refused"] = f"failed: {error}"
         rows.append(row)
-        graphs = getattr(contestant, "graphs", None)
-        works.append(job(options, current.device, side, *_what(contestant), graphs))
+        graphs = getattr(system, "graphs", None)
+        jobs.append(job(options, current.device, side, *_named(system), graphs))
     for _ in range(options.times):
-        for row, work in zip(rows, works, strict=True):
+        for row, each in zip(rows, jobs, strict=True):
             if row["refused"]:
                 continue
             try:
-                row["runs"].append(run(work))
+                row["runs"].append(run(each))
             except BackendUnavailable as error:
                 row["refused"] = f"failed: {error}"
     return {"rows": rows}
 
 
-def _what(contestant: Any) -> tuple[str, str, str]:
-    """Backend, precision and peer, as a child's job names them."""
-    if isinstance(contestant, OpenVINO):
-        return "", contestant.precision, "openvino"
-    if isinstance(contestant, PlainTorch):
-        return "", contestant.precision, "eager" if contestant.previews else "compile"
-    return contestant.name, contestant.precision, ""
+def _named(system: Any) -> tuple[str, str, str]:
+    """Backend, precision and peer, as the job of a child process names them."""
+    if isinstance(system, OpenVINOSystem):
+        return "", system.precision, "openvino"
+    if isinstance(system, TorchSystem):
+        return "", system.precision, "eager" if system.previews else "compile"
+    return system.name, system.precision, ""

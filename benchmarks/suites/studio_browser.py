@@ -1,4 +1,4 @@
-"""A slider of the studio's page in headless Chromium: from the hand's event to the new picture on the screen."""
+"""A slider of the studio's page in headless Chromium: from its input event to the new picture on the screen."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 LIMIT = 60_000.0
 
-# Set before the page's own scripts: notes when which edit was asked for and when which frame was said to be shown.
+# Installed before the page's own scripts: records when each edit was sent and when each frame was reported as shown.
 WATCH = """
 (() => {
-  const seen = { edits: [], shown: [], renders: new Map() };
-  window.__bench = seen;
+  const record = { edits: [], shown: [], renders: new Map() };
+  window.__bench = record;
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (data) {
     if (typeof data === 'string') {
       const message = JSON.parse(data);
       const at = performance.now();
-      if (message.type === 'edit') seen.edits.push({ id: message.id, size: message.size, at });
-      if (message.type === 'shown') seen.shown.push({ id: message.id, at });
+      if (message.type === 'edit') record.edits.push({ id: message.id, size: message.size, at });
+      if (message.type === 'shown') record.shown.push({ id: message.id, at });
     }
     return send.call(this, data);
   };
@@ -35,26 +35,26 @@ WATCH = """
         const bytes = data instanceof Blob ? await data.arrayBuffer() : data;
         const length = new DataView(bytes).getUint32(4, true);
         const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
-        seen.renders.set(header.id, header);
+        record.renders.set(header.id, header);
       });
     }
   };
 })();
 """
 
-# One move of the slider, and the moment at which its frame was shown.
+# Moves the slider once and waits until its frame is shown.
 MOVE = """
 async ([slider, value]) => {
-  const seen = window.__bench;
-  const edits = seen.edits.length;
+  const record = window.__bench;
+  const edits = record.edits.length;
   const start = performance.now();
   slider.value = value;
   slider.dispatchEvent(new Event('input', { bubbles: true }));
   for (;;) {
-    const edit = seen.edits[edits];
-    const shown = edit && seen.shown.find((frame) => frame.id >= edit.id);
+    const edit = record.edits[edits];
+    const shown = edit && record.shown.find((frame) => frame.id >= edit.id);
     if (shown) {
-      const header = seen.renders.get(shown.id);
+      const header = record.renders.get(shown.id);
       return { trip: shown.at - start, render: header.render_ms, size: edit.size };
     }
     if (performance.now() - start > 30000) throw new Error('no picture within 30 s');
@@ -65,7 +65,11 @@ async ([slider, value]) => {
 
 
 def find_chromium(path: Path | None = None) -> str | None:
-    """The browser's program; None for Playwright's own."""
+    """Path of the browser; None for Playwright's own.
+
+    Raises:
+        BackendUnavailable: ``path`` does not exist.
+    """
     found = str(path) if path is not None else next(filter(None, map(shutil.which, NAMES)), None)
     if path is not None and not path.exists():
         raise BackendUnavailable(f"{path}: no such browser")
@@ -73,15 +77,15 @@ def find_chromium(path: Path | None = None) -> str | None:
 
 
 def move_slider(origin: str, moves: int, chromium: Path | None = None) -> dict[str, list[float]]:
-    """Milliseconds from a slider's event to its picture, after the hand has rested each time.
+    """Milliseconds from a slider's input event to its picture, with a pause before each move.
 
     Args:
         origin: of a running studio.
-        moves: how many.
-        chromium: the browser's program.
+        moves: number of moves.
+        chromium: path of the browser.
 
     Raises:
-        BackendUnavailable: no Playwright or no browser.
+        BackendUnavailable: Playwright or the browser is not installed.
     """
     try:
         from playwright.sync_api import Error, sync_playwright
@@ -99,11 +103,11 @@ def move_slider(origin: str, moves: int, chromium: Path | None = None) -> dict[s
             page.goto(origin)
             page.locator("body[data-ready=true]").wait_for()
             slider = page.get_by_role("slider", name="Yaw").first.element_handle()
-            found = []
+            measured = []
             for move in range(moves + 3):
-                page.wait_for_timeout(700)  # the hand rests, and the full picture comes
-                found.append(page.evaluate(MOVE, [slider, str(-12 + 24 * (move % 9) / 8)]))
-    kept = found[3:]
+                page.wait_for_timeout(700)  # until the full picture has arrived
+                measured.append(page.evaluate(MOVE, [slider, str(-12 + 24 * (move % 9) / 8)]))
+    kept = measured[3:]
     size = kept[0]["size"]
     return {
         f"slider to picture in Chromium, {size} px": [move["trip"] for move in kept],

@@ -1,4 +1,4 @@
-"""A client of the studio's live connection, as a browser's page is one: edits up, frames down, what was shown up."""
+"""A client of the studio's WebSocket, as a browser's page is: it sends edits, receives frames and confirms them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ LIMIT = 30.0
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A picture that came, with its header."""
+class ReceivedFrame:
+    """A picture that was received, with its header."""
 
     header: dict[str, Any]
     picture: bytes
 
 
 @dataclass
-class Client:
+class StudioClient:
     """One connection, its session and its person.
 
     Attributes:
         socket: the WebSocket.
         origin: of the server, for REST.
-        session: its secret.
-        person: id of the person whose pictures are asked for.
+        session: the session's secret.
+        person: id of the person who is edited.
     """
 
     socket: Any
@@ -44,19 +44,25 @@ class Client:
     _last: int = 0
 
     async def make_person(self, seed: int) -> None:
-        """One of the generator's random people."""
+        """Makes one of the generator's random people, who is edited from then on."""
         body = await asyncio.to_thread(post, self.origin, f"/api/sessions/{self.session}/people", {"seed": seed})
         self.person = body["id"]
 
     async def edit(self, yaw: float, size: int, format: str = "jpeg") -> int:
-        """Asks for a picture; returns the edit's number."""
+        """Sends an edit and returns its number.
+
+        Args:
+            yaw: degrees.
+            size: height of the picture in pixels.
+            format: of the picture.
+        """
         self._last += 1
         edit = {"type": "edit", "id": self._last, "person": self.person, "request": {"pose": {"yaw": yaw}}}
         await self.socket.send(json.dumps(edit | {"size": size, "format": format, "quality": 85}))
         return self._last
 
-    async def frame(self) -> Frame:
-        """The next frame, said to be shown at once.
+    async def frame(self) -> ReceivedFrame:
+        """Receives the next frame and confirms that it is shown.
 
         Raises:
             StyleRigError: the server answers with an error, or not in time.
@@ -65,7 +71,7 @@ class Client:
             try:
                 message = await asyncio.wait_for(self.socket.recv(), LIMIT)
             except asyncio.TimeoutError as error:
-                raise StyleRigError(f"the studio sent no picture for {LIMIT:.0f} s; look at its log") from error
+                raise StyleRigError(f"the studio sent no picture for {LIMIT:.0f} s; see its log") from error
             if isinstance(message, str):
                 told = json.loads(message)
                 if told["type"] == "error":
@@ -77,8 +83,8 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(origin: str, seed: int = 0) -> AsyncIterator[Client]:
-    """A connection with a session and a person of its own.
+async def connect(origin: str, seed: int = 0) -> AsyncIterator[StudioClient]:
+    """A new connection with its own session and person.
 
     Args:
         origin: for example ``http://127.0.0.1:8765``.
@@ -89,21 +95,21 @@ async def connect(origin: str, seed: int = 0) -> AsyncIterator[Client]:
     address = f"{origin.replace('http', 'ws', 1)}/api/live"
     async with open_socket(address, origin=origin, max_size=None, compression=None) as socket:  # type: ignore[arg-type]
         hello = json.loads(await socket.recv())
-        client = Client(socket, origin, hello["session"])
+        client = StudioClient(socket, origin, hello["session"])
         await client.make_person(seed)
         yield client
 
 
-def parse(message: bytes) -> Frame:
+def parse(message: bytes) -> ReceivedFrame:
     """A binary message: magic, length of the header, header, picture."""
     if message[:4] != MAGIC:
         raise StyleRigError(f"the studio sent {message[:4]!r}, expected a frame that begins with {MAGIC!r}")
     (length,) = struct.unpack_from("<I", message, 4)
-    return Frame(json.loads(message[8 : 8 + length]), message[8 + length :])
+    return ReceivedFrame(json.loads(message[8 : 8 + length]), message[8 + length :])
 
 
 def post(origin: str, path: str, body: dict[str, Any]) -> Any:
-    """A REST call, as the page makes it."""
+    """A REST call with a JSON body, as the page makes it; returns the JSON answer."""
     headers = {"Content-Type": "application/json", "Origin": origin}
     request = urllib.request.Request(origin + path, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=LIMIT) as answer:
@@ -113,22 +119,35 @@ def post(origin: str, path: str, body: dict[str, Any]) -> Any:
 # ---- what is measured -------------------------------------------------------------------------------
 
 
-async def one_after_the_other(client: Client, yaws: Iterable[float], size: int) -> list[dict[str, float]]:
-    """Milliseconds of edits, each sent when the one before it is shown: round trip, and what the server says of it."""
-    found = []
+async def consecutive_edits(client: StudioClient, yaws: Iterable[float], size: int) -> list[dict[str, float]]:
+    """Milliseconds of edits, each sent when the one before it is shown: round trip, and the server's own times.
+
+    Args:
+        client: that sends them.
+        yaws: degrees, one for each edit.
+        size: height of the pictures in pixels.
+    """
+    times = []
     for yaw in yaws:
         start = time.perf_counter()
-        wanted = await client.edit(yaw, size)
+        number = await client.edit(yaw, size)
         frame = await client.frame()
         trip = 1e3 * (time.perf_counter() - start)
-        if frame.header["id"] != wanted:
-            raise StyleRigError(f"the studio answered edit {frame.header['id']}, expected {wanted}")
-        found.append({"trip": trip} | {name: frame.header[f"{name}_ms"] for name in ("render", "encode", "wait")})
-    return found
+        if frame.header["id"] != number:
+            raise StyleRigError(f"the studio answered edit {frame.header['id']}, expected {number}")
+        times.append({"trip": trip} | {name: frame.header[f"{name}_ms"] for name in ("render", "encode", "wait")})
+    return times
 
 
-async def as_fast_as_it_goes(client: Client, yaws: Iterable[float], size: int, until: float) -> int:
-    """Frames that come until ``until`` (of ``time.perf_counter``), with one edit always waiting at the server."""
+async def stream_edits(client: StudioClient, yaws: Iterable[float], size: int, until: float) -> int:
+    """Number of frames received until ``until``, with one edit always waiting at the server.
+
+    Args:
+        client: that sends the edits.
+        yaws: degrees, at least one for each edit.
+        size: height of the pictures in pixels.
+        until: moment of ``time.perf_counter``.
+    """
     angles, frames = iter(yaws), 0
     await client.edit(next(angles), size)
     await client.edit(next(angles), size)

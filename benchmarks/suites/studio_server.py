@@ -1,7 +1,7 @@
-"""The studio in a process of its own, for ``stylerig-bench studio``: around the Engine, or one that answers at once.
+"""The studio in a process of its own, for ``stylerig-bench studio``: with the Engine, or with pictures made beforehand.
 
-Run as a module with one JSON object as its argument; prints one line of JSON with its address when it listens, and ends
-when its standard input does.
+The module runs with one JSON object as its argument, prints one line of JSON with its address when it listens, and ends
+when its standard input ends.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from stylerig_fast.errors import BackendUnavailable
 
-# Different pictures that a stand-in takes turns with: two that are the same would be coded from warm caches.
+# Number of pictures made beforehand: encoding the same one again and again would profit from warm caches.
 PICTURES = 8
 STOP = 20.0
 
 
 def instant(engine: Any) -> Any:
-    """The same Engine, but its pictures are made beforehand: what is left to measure is the studio."""
+    """Makes an Engine answer with pictures that were made beforehand, so that only the studio is measured."""
     from stylerig_fast import FaceParams
 
     pictures: dict[int, list[NDArray[np.uint8]]] = {}
@@ -62,7 +62,7 @@ def serve(job: dict[str, Any]) -> None:
 
 @contextmanager
 def running(job: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """The origin and the process id of a server in a fresh process.
+    """Starts a server in a fresh process; yields its origin and its process id.
 
     Raises:
         BackendUnavailable: it does not start.

@@ -1,5 +1,4 @@
-"""Each op against its reference, against PyTorch3D, and against what the machine could do at best.
+"""``stylerig-bench ops``: each op against its reference, against PyTorch3D, and against the machine's peak rates.
 
-``stylerig-bench ops`` prints the table and writes it as JSON. Every row carries its parity
-figure: a speed without one is not printed.
+`benchmark` runs it, `measure` has the timer and the rows, `face_ops` and `synthesis_ops` have one function for each op.
 """

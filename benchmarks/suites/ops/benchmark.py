@@ -1,15 +1,13 @@
-"""``stylerig-bench ops``, or ``python -m stylerig_fast.benchmarks.ops``."""
+"""``stylerig-bench ops``: prints a row for each op as soon as it is measured."""
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import tyro
 
 import stylerig_fast
 from stylerig_fast import ops
@@ -18,52 +16,49 @@ from stylerig_fast.commands.output import check_output
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 
 from ...harness.device_clock import stream_of
-from ...harness.machine import Load, describe, processor_name
+from ...harness.machine import processor_name
 from ...report import tables
-from ...report.files import FORMAT, write
+from ...report.files import write
 from ...report.page import section_text
-from .face_ops import ALL
-from .measure import Stopwatch, measure_machine
+from ..session import recorded
+from .face_ops import FACE_OPS
+from .measure import MedianTimer, measure_rates
 from .scene import Scene, dense_model, make_scene
+from .synthesis_ops import SYNTHESIS_OPS
+
+ALL = (*FACE_OPS, *SYNTHESIS_OPS)
 
 
 @dataclass(frozen=True)
-class Options:
-    """Time every op against its reference, PyTorch3D and the machine's own limits."""
+class OpsBenchmark:
+    """Time every op against its reference, PyTorch3D and the machine's peak rates."""
 
     model: str = "open"  # "open", "dense" (an ellipsoid of about 70,000 triangles), or a face model file
     batch: int = 32  # faces at a time
-    size: int = 128  # pictures are so many pixels wide and high
+    size: int = 128  # height and width of the pictures in pixels
     device: Literal["cpu", "cuda"] = "cpu"  # where to run
     threads: int = 0  # CPU threads; 0 leaves torch's default
     clock: Literal["wall", "processor"] = "wall"  # "processor": processor time of all threads, for a shared CPU
-    json: Path | None = None  # also write the figures to this file
+    json: Path | None = None  # also write the results to this file
     markdown: Path | None = None  # also write the table to this file
 
     def run(self) -> None:
-        main(self)
+        for path, suffix in ((self.json, ".json"), (self.markdown, ".md")):
+            if path is not None:
+                check_output(path, suffix)
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        with recorded("ops", torch.device(self.device)) as report:
+            report["ops"] = measure(self)
+        if warning := report["load"]["warning"]:
+            print(f"\nwarning: {warning}")
+        write(report, self.json)
+        if self.markdown is not None:
+            write_atomically(self.markdown, section_text(report).encode())
 
 
-def main(options: Options) -> None:
-    for path, suffix in ((options.json, ".json"), (options.markdown, ".md")):
-        if path is not None:
-            check_output(path, suffix)
-    load = Load().begin()
-    figures = measure(options)
-    setting = describe(torch.device(options.device))
-    report: dict[str, Any] = {"format": FORMAT, "command": "ops", "setting": setting, "ops": figures}
-    report["load"] = load.end().as_dict()
-    if warning := report["load"]["warning"]:
-        print(f"\nwarning: {warning}")
-    write(report, options.json)
-    if options.markdown is not None:
-        write_atomically(options.markdown, section_text(report).encode())
-
-
-def measure(options: Options, print_rows: bool = True) -> dict[str, Any]:
-    """Setting and rows of all ops, printed as they come."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+def measure(options: OpsBenchmark, print_rows: bool = True) -> dict[str, Any]:
+    """Setting and rows of all ops, each row printed as soon as it is measured if ``print_rows``."""
     device = torch.device(options.device)
     builtin = {"open": open_face_model, "dense": dense_model}
     model = builtin[options.model]() if options.model in builtin else load_face_model(options.model)
@@ -72,10 +67,10 @@ def measure(options: Options, print_rows: bool = True) -> dict[str, Any]:
         return _measure(options, scene, print_rows)
 
 
-def _measure(options: Options, scene: Scene, print_rows: bool) -> dict[str, Any]:
+def _measure(options: OpsBenchmark, scene: Scene, print_rows: bool) -> dict[str, Any]:
     device, model = scene.device, scene.model
     clock = time.process_time if options.clock == "processor" else time.perf_counter
-    machine = measure_machine(Stopwatch(device, clock))
+    machine = measure_rates(MedianTimer(device, clock))
     setting = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "threads": torch.get_num_threads(),
@@ -102,8 +97,3 @@ def _measure(options: Options, scene: Scene, print_rows: bool) -> dict[str, Any]
             if print_rows:
                 print(tables.line(tables.ops_cells(rows[-1], setting)), flush=True)
     return {"setting": setting, "rows": rows}
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Options))
-    sys.exit(0)

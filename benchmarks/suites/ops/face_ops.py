@@ -1,4 +1,4 @@
-"""One function per op: its rows of the table."""
+"""Rows of the ops on faces, one function for each op: the face model, its renderings, and the training step."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from stylerig_fast.render import evaluate, landmark_loss, mesh_adjacency, render
 from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective, RenderWeights
 from stylerig_fast.train.optimise import make_optimiser
 
-from .measure import Machine, Row, Work, largest_difference
+from .measure import MachineRates, OpCost, OpRow, largest_difference
 from .scene import CAMERA, Scene
-from .synthesis_ops import mobile_synthesis, styled_epilogue, upsample_filter
 
 COMPILED: dict[str, Any] = {"impl": "auto"}
 REFERENCE: dict[str, Any] = {"impl": "reference"}
@@ -28,14 +27,30 @@ def _leaves(values: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _both_directions(
-    name: str, scene: Scene, machine: Machine, call: Any, leaves: Sequence[Tensor], forward: Work, backward: Work
-) -> Iterator[Row]:
-    """Rows of an op: ``call(leaves, options)`` returns its differentiable outputs."""
+    name: str,
+    scene: Scene,
+    machine: MachineRates,
+    call: Any,
+    leaves: Sequence[Tensor],
+    forward: OpCost,
+    backward: OpCost,
+) -> Iterator[OpRow]:
+    """Rows of an op, forward and backward.
+
+    Args:
+        name: of the op.
+        scene: that it works on.
+        machine: to time on.
+        call: of leaves and options; returns the differentiable outputs.
+        leaves: inputs that are differentiated.
+        forward: cost of the forward pass.
+        backward: cost of the backward pass.
+    """
     ours_in, reference_in = _leaves(leaves), _leaves(leaves)
     ours_out, reference_out = call(ours_in, COMPILED), call(reference_in, REFERENCE)
-    ours, reference = machine.stopwatch.medians(lambda: call(ours_in, COMPILED), lambda: call(reference_in, REFERENCE))
+    ours, reference = machine.timer.medians(lambda: call(ours_in, COMPILED), lambda: call(reference_in, REFERENCE))
     parity = largest_difference(ours_out, reference_out)
-    yield Row(f"{name} forward", ours, reference, machine.floor(forward), parity)
+    yield OpRow(f"{name} forward", ours, reference, machine.floor(forward), parity)
 
     draw = torch.Generator().manual_seed(1)
     weights = [torch.randn(output.shape, generator=draw).to(output) for output in ours_out]
@@ -43,14 +58,14 @@ def _both_directions(
     def gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
         return list(torch.autograd.grad(outputs, inputs, weights, retain_graph=True))
 
-    ours, reference = machine.stopwatch.medians(
+    ours, reference = machine.timer.medians(
         lambda: gradients(ours_out, ours_in), lambda: gradients(reference_out, reference_in)
     )
     parity = largest_difference(gradients(ours_out, ours_in), gradients(reference_out, reference_in))
-    yield Row(f"{name} backward", ours, reference, machine.floor(backward), parity)
+    yield OpRow(f"{name} backward", ours, reference, machine.floor(backward), parity)
 
 
-def morphable(scene: Scene, machine: Machine) -> Iterator[Row]:
+def morphable(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
     """Coefficients and pose to vertices, colours and landmarks."""
     model, blocks = scene.model, scene.params.blocks
     leaves = [blocks[name] for name in ("identity", "albedo", "expression", "rotation", "translation")]
@@ -66,8 +81,8 @@ def morphable(scene: Scene, machine: Machine) -> Iterator[Row]:
     bases = sum(basis.nbytes for basis in (model.identity, model.expression, model.albedo))
     surfaces = 2 * scene.batch * model.mean.nbytes
     products = 2 * scene.batch * bases / 4
-    work = Work(bases + surfaces, products)
-    yield from _both_directions("morphable", scene, machine, call, leaves, work, work)
+    cost = OpCost(bases + surfaces, products)
+    yield from _both_directions("morphable", scene, machine, call, leaves, cost, cost)
     stored = [basis.bfloat16() for basis in (model.identity, model.expression, model.albedo)]
 
     @torch.no_grad()
@@ -78,13 +93,13 @@ def morphable(scene: Scene, machine: Machine) -> Iterator[Row]:
         result = ops.morphable(*constants, *codes, CAMERA.focal, **options)
         return [result.vertices, result.albedo, result.landmarks]
 
-    ours, reference = machine.stopwatch.medians(lambda: narrow(COMPILED), lambda: narrow(REFERENCE))
-    floor = machine.floor(Work(bases / 2 + surfaces, products))
+    ours, reference = machine.timer.medians(lambda: narrow(COMPILED), lambda: narrow(REFERENCE))
+    floor = machine.floor(OpCost(bases / 2 + surfaces, products))
     parity = largest_difference(narrow(COMPILED), narrow(REFERENCE))
-    yield Row("morphable forward, bfloat16 bases", ours, reference, floor, parity)
+    yield OpRow("morphable forward, bfloat16 bases", ours, reference, floor, parity)
 
 
-def vertex_normals(scene: Scene, machine: Machine) -> Iterator[Row]:
+def vertex_normals(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
     """Area-weighted normals."""
     model, neighbours = scene.model, mesh_adjacency(scene.model)
     vertices = _surface(scene)[0]
@@ -92,40 +107,40 @@ def vertex_normals(scene: Scene, machine: Machine) -> Iterator[Row]:
     def call(values: Sequence[Tensor], options: dict[str, Any]) -> list[Tensor]:
         return [ops.vertex_normals(values[0], model.triangles, adjacency=neighbours, **options)]
 
-    forward = Work(2 * vertices.nbytes + model.triangles.nbytes)
-    backward = Work(4 * vertices.nbytes + model.triangles.nbytes)
+    forward = OpCost(2 * vertices.nbytes + model.triangles.nbytes)
+    backward = OpCost(4 * vertices.nbytes + model.triangles.nbytes)
     yield from _both_directions("vertex_normals", scene, machine, call, [vertices], forward, backward)
 
 
-def rasterize(scene: Scene, machine: Machine) -> Iterator[Row]:
-    """Visibility; the other implementation is PyTorch3D, on one picture of the batch if it is that slow."""
+def rasterize(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
+    """Visibility; the other implementation is PyTorch3D, on the CPU with one picture of the batch for its slowness."""
     triangles, focal, size = scene.model.triangles, CAMERA.focal, scene.size
     vertices = _surface(scene)[0]
-    found = ops.rasterize(vertices, triangles, focal, size, size)
-    wanted = ops.rasterize(vertices, triangles, focal, size, size, impl="reference")
-    ours, reference = machine.stopwatch.medians(
+    compiled = ops.rasterize(vertices, triangles, focal, size, size)
+    plain = ops.rasterize(vertices, triangles, focal, size, size, impl="reference")
+    ours, reference = machine.timer.medians(
         lambda: ops.rasterize(vertices, triangles, focal, size, size),
         lambda: ops.rasterize(vertices, triangles, focal, size, size, impl="reference"),
         runs=5,
     )
-    work = Work(vertices.nbytes + triangles.nbytes + 8 * found.triangle.numel())
-    parity = f"{float((found.triangle == wanted.triangle).float().mean()):.3%} same"
+    cost = OpCost(vertices.nbytes + triangles.nbytes + 8 * compiled.triangle.numel())
+    parity = f"{float((compiled.triangle == plain.triangle).float().mean()):.3%} same"
     other = None
     try:
         one = vertices if scene.device.type == "cuda" else vertices[:1]
         third = ops.rasterize(one, triangles, focal, size, size, impl="pytorch3d")
-        (slow,) = machine.stopwatch.medians(
+        (slow,) = machine.timer.medians(
             lambda: ops.rasterize(one, triangles, focal, size, size, impl="pytorch3d"), runs=3
         )
         other = ("PyTorch3D", slow._replace(ms=slow.ms * len(vertices) / len(one)))
-        parity += f", {float((found.triangle[: len(one)] == third.triangle).float().mean()):.3%} as PyTorch3D"
+        parity += f", {float((compiled.triangle[: len(one)] == third.triangle).float().mean()):.3%} as PyTorch3D"
     except BackendUnavailable:
         pass
-    yield Row("rasterize", ours, reference, machine.floor(work), parity, other)
+    yield OpRow("rasterize", ours, reference, machine.floor(cost), parity, other)
 
 
-def masked_photometric(scene: Scene, machine: Machine) -> Iterator[Row]:
-    """Shading and comparison; the compiled forward already computes the gradients."""
+def masked_photometric(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
+    """Shading and comparison; the compiled forward pass also computes the gradients."""
     model, neighbours = scene.model, mesh_adjacency(scene.model)
     vertices, normals, albedo = _surface(scene)
     ids = ops.rasterize(vertices, model.triangles, CAMERA.focal, scene.size, scene.size).triangle
@@ -139,16 +154,18 @@ def masked_photometric(scene: Scene, machine: Machine) -> Iterator[Row]:
     covered = float((ids >= 0).float().mean())
     pixels = ids.nbytes + covered * scene.target.nbytes
     with torch.no_grad():
-        found, wanted = (call(leaves, options) for options in (COMPILED, REFERENCE))
-        ours, reference = machine.stopwatch.medians(lambda: call(leaves, COMPILED), lambda: call(leaves, REFERENCE))
-    alone = machine.floor(Work(3 * vertices.nbytes + model.triangles.nbytes + pixels))
-    parity = largest_difference(found, wanted)
-    yield Row("masked_photometric, the loss alone", ours, reference, alone, parity)
-    forward = Work(6 * vertices.nbytes + model.triangles.nbytes + pixels)
-    yield from _both_directions("masked_photometric", scene, machine, call, leaves, forward, Work(6 * vertices.nbytes))
+        compiled, plain = (call(leaves, options) for options in (COMPILED, REFERENCE))
+        ours, reference = machine.timer.medians(lambda: call(leaves, COMPILED), lambda: call(leaves, REFERENCE))
+    alone = machine.floor(OpCost(3 * vertices.nbytes + model.triangles.nbytes + pixels))
+    parity = largest_difference(compiled, plain)
+    yield OpRow("masked_photometric, the loss alone", ours, reference, alone, parity)
+    forward = OpCost(6 * vertices.nbytes + model.triangles.nbytes + pixels)
+    yield from _both_directions(
+        "masked_photometric", scene, machine, call, leaves, forward, OpCost(6 * vertices.nbytes)
+    )
 
 
-def whole_render_loss(scene: Scene, machine: Machine) -> Iterator[Row]:
+def whole_render_loss(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
     """L_render forward and backward: all ops; the reference shades in plain torch around the same rasterizer."""
     landmarks = torch.rand(scene.batch, 68, 2, generator=torch.Generator().manual_seed(2)).to(scene.device)
     weights = torch.ones(68, device=scene.device)
@@ -158,23 +175,23 @@ def whole_render_loss(scene: Scene, machine: Machine) -> Iterator[Row]:
 
     def step(shading: dict[str, Any]) -> list[Tensor]:
         surface = evaluate(scene.model, params, CAMERA, **shading)
-        seen = ops.rasterize(surface.vertices, scene.model.triangles, CAMERA.focal, scene.size, scene.size)
+        visible = ops.rasterize(surface.vertices, scene.model.triangles, CAMERA.focal, scene.size, scene.size)
         inputs = (surface.vertices, surface.albedo, surface.normals, blocks["illumination"], scene.model.triangles)
         loss = ops.masked_photometric(
-            *inputs, seen.triangle, CAMERA.focal, scene.target, adjacency=mesh_adjacency(scene.model), **shading
+            *inputs, visible.triangle, CAMERA.focal, scene.target, adjacency=mesh_adjacency(scene.model), **shading
         ).loss
         total = loss.sum() + landmark_loss(surface.landmarks, landmarks, weights).sum()
         return list(torch.autograd.grad(total, leaves))
 
-    ours, reference = machine.stopwatch.medians(lambda: step(COMPILED), lambda: step(REFERENCE), runs=5)
+    ours, reference = machine.timer.medians(lambda: step(COMPILED), lambda: step(REFERENCE), runs=5)
     bases = sum(basis.nbytes for basis in (scene.model.identity, scene.model.expression, scene.model.albedo))
     surface = scene.batch * scene.model.mean.nbytes
-    work = Work(2 * bases + 20 * surface + scene.target.nbytes, 4 * scene.batch * bases / 4)
+    cost = OpCost(2 * bases + 20 * surface + scene.target.nbytes, 4 * scene.batch * bases / 4)
     parity = largest_difference(step(COMPILED), step(REFERENCE))
-    yield Row("render loss, forward and backward", ours, reference, machine.floor(work), parity)
+    yield OpRow("render loss, forward and backward", ours, reference, machine.floor(cost), parity)
 
 
-def training_step(scene: Scene, machine: Machine) -> Iterator[Row]:
+def training_step(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
     """A whole step of reconstructor training: F, render loss, priors, backward, AdamW; pictures are in memory."""
     model = scene.model
     config = ReconstructorConfig(16, model.sizes, model.expression_names, focal=CAMERA.focal)
@@ -198,12 +215,12 @@ def training_step(scene: Scene, machine: Machine) -> Iterator[Row]:
         torch.stack([part.mean() for part in parts.values()]).sum().backward()
         optimiser.step()
 
-    (ours,) = machine.stopwatch.medians(step)
+    (ours,) = machine.timer.medians(step)
     weights = sum(p.nbytes for p in network.parameters())
-    # Weights are read forward and backward, gradients written; AdamW reads four arrays of that size and writes three.
-    work = Work(10 * weights, 6 * scene.batch * weights / 4)
+    # Weights are read twice and gradients written; AdamW reads four arrays of that size and writes three.
+    cost = OpCost(10 * weights, 6 * scene.batch * weights / 4)
     parity = largest_difference(*losses) + " in the loss"
-    yield Row("reconstructor training step", ours, None, machine.floor(work), parity)
+    yield OpRow("reconstructor training step", ours, None, machine.floor(cost), parity)
 
 
 @torch.no_grad()
@@ -212,5 +229,4 @@ def _surface(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
     return surface.vertices, surface.normals, surface.albedo
 
 
-FACE = (morphable, vertex_normals, rasterize, masked_photometric, whole_render_loss, training_step)
-ALL = (*FACE, styled_epilogue, upsample_filter, mobile_synthesis)
+FACE_OPS = (morphable, vertex_normals, rasterize, masked_photometric, whole_render_loss, training_step)

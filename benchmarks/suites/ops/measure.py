@@ -1,4 +1,4 @@
-"""Timing, the machine's own limits, and the rows of the table."""
+"""The timer of the ops, the machine's rates, and the rows of the table."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import torch
 from torch import Tensor
 
 from ...harness import device_clock
-from ...harness.device_clock import Time
+from ...harness.device_clock import CallTime
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a computation cannot avoid: bytes that move at least once, and operations of its matrix products."""
+class OpCost:
+    """The cost of an op: bytes that have to be moved at least once, and operations of its matrix products."""
 
     bytes: float
     operations: float = 0.0
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table; times are medians in milliseconds.
+class OpRow:
+    """One row of the table; times are medians in milliseconds.
 
     Attributes:
         name: op and direction.
-        ours: the compiled path.
-        reference: the plain-torch path; None where there is none to compare with.
-        floor: what `Work` takes at the machine's measured rates.
-        parity: how far the two results are apart, and in which measure.
-        other: another implementation's time, and which.
+        ours: time of the compiled path.
+        reference: time of the plain-torch path; None if there is none.
+        floor: milliseconds that the `OpCost` takes at the machine's measured rates.
+        parity: the difference of the two results, with its measure.
+        other: another implementation and its time.
     """
 
     name: str
-    ours: Time
-    reference: Time | None
+    ours: CallTime
+    reference: CallTime | None
     floor: float
     parity: str
-    other: tuple[str, Time] | None = None
+    other: tuple[str, CallTime] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As a report holds it; "launched" names the times that Python's launches are part of, on a GPU."""
+        """The row in a report; "launched" names the times that include Python's launches, on a GPU."""
         times = {"ours": self.ours, "reference": self.reference, "other": self.other and self.other[1]}
         return {
             "name": self.name,
@@ -58,68 +58,68 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Stopwatch:
-    """Times functions: on a CUDA device by its own clock (see `device_clock`), elsewhere by the host's.
+class MedianTimer:
+    """Times functions: on a CUDA device by the device's clock (see `device_clock`), elsewhere by the host's.
 
     Attributes:
-        device: where they run.
-        clock: ``time.perf_counter``, or on a CPU that is shared with others ``time.process_time``: the processor time
-            of all threads together.
+        device: that they run on.
+        clock: ``time.perf_counter``, or ``time.process_time`` on a CPU shared with other processes: the processor time
+            of all threads.
     """
 
     device: torch.device
     clock: Callable[[], float] = time.perf_counter
 
-    def medians(self, *functions: Callable[[], object], runs: int = 11) -> list[Time]:
-        """Median of each; they take turns, so that what disturbs one disturbs all."""
+    def medians(self, *functions: Callable[[], object], runs: int = 11) -> list[CallTime]:
+        """Median time of each function; they take turns, so that a disturbance affects all of them."""
         if self.device.type == "cuda":
             return device_clock.medians(*functions, rounds=runs)
         times: list[list[float]] = [[] for _ in functions]
         for run in range(runs + 2):
-            for function, kept in zip(functions, times, strict=True):
+            for function, taken in zip(functions, times, strict=True):
                 start = self.clock()
                 function()
-                if run >= 2:  # the first calls pay for memory and caches
-                    kept.append(1e3 * (self.clock() - start))
-        return [Time(statistics.median(kept), True) for kept in times]
+                if run >= 2:  # the first calls fill caches and allocate memory
+                    taken.append(1e3 * (self.clock() - start))
+        return [CallTime(statistics.median(taken), True) for taken in times]
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What times are compared with.
+class MachineRates:
+    """The machine's rates that floors are computed with.
 
     Attributes:
-        stopwatch: how to time on it.
-        bandwidth: bytes per second of a large copy, read plus written.
+        timer: for functions on this machine.
+        bandwidth: bytes per second of a large copy, read and written ones.
         matrix_rate: operations per second of a large float32 matrix product.
     """
 
-    stopwatch: Stopwatch
+    timer: MedianTimer
     bandwidth: float
     matrix_rate: float
 
-    def floor(self, work: Work) -> float:
-        """Milliseconds that the work takes at least."""
-        return 1e3 * max(work.bytes / self.bandwidth, work.operations / self.matrix_rate)
+    def floor(self, cost: OpCost) -> float:
+        """Milliseconds that an op of this cost takes at least."""
+        return 1e3 * max(cost.bytes / self.bandwidth, cost.operations / self.matrix_rate)
 
 
-def measure_machine(stopwatch: Stopwatch) -> Machine:
-    """The rates that floors are computed with: a copy too large for the caches, and a large matrix product.
+def measure_rates(timer: MedianTimer) -> MachineRates:
+    """Measures a copy too large for the caches, and a large matrix product.
 
-    Of random numbers: a GPU multiplies ones faster than numbers, for they cost it less power.
+    The matrix is random: a GPU multiplies ones faster, because that takes less power.
     """
-    device = stopwatch.device
+    device = timer.device
     size, count = (8192, 128 << 20) if device.type == "cuda" else (1536, 64 << 20)
     source, matrix = torch.randn(count, device=device), torch.randn(size, size, device=device)
     target = torch.empty_like(source)
-    copy, product = stopwatch.medians(lambda: target.copy_(source), lambda: matrix @ matrix, runs=7)
-    return Machine(stopwatch, 2 * source.nbytes / (copy.ms / 1e3), 2 * size**3 / (product.ms / 1e3))
+    copy, product = timer.medians(lambda: target.copy_(source), lambda: matrix @ matrix, runs=7)
+    return MachineRates(timer, 2 * source.nbytes / (copy.ms / 1e3), 2 * size**3 / (product.ms / 1e3))
 
 
-def largest_difference(found: list[Tensor], wanted: list[Tensor]) -> str:
-    """The largest difference of two results, relative to the largest value of each tensor."""
+def largest_difference(results: list[Tensor], expected: list[Tensor]) -> str:
+    """The largest difference of two lists of tensors, relative to the largest value of each expected one."""
     worst = 0.0
-    for a, b in zip(found, wanted, strict=True):
+    for a, b in zip(results, expected, strict=True):
         difference = (a.detach().double() - b.detach().double()).abs().max()
         worst = max(worst, float(difference / b.detach().double().abs().max().clamp_min(1e-30)))
     return f"rel. {worst:.1e}"

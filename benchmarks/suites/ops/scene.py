@@ -1,4 +1,4 @@
-"""The face model, parameters and picture that the benchmarks work on."""
+"""The face model, parameters and pictures that the ops are timed on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAMERA = Camera()
 
 @dataclass(frozen=True)
 class Scene:
-    """What is rendered: a model, a batch of faces and the pictures they are compared with."""
+    """A face model, a batch of parameters, and pictures ``(B, 3, size, size)`` to compare renderings with."""
 
     model: FaceModel
     params: FaceParams
@@ -33,7 +33,7 @@ class Scene:
 
 
 def dense_model(triangles: int = 70_000, identity: int = 80, expression: int = 64, albedo: int = 80) -> FaceModel:
-    """A head-sized ellipsoid with random bases, as large as a Basel-sized model: for speed, not for looks."""
+    """A head-sized ellipsoid with random bases, as large as a Basel face model: only its speed is realistic."""
     rings = round(math.sqrt(triangles / 4))
     segments = 2 * rings
     theta = torch.linspace(0.02, math.pi - 0.02, rings)
@@ -63,7 +63,15 @@ def dense_model(triangles: int = 70_000, identity: int = 80, expression: int = 6
 
 
 def make_scene(model: FaceModel, batch: int, size: int, device: torch.device, seed: int = 0) -> Scene:
-    """Faces at the usual distance, turned and lit at random, and random pictures."""
+    """Faces at the usual distance with random poses and lights, and random pictures.
+
+    Args:
+        model: of the faces.
+        batch: number of faces.
+        size: height and width of the pictures.
+        device: of all tensors.
+        seed: of the random numbers.
+    """
     draw = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:

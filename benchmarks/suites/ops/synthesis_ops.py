@@ -1,4 +1,4 @@
-"""Rows of the ops that make pictures: one picture at a time, as an edit asks for it. Inference, float32."""
+"""Rows of the ops that make pictures, one function for each op: single pictures, inference, float32."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from stylerig_fast.ops.mobile_synthesis import MobileSynthesis
 from stylerig_fast.ops.reference.mobile_synthesis import Head
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
 
-from .measure import Machine, Row, Work, largest_difference
+from .measure import MachineRates, OpCost, OpRow, largest_difference
 from .scene import Scene
 
 # Of a layer of StyleGAN2 (config f) at 256 px.
 STYLED_CHANNELS = 128
-# Features whose making is timed, besides the whole picture's: widths that divide the time of the network well.
+# Widths in pixels at which features are timed, besides the whole picture: they divide the network's time well.
 WIDTHS = (32, 64, 128, 256)
 
 
-def styled_epilogue(scene: Scene, machine: Machine) -> Iterator[Row]:
-    """Behind the second convolution of a resolution: activations and the picture."""
+def styled_epilogue(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
+    """What follows the second convolution of a resolution: activations and the picture."""
     layer, side = _Layer(scene), 2 * scene.size
     x = layer.normal(1, STYLED_CHANNELS, side, side).contiguous(memory_format=torch.channels_last)
     rgb = ToRgb(
@@ -42,16 +42,16 @@ def styled_epilogue(scene: Scene, machine: Machine) -> Iterator[Row]:
         )
         return [out, image]
 
-    ours, reference = machine.stopwatch.medians(lambda: call("auto"), lambda: call("reference"))
+    ours, reference = machine.timer.medians(lambda: call("auto"), lambda: call("reference"))
     image = results["auto"][1]
     moved = 2 * x.nbytes + layer.noise.nbytes + image.nbytes + image.nbytes // 4
-    work = Work(moved, 2 * 3 * x.numel())
+    cost = OpCost(moved, 2 * 3 * x.numel())
     parity = largest_difference(call("auto"), call("reference"))
-    yield Row(f"styled_epilogue, {_named(side)}", ours, reference, machine.floor(work), parity)
+    yield OpRow(f"styled_epilogue, {_named(side)}", ours, reference, machine.floor(cost), parity)
 
 
-def upsample_filter(scene: Scene, machine: Machine) -> Iterator[Row]:
-    """Behind the transposed convolution of a resolution."""
+def upsample_filter(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
+    """What follows the transposed convolution of a resolution."""
     layer, side = _Layer(scene), 2 * scene.size
     x = layer.normal(1, STYLED_CHANNELS, side + 1, side + 1).contiguous(memory_format=torch.channels_last)
     shape = (1, STYLED_CHANNELS, side, side)
@@ -70,13 +70,13 @@ def upsample_filter(scene: Scene, machine: Machine) -> Iterator[Row]:
         )
         return [results[impl]]
 
-    ours, reference = machine.stopwatch.medians(lambda: call("auto"), lambda: call("reference"))
-    work = Work(x.nbytes + results["auto"].nbytes + layer.noise.nbytes)
+    ours, reference = machine.timer.medians(lambda: call("auto"), lambda: call("reference"))
+    cost = OpCost(x.nbytes + results["auto"].nbytes + layer.noise.nbytes)
     parity = largest_difference(call("auto"), call("reference"))
-    yield Row(f"upsample_filter, {_named(side)}", ours, reference, machine.floor(work), parity)
+    yield OpRow(f"upsample_filter, {_named(side)}", ours, reference, machine.floor(cost), parity)
 
 
-def mobile_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
+def mobile_synthesis(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
     """MobileStyleGAN from the code to the features of a width, shown by a preview head, and to the whole picture.
 
     The op runs on the CPU. Differences between rows are the times of the blocks. On CUDA, the network of two ops per
@@ -100,37 +100,37 @@ def mobile_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
     for resolution in (*compiled.previews, generator.resolution):
         preview = resolution in compiled.previews
         last = blocks[resolution] if preview else levels - 2
-        ours, reference = machine.stopwatch.medians(
+        ours, reference = machine.timer.medians(
             lambda r=resolution, p=preview: compiled.synthesis(ws, r, preview=p),  # type: ignore[misc]
             lambda r=resolution, p=preview: plain.synthesis(ws, r, preview=p),  # type: ignore[misc]
             runs=5,
         )
-        found, wanted = (network.synthesis(ws, resolution, preview=preview) for network in (compiled, plain))
+        images, expected = (network.synthesis(ws, resolution, preview=preview) for network in (compiled, plain))
         floor = machine.floor(_products(generator, last, resolution))
         what = f"to {resolution} px" if preview else f"picture of {resolution} px"
-        yield Row(f"mobile_synthesis, {what}", ours, reference, floor, largest_difference([found], [wanted]))
+        yield OpRow(f"mobile_synthesis, {what}", ours, reference, floor, largest_difference([images], [expected]))
 
 
-def mobile_cuda_synthesis(scene: Scene, machine: Machine) -> Iterator[Row]:
+def mobile_cuda_synthesis(scene: Scene, machine: MachineRates) -> Iterator[OpRow]:
     """MobileStyleGAN from the code to the whole picture, by ops and products that all read and write activations."""
     levels = min(len(CHANNELS), max(3, int(math.log2(2 * scene.size))))
     torch.manual_seed(0)
     generator = MobileStyleGAN(CHANNELS[:levels], mapping_layers=1).eval().requires_grad_(False).to(scene.device)
     compiled, plain = (MobileCudaSynthesis(generator, impl=impl) for impl in ("auto", "reference"))
     ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(1)).to(scene.device)
-    ours, reference = machine.stopwatch.medians(lambda: compiled.synthesis(ws), lambda: plain.synthesis(ws), runs=5)
+    ours, reference = machine.timer.medians(lambda: compiled.synthesis(ws), lambda: plain.synthesis(ws), runs=5)
     products = _products(generator, levels - 2, generator.resolution)
     moved = products.bytes + 4 * generator.channels[-1] * (generator.resolution // 2) ** 2
     for block, (below, above) in enumerate(pairwise(generator.channels)):
         # Two ops and two products, each reads and writes: the bands and what is made of them, then four times the rest.
         moved += 4 * (8 << block) ** 2 * (3 * below // 4 + 5 * above)
     parity = largest_difference([compiled.synthesis(ws)], [plain.synthesis(ws)])
-    floor = machine.floor(Work(moved, products.operations))
-    yield Row(f"mobile_cuda_synthesis, picture of {generator.resolution} px", ours, reference, floor, parity)
+    floor = machine.floor(OpCost(moved, products.operations))
+    yield OpRow(f"mobile_cuda_synthesis, picture of {generator.resolution} px", ours, reference, floor, parity)
 
 
 class _Layer:
-    """Random constants of a layer of StyleGAN2 and of one code."""
+    """Random constants of a StyleGAN2 layer, and the style of one code."""
 
     def __init__(self, scene: Scene) -> None:
         self._draw = torch.Generator().manual_seed(0)
@@ -148,7 +148,7 @@ def _named(side: int) -> str:
     return f"{STYLED_CHANNELS} channels, {side} px"
 
 
-def _products(generator: MobileStyleGAN, last: int, resolution: int) -> Work:
+def _products(generator: MobileStyleGAN, last: int, resolution: int) -> OpCost:
     """The dense convolutions and matrix products up to the block ``last``; weights that are read; the picture."""
     channels = generator.channels
     operations, weights = 2 * 16 * 9 * channels[0] ** 2, 9 * channels[0] ** 2
@@ -156,4 +156,7 @@ def _products(generator: MobileStyleGAN, last: int, resolution: int) -> Work:
         matrices = (below // 4 + above) * above
         operations += 2 * (8 << block) ** 2 * matrices
         weights += matrices + (8 << block) ** 2 * 2 + generator.w_dim * (below + below // 4 + above)
-    return Work(4 * (weights + 3 * resolution**2), operations)
+    return OpCost(4 * (weights + 3 * resolution**2), operations)
+
+
+SYNTHESIS_OPS = (styled_epilogue, upsample_filter, mobile_synthesis)

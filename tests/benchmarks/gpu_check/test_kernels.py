@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from benchmarks.gpu_check import kernels
-from benchmarks.gpu_check.task import Task, parser, task
+from benchmarks.gpu_check.task import CheckTask, argument_parser
 from stylerig_fast.ops import _library
 from tests.ops.meshes import needs_kernels
 
 ROOT = Path(__file__).resolve().parents[3]
-CPU = Task(torch.device("cpu"), True, None, argparse.Namespace())
+CPU = CheckTask(torch.device("cpu"), True, None, argparse.Namespace())
 
 
 @needs_kernels
@@ -33,7 +33,7 @@ def test_a_kernel_that_is_off_is_named(monkeypatch, capsys):
     def off(device, impl):
         return [torch.full((3,), float("nan") if impl == "cpu" else 1.0)]
 
-    case = kernels.Case("rasterize", "made up", off, 1.0)
+    case = kernels.KernelCase("rasterize", "made up", off, 1.0)
     monkeypatch.setattr(kernels, "cases", lambda: iter([case]))
     with pytest.raises(SystemExit, match="1 of 1 calls differ from plain torch"):
         kernels.check(CPU)
@@ -49,4 +49,4 @@ def test_a_kernel_that_is_missing_is_named(monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_no_gpu_is_a_sentence():
     with pytest.raises(SystemExit, match="no CUDA device: torch"):
-        task(parser("x").parse_args([]))
+        CheckTask.of(argument_parser("x").parse_args([]))

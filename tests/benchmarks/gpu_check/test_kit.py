@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu_check import pack, store
-from benchmarks.gpu_check.config import Setting
+from benchmarks.gpu_check.config import CheckConfig
 from benchmarks.gpu_check.stages import STAGES
 from stylerig_fast.ops import _library
 from tests.ops.meshes import needs_kernels
@@ -50,7 +50,7 @@ def unpacked(tmp_path, name):
 
 
 def test_parts_are_under_the_limit_and_hold_everything(kit, archives):
-    manifest = store.Manifest.read(kit / "common")
+    manifest = store.KitManifest.read(kit / "common")
     contents = [store.part_file(kit, part.name).read_bytes() for part in manifest.parts]
     assert [len(content) for content in contents[:-1]] == [2500] * (len(contents) - 1)
     assert 0 < len(contents[-1]) <= 2500 and len(contents) == 4
@@ -70,7 +70,7 @@ def test_archives_are_unpacked_as_soon_as_they_are_complete(kit, tmp_path):
 
 def test_a_part_that_is_not_there_says_so(kit, tmp_path, capsys):
     store.part_file(kit, "2").unlink()
-    with pytest.raises(ValueError, match="part 2 is missing: .*carry the folder part2"):
+    with pytest.raises(ValueError, match="part 2 is missing: .*copy the folder part2"):
         store.keep("2", kit, tmp_path / "store")
     with pytest.raises(ValueError, match="no part 9, but 1, 2, 3, 4"):
         store.keep("9", kit, tmp_path / "store")
@@ -109,14 +109,14 @@ def test_parts_of_an_earlier_kit_are_not_mixed_in(kit, archives, tmp_path):
 def test_no_room_is_said(archives, tmp_path):
     with pytest.raises(ValueError, match="bytes are left for a part"):
         pack.cut(archives, pack.SMALLEST - 1, tmp_path)
-    assert pack.cut([], 0, tmp_path) == store.Manifest()
+    assert pack.cut([], 0, tmp_path) == store.KitManifest()
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": "stylerig-gpu-kit 0"}'])
 def test_what_is_no_kit_is_refused(tmp_path, content):
     (tmp_path / store.MANIFEST).write_text(content)
     with pytest.raises(ValueError, match="make gpu-kit"):
-        store.Manifest.read(tmp_path)
+        store.KitManifest.read(tmp_path)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def packed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pack, "SMALLEST", 100)
     monkeypatch.setattr(pack, "fetch", fetch)
-    monkeypatch.setattr(pack, "ARCHIVES", {"weights": pack.Archive("weights", "of now", fill)})
+    monkeypatch.setattr(pack, "ARCHIVES", {"weights": pack.KitArchive("weights", "of now", fill)})
     library = tmp_path / "_kernels.so"
     library.write_bytes(b"compiled" if _library.library().path is None else _library.library().path.read_bytes())
 
@@ -151,26 +151,26 @@ def test_what_a_call_carries_is_under_the_limit(packed, tmp_path, capsys):
     tree, common = pack.working_tree(ROOT), pack.size_of(kit / "common")
     limit = tree + common + 120_000
     kit, made = packed(limit)
-    parts = store.Manifest.read(kit / "common").parts
+    parts = store.KitManifest.read(kit / "common").parts
     assert len(parts) == 3 and len(made) == 1, "an archive is made once"
     said = capsys.readouterr().out
     for part in parts:
         folder = store.part_file(kit, part.name).parent
         carried = tree + pack.size_of(kit / "common") + pack.size_of(folder)
-        assert carried <= limit and f"part{part.name} {part.size:,} bytes: a call carries {carried:,}" in said
-    commands = pack.calls(kit, store.Manifest.read(kit / "common"))
+        assert carried <= limit and f"part{part.name} {part.size:,} bytes: a call copies {carried:,}" in said
+    commands = pack.calls(kit, store.KitManifest.read(kit / "common"))
     assert [line.split("--kit kit ")[1] for line in commands] == [
         "store:1 probe build test sanitize", "store:2 ops bench", "store:3 tensorrt train",
     ]  # fmt: skip
 
 
 def test_more_parts_than_stages_all_come_before_the_last(tmp_path):
-    piece = [store.Piece(str(number), 1, "") for number in range(1, 6)]
-    words = [line.split("--kit k ")[1] for line in pack.calls(tmp_path / "k", store.Manifest(tuple(piece)))]
+    piece = [store.KitPiece(str(number), 1, "") for number in range(1, 6)]
+    words = [line.split("--kit k ")[1] for line in pack.calls(tmp_path / "k", store.KitManifest(tuple(piece)))]
     assert words == [
         "store:1 probe build test sanitize", "store:2 ops bench", "store:3", "store:4", "store:5 tensorrt train",
     ]  # fmt: skip
-    words = [line.split("--kit k ")[1] for line in pack.calls(tmp_path / "k", store.Manifest())]
+    words = [line.split("--kit k ")[1] for line in pack.calls(tmp_path / "k", store.KitManifest())]
     assert words == ["probe build test sanitize", "ops bench", "tensorrt train"]
 
 
@@ -187,7 +187,7 @@ def test_a_dry_run_from_a_kit(packed, tmp_path):
     assert [step["status"] for step in summary["steps"]] == ["passed"] * 3
     assert json.loads((tmp_path / "out" / "build.json").read_text())["library"] == "the carried library"
     probe = json.loads((tmp_path / "out" / "probe.json").read_text())
-    assert probe["setting"]["commit"] == store.Manifest.read(kit / "common").commit
+    assert probe["setting"]["commit"] == store.KitManifest.read(kit / "common").commit
     assert probe["copy GB/s"] > 0 and probe["product TFLOP/s"]["float32"] > 0
     tree = tmp_path / "store" / "tree"
     assert (tree / "stylerig_fast" / "export" / "onnx.py").is_file() and not list(tree.rglob("*.so"))
@@ -196,13 +196,13 @@ def test_a_dry_run_from_a_kit(packed, tmp_path):
 
 def test_a_library_of_other_sources_is_left_aside(packed, tmp_path):
     kit, _ = packed(64 << 20)
-    setting = Setting(ROOT, tmp_path / "out", tmp_path / "store", kit, device="cpu")
-    (step,) = STAGES["build"].steps(setting)
+    config = CheckConfig(ROOT, tmp_path / "out", tmp_path / "store", kit, device="cpu")
+    (step,) = STAGES["build"].steps(config)
     assert str(kit / "common" / "_kernels.so.xz") in step.command and "--outdated" not in step.command
     assert step.environment == {"STYLERIG_KERNELS": ""}
-    found = replace(store.Manifest.read(kit / "common"), kernels="others")
+    found = replace(store.KitManifest.read(kit / "common"), kernels="others")
     found.write(kit / "common")
-    (step,) = STAGES["build"].steps(setting)
+    (step,) = STAGES["build"].steps(config)
     assert "--outdated" in step.command and "--carried" not in step.command
 
 
@@ -211,11 +211,11 @@ def test_a_changed_tree_has_another_commit(tmp_path):
         (tmp_path / "root" / name).mkdir(parents=True)
     source = tmp_path / "root" / "stylerig_fast" / "a.py"
     source.write_text("a = 1")
-    setting = Setting(tmp_path / "root", tmp_path / "out", tmp_path / "store", tmp_path / "kit")
+    config = CheckConfig(tmp_path / "root", tmp_path / "out", tmp_path / "store", tmp_path / "kit")
     (tmp_path / "kit" / "common").mkdir(parents=True)
-    store.Manifest(commit="abc", sources=store.digest(setting.root)).write(tmp_path / "kit" / "common")
-    store.prepare(setting)
-    assert setting.environment()["STYLERIG_COMMIT"] == "abc"
+    store.KitManifest(commit="abc", sources=store.digest(config.root)).write(tmp_path / "kit" / "common")
+    store.prepare(config)
+    assert config.environment()["STYLERIG_COMMIT"] == "abc"
     source.write_text("a = 2")
-    store.prepare(setting)
-    assert setting.environment()["STYLERIG_COMMIT"] == "abc+"
+    store.prepare(config)
+    assert config.environment()["STYLERIG_COMMIT"] == "abc+"

@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.gpu_check import __main__ as command
 from benchmarks.gpu_check import runner
-from benchmarks.gpu_check.config import PACKAGE, Setting
-from benchmarks.gpu_check.stages import STAGES, Stage, Step
+from benchmarks.gpu_check.config import PACKAGE, CheckConfig
+from benchmarks.gpu_check.stages import STAGES, CheckStage, CheckStep
+from benchmarks.report.format import GPU_CHECK_FORMAT
 
 ROOT = Path(__file__).resolve().parents[3]
 # Starts a child that outlives its parent, and says which.
@@ -20,8 +21,8 @@ CHILD = "import subprocess, sys; print(subprocess.Popen(['sleep', '300']).pid, f
 
 
 @pytest.fixture
-def setting(tmp_path):
-    return Setting(ROOT, tmp_path / "out", tmp_path / "store", device="cpu", small=True)
+def config(tmp_path):
+    return CheckConfig(ROOT, tmp_path / "out", tmp_path / "store", device="cpu", small=True)
 
 
 @pytest.fixture
@@ -29,15 +30,15 @@ def steps(monkeypatch):
     """Puts a stage of Python programs in the place of the real ones."""
 
     def put(limit=60.0, **programs):
-        found = [Step(name, [sys.executable, "-c", text]) for name, text in programs.items()]
-        monkeypatch.setattr(runner, "STAGES", {"work": Stage(limit, lambda setting: found, "")})
+        found = [CheckStep(name, [sys.executable, "-c", text]) for name, text in programs.items()]
+        monkeypatch.setattr(runner, "STAGES", {"work": CheckStage(limit, lambda config: found, "")})
         return found
 
     return put
 
 
-def log(setting, step):
-    return (setting.out / "logs" / f"work-{step}.log").read_text()
+def log(config, step):
+    return (config.out / "logs" / f"work-{step}.log").read_text()
 
 
 def ended(pid, tries=200):
@@ -56,23 +57,23 @@ def alive(pid):
     return "State:\tZ" not in state
 
 
-def test_a_failing_step_does_not_stop_the_rest(setting, steps):
+def test_a_failing_step_does_not_stop_the_rest(config, steps):
     stage = steps(first="print('here'); raise SystemExit(3)", missing="", second="print('there')")
-    stage[1] = Step("missing", ["./no-such-program"])
-    found = runner.run(setting, ["work"])
+    stage[1] = CheckStep("missing", ["./no-such-program"])
+    found = runner.run(config, ["work"])
     assert [(o.step, o.status, o.exit_status) for o in found] == [
         ("first", "failed", 3), ("missing", "failed", 127), ("second", "passed", 0),
     ]  # fmt: skip
-    assert log(setting, "first") == "here\n" and log(setting, "second") == "there\n"
-    assert "no-such-program" in log(setting, "missing")
+    assert log(config, "first") == "here\n" and log(config, "second") == "there\n"
+    assert "no-such-program" in log(config, "missing")
 
 
-def test_what_is_over_its_limit_ends_with_its_children(setting, steps):
+def test_what_is_over_its_limit_ends_with_its_children(config, steps):
     steps(hangs=CHILD + "import time; time.sleep(300)", after="print('still')")
-    found = runner.run(setting, ["work:hangs", "work:after"], {"work": 3.0})
+    found = runner.run(config, ["work:hangs", "work:after"], {"work": 3.0})
     # The second request has the whole limit of the stage again.
     assert found[0].status == "over its limit" and found[1].step == "after"
-    pid, *rest = log(setting, "hangs").split()
+    pid, *rest = log(config, "hangs").split()
     assert ended(int(pid))
     assert "over its limit of 3 s" in " ".join(rest)
 
@@ -85,26 +86,26 @@ def test_what_ignores_the_request_to_end_is_killed(tmp_path):
     assert over and code < 0
 
 
-def test_children_of_a_step_that_is_done_are_ended(setting, steps):
+def test_children_of_a_step_that_is_done_are_ended(config, steps):
     steps(leaves=CHILD)
-    (found,) = runner.run(setting, ["work"])
+    (found,) = runner.run(config, ["work"])
     assert found.status == "passed"
-    assert ended(int(log(setting, "leaves")))
+    assert ended(int(log(config, "leaves")))
 
 
-def test_the_summary_is_written_after_every_step(setting, steps):
-    path = setting.out / "summary.json"
+def test_the_summary_is_written_after_every_step(config, steps):
+    path = config.out / "summary.json"
     steps(fails="raise SystemExit(1)", reads=f"print(open({str(path)!r}).read())")
-    runner.run(setting, ["work"])
-    then, now = json.loads(log(setting, "reads")), json.loads(path.read_text())
+    runner.run(config, ["work"])
+    then, now = json.loads(log(config, "reads")), json.loads(path.read_text())
     assert [step["step"] for step in then["steps"]] == ["fails"]
     assert [(step["step"], step["status"]) for step in now["steps"]] == [("fails", "failed"), ("reads", "passed")]
-    assert now["format"] == runner.FORMAT and now["device"] == "cpu" and now["small"] is True
+    assert now["format"] == GPU_CHECK_FORMAT and now["device"] == "cpu" and now["small"] is True
 
 
-def test_a_stage_without_time_left_is_said_to_be(setting, steps):
+def test_a_stage_without_time_left_is_said_to_be(config, steps):
     steps(limit=0.0, late="print('never')")
-    (found,) = runner.run(setting, ["work"])
+    (found,) = runner.run(config, ["work"])
     assert (found.status, found.exit_status) == ("not started", None)
 
 
@@ -141,8 +142,8 @@ def test_every_benchmark_of_a_stage_is_one_that_parses(stage, small, device, tmp
 
     for kind in COMMANDS.values():
         monkeypatch.setattr(kind, "run", lambda self: None)
-    setting = Setting(ROOT, tmp_path, tmp_path / "store", device=device, small=small)
-    steps = runner.steps_of(setting, stage)
+    config = CheckConfig(ROOT, tmp_path, tmp_path / "store", device=device, small=small)
+    steps = runner.steps_of(config, stage)
     assert steps and len({step.name for step in steps}) == len(steps)
     for step in steps:
         words = list(step.command)
@@ -151,16 +152,16 @@ def test_every_benchmark_of_a_stage_is_one_that_parses(stage, small, device, tmp
 
 
 def test_sanitizers_watch_the_gpu_only(tmp_path):
-    setting = Setting(ROOT, tmp_path, tmp_path / "store")
-    names = [step.name for step in runner.steps_of(setting, "sanitize")]
+    config = CheckConfig(ROOT, tmp_path, tmp_path / "store")
+    names = [step.name for step in runner.steps_of(config, "sanitize")]
     assert names == ["memcheck", "racecheck"]
-    (step,) = runner.steps_of(setting, "sanitize", "synccheck")
+    (step,) = runner.steps_of(config, "sanitize", "synccheck")
     assert step.command[:3] == ["compute-sanitizer", "--tool", "synccheck"]
     assert step.environment == {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
 
 def test_the_tests_of_a_gpu_are_found_by_their_marker(tmp_path):
-    (step,) = runner.steps_of(Setting(ROOT, tmp_path, tmp_path / "store"), "test")
+    (step,) = runner.steps_of(CheckConfig(ROOT, tmp_path, tmp_path / "store"), "test")
     files = [word for word in step.command if word.startswith("tests/")]
     assert "tests/ops/test_cuda_device.py" in files and "tests/engine/backends/test_cuda_graph.py" in files
     skip = "pytest.mark.skipif(not torch.cuda.is_available()"

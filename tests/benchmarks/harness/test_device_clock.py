@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks.harness import device_clock
-from benchmarks.harness.device_clock import Time, medians
-from benchmarks.suites.ops.measure import Stopwatch
+from benchmarks.harness.device_clock import CallTime, medians
+from benchmarks.suites.ops.measure import MedianTimer
 
 
 class Device:
@@ -60,14 +60,14 @@ def device(monkeypatch):
 
 def test_launches_are_not_in_the_time_of_what_is_captured(device):
     function, calls = device.work(0.01)
-    assert medians(function) == [Time(pytest.approx(0.01), True)]
+    assert medians(function) == [CallTime(pytest.approx(0.01), True)]
     # A first call, one that says how long it takes, and three for a round of about 2 ms; then replays.
     assert calls == [False, False, *[True] * 3] and device.replays == 12
 
 
 def test_what_waits_is_timed_with_its_launches_and_says_so(device):
     function, _ = device.work(0.01, waits=True)
-    assert medians(function, rounds=3) == [Time(pytest.approx(0.51), False)]
+    assert medians(function, rounds=3) == [CallTime(pytest.approx(0.51), False)]
 
 
 def test_slow_functions_get_few_rounds(device):
@@ -83,8 +83,8 @@ def test_slow_functions_get_few_rounds(device):
 
 def test_the_stopwatch_of_a_gpu_is_its_own(device):
     function, _ = device.work(0.01)
-    assert Stopwatch(torch.device("cuda"), clock=lambda: 0.0).medians(function)[0].ms == pytest.approx(0.01)
-    assert Stopwatch(torch.device("cpu"), clock=lambda: device.now).medians(function)[0].ms == pytest.approx(510)
+    assert MedianTimer(torch.device("cuda"), clock=lambda: 0.0).medians(function)[0].ms == pytest.approx(0.01)
+    assert MedianTimer(torch.device("cpu"), clock=lambda: device.now).medians(function)[0].ms == pytest.approx(510)
 
 
 def test_no_stream_is_needed_without_a_gpu():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.harness.latency_stats import bootstrap, figures, interval, jitter, median_of_rounds, percentile
+from benchmarks.harness.latency_stats import bootstrap, interval, jitter, latency_stats, median_of_rounds, percentile
 
 
 def test_percentiles_need_a_measurement_beyond_them():
@@ -31,15 +31,15 @@ def test_a_disturbed_round_moves_the_median_little():
 
 
 def test_figures_of_a_row():
-    found = figures([[10.0, 20.0], [], [30.0, 40.0]])
+    found = latency_stats([[10.0, 20.0], [], [30.0, 40.0]])
     assert found.median == 25.0
     assert found.low <= 25.0 <= found.high
     assert found.fps == pytest.approx(1e3 / 25)
     assert (found.max, found.samples, found.rounds) == (40.0, 4, 2)
     assert found.percentiles == {"p50": 25.0, "p90": None, "p95": None, "p99": None}
-    assert found == figures([[10.0, 20.0], [30.0, 40.0]])
+    assert found == latency_stats([[10.0, 20.0], [30.0, 40.0]])
     with pytest.raises(ValueError, match="no measurements"):
-        figures([[]])
+        latency_stats([[]])
 
 
 def test_the_interval_is_that_of_rounds_and_not_of_frames():

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmarks.harness import machine
-from benchmarks.harness.flops import Work
-from benchmarks.harness.machine import Load, _Reading, commit, describe, one_line
-from benchmarks.harness.peak_rates import Ceilings, fastest, measure_ceilings
+from benchmarks.harness.flops import NetworkCost
+from benchmarks.harness.machine import CpuLoad, _Reading, commit, describe, one_line
+from benchmarks.harness.peak_rates import PeakRates, fastest, measure_peak_rates
 from benchmarks.harness.roofline import explain, floor
 
 
@@ -35,26 +35,26 @@ def test_what_others_did():
 
 
 def test_a_busy_machine_is_warned_of():
-    assert Load(before=0.05, during=0.1, after=None, stolen=0.0).warning() == ""
-    warning = Load(before=0.05, during=0.8, after=1.5, stolen=0.3).warning()
+    assert CpuLoad(before=0.05, during=0.1, after=None, stolen=0.0).warning() == ""
+    warning = CpuLoad(before=0.05, during=0.8, after=1.5, stolen=0.3).warning()
     assert "0.80 cores during" in warning and "1.50 cores after" in warning and "before" not in warning
     assert "0.30 cores taken by the hypervisor" in warning
 
 
 def test_load_around_a_run():
-    load = Load().begin(0).end(0).as_dict()
+    load = CpuLoad().begin(0).end(0).as_dict()
     assert set(load) == {"average", "before", "during", "after", "stolen", "warning"}
 
 
 def test_a_system_that_does_not_tell(monkeypatch):
     monkeypatch.setattr(_Reading, "take", staticmethod(lambda: None))
-    assert Load().begin().end().as_dict()["during"] is None
+    assert CpuLoad().begin().end().as_dict()["during"] is None
     monkeypatch.setattr(machine, "_cpu_fields", dict)
     assert describe(torch.device("cpu"))["cpu"]
 
 
 def test_probes():
-    found = measure_ceilings(torch.device("cpu"), ("float32", "bfloat16", "float16"), seconds=0.0, sizes=(32, 64))
+    found = measure_peak_rates(torch.device("cpu"), ("float32", "bfloat16", "float16"), seconds=0.0, sizes=(32, 64))
     assert set(found.rates) == {"float32", "bfloat16"}
     assert found.bandwidth > 0 and all(rate > 0 for rate in found.rates.values())
 
@@ -66,17 +66,17 @@ def test_the_first_run_of_a_probe_does_not_count(monkeypatch):
 
 
 def test_ceilings_are_the_best_of_probes():
-    best = Ceilings({"float32": 1.0, "bfloat16": 4.0}, 7.0).best(Ceilings({"float32": 2.0, "bfloat16": 3.0}, 5.0))
-    assert best == Ceilings({"float32": 2.0, "bfloat16": 4.0}, 7.0)
+    best = PeakRates({"float32": 1.0, "bfloat16": 4.0}, 7.0).best(PeakRates({"float32": 2.0, "bfloat16": 3.0}, 5.0))
+    assert best == PeakRates({"float32": 2.0, "bfloat16": 4.0}, 7.0)
 
 
 def test_the_floor_is_the_slower_of_computing_and_moving():
-    known = Ceilings({"float32": 2e9, "bfloat16": 8e9}, 1e9)
-    assert known.floor("float32", Work({"matrix": 10**9}, 10**6)) == 1000.0
-    assert known.floor("bfloat16", Work({"matrix": 10**9}, 10**6)) == 250.0
-    assert known.floor("bfloat16", Work({"matrix": 10**9}), Work({"matrix": 10**9})) == 1250.0
-    assert known.floor("float32", Work({"matrix": 10}, 10**9, 10**9, 10**9)) == 3000.0
-    assert known.floor("float16", Work({"matrix": 10})) is None
+    known = PeakRates({"float32": 2e9, "bfloat16": 8e9}, 1e9)
+    assert known.floor("float32", NetworkCost({"matrix": 10**9}, 10**6)) == 1000.0
+    assert known.floor("bfloat16", NetworkCost({"matrix": 10**9}, 10**6)) == 250.0
+    assert known.floor("bfloat16", NetworkCost({"matrix": 10**9}), NetworkCost({"matrix": 10**9})) == 1250.0
+    assert known.floor("float32", NetworkCost({"matrix": 10}, 10**9, 10**9, 10**9)) == 3000.0
+    assert known.floor("float16", NetworkCost({"matrix": 10})) is None
 
 
 def test_floor_of_a_report():

@@ -22,7 +22,7 @@ def test_an_expected_error_of_the_child_is_told():
 
 def test_a_crash_of_the_child_is_told(monkeypatch):
     monkeypatch.setattr("benchmarks.harness.subprocesses.sys.executable", "/bin/false")
-    with pytest.raises(BackendUnavailable, match="failed in a process of its own: exit status 1"):
+    with pytest.raises(BackendUnavailable, match="failed in a fresh process: exit status 1"):
         children.run(job())
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.report.compare import compared, difference
-from benchmarks.report.files import FORMAT, read
+from benchmarks.report.files import read
+from benchmarks.report.format import FORMAT
 
 
 def rounds(centre, seed, spread=0.5):

@@ -8,14 +8,14 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.gpu_check.runner import FORMAT
-from benchmarks.harness.device_clock import Time
-from benchmarks.harness.latency_stats import figures
+from benchmarks.harness.device_clock import CallTime
+from benchmarks.harness.latency_stats import latency_stats
 from benchmarks.report import gpu_check_results as results
 from benchmarks.report import page, tables
+from benchmarks.report.format import GPU_CHECK_FORMAT
 from benchmarks.report.gpu_check_page import section
 from benchmarks.report.gpu_check_results import last_word, read_checks, read_folder
-from benchmarks.suites.ops.measure import Row
+from benchmarks.suites.ops.measure import OpRow
 
 GPU = {"name": "Made-up GPU", "memory GB": 1.0, "driver": "1.2", "CUDA": "13.0"}
 SETTING = {
@@ -34,18 +34,18 @@ def report(command, rows, **more):
 
 def timed(name, precision, ms, **more):
     parity = {"max error": 1, "psnr": 60.0, "lowest psnr": 59.5, "refused": ""}
-    return {"name": name, "precision": precision, "figures": asdict(figures([[ms] * 30] * 3))} | parity | more
+    return {"name": name, "precision": precision, "figures": asdict(latency_stats([[ms] * 30] * 3))} | parity | more
 
 
 def operation(name, ours, reference=None, floor=0.004):
-    reference = reference and Time(*reference)
-    return Row(name, Time(*ours), reference, floor, "rel. 1e-7").as_dict()
+    reference = reference and CallTime(*reference)
+    return OpRow(name, CallTime(*ours), reference, floor, "rel. 1e-7").as_dict()
 
 
 def write(folder, files, steps, **more):
     folder.mkdir()
     names = ("stage", "step", "status", "exit_status", "seconds", "limit")
-    summary = {"format": FORMAT, "device": "cuda", "small": False}
+    summary = {"format": GPU_CHECK_FORMAT, "device": "cuda", "small": False}
     summary["steps"] = [dict(zip(names, step, strict=True)) for step in steps]
     for name, content in (files | {"summary.json": summary | more}).items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
@@ -172,7 +172,7 @@ def test_a_check_that_was_cut_off_still_makes_a_page(first):
     (first / "test.xml").write_text("<testsuites><test")
     (first / "memcheck.txt").write_text("========= COMPUTE-SANITIZER\n")
     text = section(*read_checks([first]))
-    assert "| test | failed | 61 |  |" in text and "| no summary: it was ended before its end |" in text
+    assert "| test | failed | 61 |  |" in text and "| no summary: it was stopped before its end |" in text
     assert "### Edits" not in text and "### Training" not in text
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.suites import stages
-from benchmarks.suites.stages import MODULATION, PICTURE, REST, Marks, hooked, stage_names
+from benchmarks.suites.stages import MODULATION, PICTURE, REST, StageMarks, hooked, stage_names
 from stylerig_fast.generators import MobileStyleGAN
 from stylerig_fast.generators.stylegan1 import StyleGAN1
 from stylerig_fast.generators.stylegan2 import StyleGAN2
@@ -37,7 +37,7 @@ class Ticks:
 
 def test_nested_stages_are_exclusive():
     ticks = Ticks()
-    marks = Marks(ticks.clock, ticks.event)
+    marks = StageMarks(ticks.clock, ticks.event)
     with marks.during("outer"):  # mark at 1
         with marks.during("inner"):  # 2
             pass  # 3
@@ -52,7 +52,7 @@ def test_nested_stages_are_exclusive():
 
 
 def test_a_stage_that_fails_is_left():
-    marks = Marks(Ticks().clock)
+    marks = StageMarks(Ticks().clock)
     with pytest.raises(RuntimeError), marks.during("x"):
         raise RuntimeError
     assert marks.current == REST
@@ -65,7 +65,7 @@ def test_every_family_has_its_stages_and_is_left_as_it_was(kind):
     ws = torch.randn(1, generator.num_ws, 512)
     before = generator.synthesis(ws)
     names = stage_names(generator)
-    marks = Marks(Ticks().clock)
+    marks = StageMarks(Ticks().clock)
     with hooked(generator, names, marks), marks.during(REST):
         inside = generator.synthesis(ws)
     found, _ = marks.spent()
