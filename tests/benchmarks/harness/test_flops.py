@@ -133,5 +133,5 @@ def test_the_rig():
     seeing = 1024 * 16 + 16 * 16 + 16 * width
     # The request and the squares of its turns; the person is the code and what F sees.
     rigging = 2 * 1024 * 8 + (columns + 3) * 8 + (columns + 3) * 2 + (8 + width) * 2 + 2 * 8
-    assert work == NetworkCost({"matrix": seeing + rigging}, cost.weights, 1024 * 4 + width * 4, 1024 * 4)
+    assert cost == NetworkCost({"matrix": seeing + rigging}, cost.weights, 1024 * 4 + width * 4, 1024 * 4)
     assert next(reconstructor.parameters()).device.type == "cpu"
