@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.modules import circles, import_graph, imported, sources
+from tests.modules import Module, circles, import_graph, imported, sources
 
 # A package imports from the layers below its own and from nothing else: no circles, and two of one layer do not know
 # each other. Imports inside functions and those for types alone count too.
@@ -69,7 +69,7 @@ def test_a_circle_is_found():
 
 
 def test_imports_inside_the_benchmarks_point_down():
-    layer = {("benchmarks", name): number for number, name in enumerate(BENCHMARK_LAYERS)}
+    layer: dict[Module, int] = {("benchmarks", name): number for number, name in enumerate(BENCHMARK_LAYERS)}
     found = [
         f"{'.'.join(module)} imports {'.'.join(target)}"
         for module, targets in import_graph().items()
