@@ -39,8 +39,8 @@ def main(args: Sequence[str] | None = None) -> int:
     if not (root / "stylerig_fast").is_dir():
         return _refuse(f"{root} is not a checkout of this project; start in its root")
     out = (options.out or Path(os.environ.get("OUT") or root / "out" / "gpu-check")).resolve()
-    kept = options.store or (Path(os.environ.get("KIT") or "/tmp/stylerig-gpu-kit") if kit else out / "store")
-    config = CheckConfig(root, out, kept.resolve(), kit and kit.resolve(), options.device, options.small)
+    store_folder = options.store or (Path(os.environ.get("KIT") or "/tmp/stylerig-gpu-kit") if kit else out / "store")
+    config = CheckConfig(root, out, store_folder.resolve(), kit and kit.resolve(), options.device, options.small)
     stages = options.stages or [name for name in STAGES if name != "store" or kit]
     try:
         limits = dict(map(_limit, options.limit))

@@ -20,13 +20,13 @@ from .task import CheckTask, argument_parser
 
 def candidates(carried: Path | None, library: Path) -> list[tuple[str, bool]]:
     """Libraries to try before compiling: a name, and whether it is the file ``library`` (else it is installed)."""
-    found = []
+    libraries = []
     if carried is not None and carried.is_file():
         library.write_bytes(lzma.decompress(carried.read_bytes()))
-        found.append(("the carried library", True))
+        libraries.append(("the carried library", True))
     if _library.library().path is not None and not os.environ.get("STYLERIG_KERNELS"):
-        found.append(("the installed library", False))
-    return found
+        libraries.append(("the installed library", False))
+    return libraries
 
 
 def works(task: CheckTask, library: Path | None) -> bool:
@@ -80,26 +80,26 @@ def main() -> None:
     options, start = task.options, time.monotonic()
     if options.generators is not None and not options.generators.is_dir():
         small_generators(options.generators)
-    found: dict[str, Any] = {"refused": []}
+    results: dict[str, Any] = {"refused": []}
     if options.outdated:
         print("the kit was packed before csrc changed: its library is not used", flush=True)
     for name, is_file in candidates(options.carried, options.library):
         if works(task, options.library if is_file else None):
-            found["library"] = name
+            results["library"] = name
             break
-        found["refused"].append(name)
+        results["refused"].append(name)
         print(f"{name} does not work here", flush=True)
     else:
         compile_here(task, options.csrc, options.library)
-        found["library"] = "compiled here"
+        results["library"] = "compiled here"
         if not works(task, options.library):
             options.library.unlink()
             raise SystemExit("what was compiled here gives wrong results")
-    if found["library"] == "the installed library":
+    if results["library"] == "the installed library":
         options.library.unlink(missing_ok=True)
-    found["seconds"] = round(time.monotonic() - start, 1)
-    task.save(found)
-    print(f"{found['library']} works here; {found['seconds']} s")
+    results["seconds"] = round(time.monotonic() - start, 1)
+    task.save(results)
+    print(f"{results['library']} works here; {results['seconds']} s")
 
 
 if __name__ == "__main__":

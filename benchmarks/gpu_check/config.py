@@ -66,18 +66,18 @@ class CheckConfig:
 
     def environment(self) -> dict[str, str]:
         """The environment of every process that a stage starts."""
-        found = os.environ | {
+        variables = os.environ | {
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "STYLERIG_BUILD_ON_FIRST_USE": "0",  # the stage `build` decides what is loaded
         }
         if self.library.is_file():
-            found["STYLERIG_KERNELS"] = str(self.library)
+            variables["STYLERIG_KERNELS"] = str(self.library)
         if self.kit is not None:
             path = [self.tree, self.store / "wheels", self.store / "unpacked" / "tensorrt"]
-            found["PYTHONPATH"] = os.pathsep.join([*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])])
+            variables["PYTHONPATH"] = os.pathsep.join([*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])])
             if self.commit_file.is_file():
-                found["STYLERIG_COMMIT"] = self.commit_file.read_text()
+                variables["STYLERIG_COMMIT"] = self.commit_file.read_text()
             if self.cache.is_dir():
-                found["XDG_CACHE_HOME"] = str(self.cache)
-        return found
+                variables["XDG_CACHE_HOME"] = str(self.cache)
+        return variables

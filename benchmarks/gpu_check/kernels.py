@@ -65,10 +65,10 @@ def with_gradients(call: Call, *inputs: Tensor) -> Call:
 
     def both(device: torch.device, impl: str) -> list[Tensor]:
         leaves = [value.to(device).requires_grad_() for value in inputs]
-        found = call(device, impl, *leaves)
+        results = call(device, impl, *leaves)
         draw = Draw(inputs[0].dtype)
-        weights = [draw.normal(*value.shape).to(device) for value in found]
-        return [*found, *torch.autograd.grad(found, leaves, weights)]
+        weights = [draw.normal(*value.shape).to(device) for value in results]
+        return [*results, *torch.autograd.grad(results, leaves, weights)]
 
     return both
 
@@ -95,9 +95,9 @@ def meshes(dtype: torch.dtype, bound: float) -> Iterator[KernelCase]:
     def picture(device: torch.device, impl: Any) -> list[Tensor]:
         fixed: Any = (triangles.to(device), ids.to(device), FOCAL, target.to(device))
         inputs: Any = [value.to(device) for value in shading]
-        found = ops.masked_photometric(*inputs, *fixed, with_image=True, impl=impl)
-        assert found.image is not None
-        return [found.loss, found.image]
+        results = ops.masked_photometric(*inputs, *fixed, with_image=True, impl=impl)
+        assert results.image is not None
+        return [results.loss, results.image]
 
     shading = (vertices, draw.normal(batch, count, 3), normals, draw.normal(batch, 9, 3))
     name = str(dtype).removeprefix("torch.")
@@ -121,8 +121,8 @@ def models(dtype: torch.dtype, bound: float) -> Iterator[KernelCase]:
 
             def morphed(device: torch.device, impl: Any, *leaves: Any, parts: Any = (*constants, marks)) -> Any:
                 arguments: Any = [*(part.to(device) for part in parts), *leaves, 4.26]
-                found = ops.morphable(*arguments, with_screen=True, impl=impl)
-                return [part for part in found if part is not None]
+                results = ops.morphable(*arguments, with_screen=True, impl=impl)
+                return [part for part in results if part is not None]
 
             def forward(device: torch.device, impl: Any, run: Any = morphed, codes: Any = tuple(codes)) -> Any:
                 return run(device, impl, *(code.to(device) for code in codes))
@@ -251,7 +251,7 @@ def check(task: CheckTask, tool: str = "", smoke: bool = False) -> dict[str, flo
     Raises:
         SystemExit: the library lacks a kernel, or a difference is too large.
     """
-    found: dict[str, float] = {}
+    results: dict[str, float] = {}
     wrong, called = [], set()
     for case in cases():
         if (
@@ -264,13 +264,15 @@ def check(task: CheckTask, tool: str = "", smoke: bool = False) -> dict[str, flo
         if why := _library.why_slow(case.op, task.device):
             raise SystemExit(f"{case.op}: {why}")
         name = f"{case.op} {case.what}"
-        found[name] = difference(case.call(task.device, task.device.type), case.call(torch.device("cpu"), "reference"))
-        right = found[name] <= case.bound
-        print(f"{name}: rel. {found[name]:.1e}{'' if right else f', more than {case.bound:.1e}'}", flush=True)
+        results[name] = difference(
+            case.call(task.device, task.device.type), case.call(torch.device("cpu"), "reference")
+        )
+        right = results[name] <= case.bound
+        print(f"{name}: rel. {results[name]:.1e}{'' if right else f', more than {case.bound:.1e}'}", flush=True)
         wrong += [] if right else [name]
     if wrong:
-        raise SystemExit(f"{len(wrong)} of {len(found)} calls differ from plain torch")
-    return found
+        raise SystemExit(f"{len(wrong)} of {len(results)} calls differ from plain torch")
+    return results
 
 
 def main() -> None:
@@ -278,9 +280,9 @@ def main() -> None:
     parser.add_argument("--tool", default="", help="of compute-sanitizer, under which this runs")
     parser.add_argument("--smoke", action="store_true", help="one call of each op")
     task = CheckTask.of(parser.parse_args())
-    found = check(task, task.options.tool, task.options.smoke)
-    task.save({"differences": found})
-    print(f"{len(found)} calls agree with plain torch")
+    results = check(task, task.options.tool, task.options.smoke)
+    task.save({"differences": results})
+    print(f"{len(results)} calls agree with plain torch")
 
 
 if __name__ == "__main__":

@@ -58,16 +58,16 @@ class KitArchive:
     def packed(self, work: Path) -> bytes:
         """The content of the archive, from ``work`` if it was built for the same source before."""
         key = hashlib.sha256(self.source.encode()).hexdigest()[:16]
-        kept = work / f"{self.name}-{key}.tar.xz"
-        if not kept.is_file():
+        built = work / f"{self.name}-{key}.tar.xz"
+        if not built.is_file():
             with tempfile.TemporaryDirectory(dir=work) as folder:
                 files = Path(folder) / "files"
                 files.mkdir()
                 self.fill(files)
-                new = Path(folder) / kept.name
+                new = Path(folder) / built.name
                 new.write_bytes(compress(files))
-                new.replace(kept)
-        return kept.read_bytes()
+                new.replace(built)
+        return built.read_bytes()
 
 
 def compress(folder: Path) -> bytes:

@@ -22,7 +22,7 @@ QUERY = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.draw,power
 
 def machine() -> dict[str, Any]:
     """Versions and tools that the other stages depend on."""
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "platform": platform.platform(),
         "glibc": " ".join(platform.libc_ver()),
         "cuda": torch.version.cuda,
@@ -31,13 +31,13 @@ def machine() -> dict[str, Any]:
     }
     for name in PACKAGES:
         try:
-            found[name] = str(getattr(importlib.import_module(name), "__version__", "no version"))
+            results[name] = str(getattr(importlib.import_module(name), "__version__", "no version"))
         except Exception as error:
-            found[name] = f"{type(error).__name__}: {error}"
+            results[name] = f"{type(error).__name__}: {error}"
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader"]
-        found["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
-    return found
+        results["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
+    return results
 
 
 def rates(task: CheckTask) -> dict[str, Any]:
@@ -57,15 +57,15 @@ def rates(task: CheckTask) -> dict[str, Any]:
 
 def main() -> None:
     task = CheckTask.of(argument_parser(__doc__).parse_args())
-    found: dict[str, Any] = {"setting": describe(task.device), "machine": machine()}
-    task.save(found)
+    results: dict[str, Any] = {"setting": describe(task.device), "machine": machine()}
+    task.save(results)
     with device_clock.stream_of(task.device):
-        found |= rates(task)
-    task.save(found)
+        results |= rates(task)
+    task.save(results)
     for part in ("setting", "machine"):
-        for name, value in found[part].items():
+        for name, value in results[part].items():
             print(f"{name}: {value}")
-    print(f"copy {found['copy GB/s']:.0f} GB/s; products in TFLOP/s: {found['product TFLOP/s']}")
+    print(f"copy {results['copy GB/s']:.0f} GB/s; products in TFLOP/s: {results['product TFLOP/s']}")
 
 
 if __name__ == "__main__":

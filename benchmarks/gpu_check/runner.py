@@ -80,12 +80,12 @@ def steps_of(config: CheckConfig, stage: str, name: str = "") -> list[CheckStep]
     if stage not in STAGES:
         raise ValueError(f"no stage {stage!r}: there are {', '.join(STAGES)}")
     steps = STAGES[stage].steps(config)
-    found = [step for step in steps if step.name == name] if name else [step for step in steps if not step.on_request]
+    chosen = [step for step in steps if step.name == name] if name else [step for step in steps if not step.on_request]
     if stage == "store" and config.kit is None:
         raise ValueError("the stage store is for a kit: name its folder with --kit")
-    if not found:
+    if not chosen:
         raise ValueError(f"no step {name!r} in {stage}: there are {', '.join(step.name for step in steps)}")
-    return found
+    return chosen
 
 
 def _run_step(config: CheckConfig, stage: str, step: CheckStep, limit: float) -> StepOutcome:
@@ -160,7 +160,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _write_summary(config: CheckConfig, outcomes: Sequence[StepOutcome]) -> None:
-    found = {
+    summary = {
         "format": GPU_CHECK_FORMAT,
         "device": config.device,
         "small": config.small,
@@ -168,5 +168,5 @@ def _write_summary(config: CheckConfig, outcomes: Sequence[StepOutcome]) -> None
     }
     path = config.out / GPU_CHECK_SUMMARY
     new = path.with_suffix(".tmp")
-    new.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    new.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     new.replace(path)

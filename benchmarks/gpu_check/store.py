@@ -84,13 +84,13 @@ class KitManifest:
         """Reads the manifest of a folder; raises ValueError if there is none of this version."""
         path = folder / MANIFEST
         try:
-            found = json.loads(path.read_bytes())
+            content = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: cannot be read ({error}); expected what `make gpu-kit` writes") from error
-        if found.get("format") != FORMAT:
-            raise ValueError(f"{path}: format {found.get('format')!r}, expected {FORMAT!r}; run `make gpu-kit` again")
-        parts, archives = (tuple(KitPiece(**piece) for piece in found[kind]) for kind in ("parts", "archives"))
-        return KitManifest(parts, archives, found["commit"], found["sources"], found["kernels"])
+        if content.get("format") != FORMAT:
+            raise ValueError(f"{path}: format {content.get('format')!r}, expected {FORMAT!r}; run `make gpu-kit` again")
+        parts, archives = (tuple(KitPiece(**piece) for piece in content[kind]) for kind in ("parts", "archives"))
+        return KitManifest(parts, archives, content["commit"], content["sources"], content["kernels"])
 
 
 def part_file(kit: Path, part: str) -> Path:
@@ -180,14 +180,14 @@ def prepare(config: CheckConfig) -> None:
 
 def digest(root: Path, names: Sequence[str] = TREE) -> str:
     """The sha256 of the names and contents of files of a checkout."""
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for name in names:
         files = [root / name] if (root / name).is_file() else sorted((root / name).rglob("*"))
         for path in files:
             if path.is_file() and path.suffix != ".so" and "__pycache__" not in path.parts:
-                found.update(path.relative_to(root).as_posix().encode() + b"\0")
-                found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+                total.update(path.relative_to(root).as_posix().encode() + b"\0")
+                total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def lay_out(root: Path, tree: Path) -> None:

@@ -1,8 +1,8 @@
-"""Whether TensorRT for RTX supports this GPU: the library itself is asked.
+"""Whether TensorRT for RTX supports this GPU, according to the library itself.
 
 Its documentation names compute capability 7.5, 8.6, 8.9 and 12.x. A plan is built here, once for any GPU and once for
-this one, and the library is asked whether it would load: that needs only a driver. Times come from
-``stylerig-bench edit``.
+this one, and the library tells whether it would load, for which it needs only a driver. ``stylerig-bench edit`` measures
+the times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the systems are asked to edit: random people and random sliders, the same for every system."""
+"""The edits that are timed: random people and random sliders, the same for every system."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _cells(before: Rounds, after: Rounds, seed: int) -> list[str]:
         medians = median_of_rounds(before), median_of_rounds(after)
         ratio = f"{medians[0] / medians[1]:.2f}"
         return [*map(number, medians), ratio, "not known: a single measurement has no interval"]
-    found = difference(before, after, seed)
-    a, b = (f"{number(m)} ({number(low)} to {number(high)})" for m, low, high in (found.before, found.after))
-    low, high = found.ratio_interval
-    return [a, b, f"{found.ratio:.2f} ({low:.2f} to {high:.2f})", found.verdict]
+    row = difference(before, after, seed)
+    a, b = (f"{number(m)} ({number(low)} to {number(high)})" for m, low, high in (row.before, row.after))
+    low, high = row.ratio_interval
+    return [a, b, f"{row.ratio:.2f} ({low:.2f} to {high:.2f})", row.verdict]

@@ -21,13 +21,13 @@ def section(check: GpuCheck) -> str:
     assert setting is not None, "read_checks leaves out checks of no machine"
     how = "Measured by `make gpu-check`, see [development.md](development.md#checking-a-gpu)."
     parts = [f"## On {check.gpu}", how, one_line(setting) + "."]
-    parts += _rates(check.found.get("probe", {}))
+    parts += _rates(check.results.get("probe", {}))
     parts.append(_steps(check))
     for title, command in (("Edits", "edit"), ("Batches", "batch")):
         parts += _edits(check, title, command)
     parts += _operations(check)
     parts += _training(check)
-    parts += _tensorrt(check.found.get("tensorrt"))
+    parts += _tensorrt(check.results.get("tensorrt"))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -48,7 +48,7 @@ def _steps(check: GpuCheck) -> str:
         elif step["stage"] == "sanitize":
             result = check.sanitizers.get(step["step"], "")
         elif step["stage"] == "build":
-            result = check.found.get("build", {}).get("library", "")
+            result = check.results.get("build", {}).get("library", "")
         name = step["stage"] if step["stage"] == step["step"] else f"{step['stage']}: {step['step']}"
         lines.append([name, step["status"], f"{step['seconds']:.0f}", result])
     return "### What was run\n\n" + tables.table(["step", "result", "seconds", ""], lines)
@@ -77,7 +77,7 @@ def _operations(check: GpuCheck) -> list[str]:
 
 def _training(check: GpuCheck) -> list[str]:
     parts = [tables.markdown(report, "train") for report in check.reports.values() if report["command"] == "train"]
-    rates = check.found.get("rates", {})
+    rates = check.results.get("rates", {})
     if rows := rates.get("rows"):
         lines = [
             [row["name"], f"**{row['error']}**", ""]
@@ -90,15 +90,15 @@ def _training(check: GpuCheck) -> list[str]:
     return ["### Training", *parts] if parts else []
 
 
-def _tensorrt(found: dict[str, Any] | None) -> list[str]:
-    if found is None:
+def _tensorrt(results: dict[str, Any] | None) -> list[str]:
+    if results is None:
         return []
-    if "absent" in found:
-        return ["### TensorRT", f"Not measured: {found['absent']}."]
+    if "absent" in results:
+        return ["### TensorRT", f"Not measured: {results['absent']}."]
     lines = []
     for name in ("any GPU", "this GPU"):
-        if row := found.get(name):
+        if row := results.get(name):
             validity = row.get("error") or ", ".join([row["validity"], *row["diagnostics"]])
             lines.append([name, tables.number(row.get("build s")), tables.number(row.get("MB")), validity])
     columns = ["an engine for", "built in s", "MB", "would it load here"]
-    return ["### TensorRT", f"TensorRT for RTX {found['version']}\n\n{tables.table(columns, lines)}"]
+    return ["### TensorRT", f"TensorRT for RTX {results['version']}\n\n{tables.table(columns, lines)}"]

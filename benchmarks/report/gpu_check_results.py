@@ -22,21 +22,21 @@ class GpuCheck:
     Attributes:
         steps: outcomes from ``summary.json``, the last one of each step.
         reports: of benchmarks, by step.
-        found: results of the other steps, by step.
+        results: of the other steps, by step.
         tests: numbers of tests "passed", "failed" and "skipped"; empty if none were run.
         sanitizers: the last line of each tool.
     """
 
     steps: list[Mapping[str, Any]] = field(default_factory=list)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
-    found: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
     tests: dict[str, int] = field(default_factory=dict)
     sanitizers: dict[str, str] = field(default_factory=dict)
 
     @property
     def setting(self) -> Mapping[str, Any] | None:
         """The machine, as `machine.describe` describes it; None if no step has."""
-        settings = [self.found.get("probe", {}).get("setting"), *(each["setting"] for each in self.reports.values())]
+        settings = [self.results.get("probe", {}).get("setting"), *(each["setting"] for each in self.reports.values())]
         return next((setting for setting in settings if setting), None)
 
     @property
@@ -48,7 +48,7 @@ class GpuCheck:
         again = {(step["stage"], step["step"]) for step in later.steps}
         self.steps = [step for step in self.steps if (step["stage"], step["step"]) not in again] + later.steps
         self.reports |= later.reports
-        self.found |= later.found
+        self.results |= later.results
         self.tests = later.tests or self.tests
         self.sanitizers |= later.sanitizers
 
@@ -64,12 +64,12 @@ def read_checks(folders: Sequence[Path]) -> list[GpuCheck]:
     """
     checks: list[GpuCheck] = []
     for folder in folders:
-        found = read_folder(folder)
-        same = [check for check in checks if not found.gpu or check.gpu in ("", found.gpu)]
+        check = read_folder(folder)
+        same = [other for other in checks if not check.gpu or other.gpu in ("", check.gpu)]
         if same:
-            same[-1].join(found)
+            same[-1].join(check)
         else:
-            checks.append(found)
+            checks.append(check)
     return [check for check in checks if check.gpu]
 
 
@@ -95,8 +95,8 @@ def read_folder(folder: Path) -> GpuCheck:
         if file.name == GPU_CHECK_SUMMARY:
             continue
         content = json.loads(file.read_bytes())
-        results = check.reports if content.get("format") == FORMAT else check.found
-        results[file.stem] = content
+        of_kind = check.reports if content.get("format") == FORMAT else check.results
+        of_kind[file.stem] = content
     check.tests = _tests(folder / "test.xml")
     for tool in SANITIZERS:
         if (folder / f"{tool}.txt").is_file():

@@ -36,7 +36,7 @@ stylerig-bench page all.json --markdown benchmarks.md
 | `edit` | SingleStream: one edit after the other, random people, random sliders; then its stages in plain torch |
 | `batch` | Offline: throughput of batches of 1 to 32 people with sliders of their own |
 | `start-up` | from nothing to the first picture, each time in a fresh process, and the memory of that process |
-| `train` | one step of each training stage, on made-up portraits in memory |
+| `train` | one step of each training stage, on random portraits in memory |
 | `ops` | every compiled operation against its plain-torch reference and the floor of the machine |
 | `all` | all of these in one report |
 | `studio` | the browser studio: what it adds to the Engine's time, pictures/s, a slider in Chromium, its memory |

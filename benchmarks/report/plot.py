@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 # Pixels: of the plot, of the labels at the left of rows, of a row.
 WIDTH, LABELS, ROW = 900, 230, 22
-ROOFLINE = "#e00000"
+ROOFLINE = "#e8302a"
 
 
 def draw(report: Mapping[str, Any]) -> str:

@@ -63,13 +63,13 @@ class StudioBenchmark(BenchOptions):
 def measure(options: StudioBenchmark, device: torch.device) -> Report:
     """All measurements, with a server that answers at once and with one of the Engine."""
     rows: list[dict[str, Any]] = []
-    found: Report = {"size": options.size, "preview": options.preview, "rows": rows}
+    results: Report = {"size": options.size, "preview": options.preview, "rows": rows}
     with running(_job(options, device, instant=True)) as (origin, process):
         rows += asyncio.run(of_server(options, origin))
-        found["throughput"] = [asyncio.run(throughput(options, origin, count)) for count in CLIENTS]
+        results["throughput"] = [asyncio.run(throughput(options, origin, count)) for count in CLIENTS]
         if options.frames:
             print(f"measuring: memory over {options.frames} pictures", flush=True)
-            found["memory"] = asyncio.run(memory(options, origin, process))
+            results["memory"] = asyncio.run(memory(options, origin, process))
     with running(_job(options, device, instant=False)) as (origin, _):
         rows += asyncio.run(of_engine(options, origin))
         if options.moves:
@@ -78,8 +78,8 @@ def measure(options: StudioBenchmark, device: torch.device) -> Report:
                 moved = move_slider(origin, options.moves, options.chromium)
                 rows += [row(name, values, options) for name, values in moved.items()]
             except BackendUnavailable as error:
-                found["refused"] = f"a slider in Chromium: {error}"
-    return found
+                results["refused"] = f"a slider in Chromium: {error}"
+    return results
 
 
 def row(name: str, values: list[float], options: StudioBenchmark) -> dict[str, Any]:

@@ -70,10 +70,10 @@ def find_chromium(path: Path | None = None) -> str | None:
     Raises:
         BackendUnavailable: ``path`` does not exist.
     """
-    found = str(path) if path is not None else next(filter(None, map(shutil.which, NAMES)), None)
+    program = str(path) if path is not None else next(filter(None, map(shutil.which, NAMES)), None)
     if path is not None and not path.exists():
         raise BackendUnavailable(f"{path}: no such browser")
-    return found
+    return program
 
 
 def move_slider(origin: str, moves: int, chromium: Path | None = None) -> dict[str, list[float]]:

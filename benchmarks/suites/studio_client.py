@@ -73,9 +73,9 @@ class StudioClient:
             except asyncio.TimeoutError as error:
                 raise StyleRigError(f"the studio sent no picture for {LIMIT:.0f} s; see its log") from error
             if isinstance(message, str):
-                told = json.loads(message)
-                if told["type"] == "error":
-                    raise StyleRigError(f"the studio refused an edit: {told['message']}")
+                content = json.loads(message)
+                if content["type"] == "error":
+                    raise StyleRigError(f"the studio refused an edit: {content['message']}")
                 continue
             frame = parse(message)
             await self.socket.send(json.dumps({"type": "shown", "id": frame.header["id"]}))
