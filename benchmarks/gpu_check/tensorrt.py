@@ -1,7 +1,7 @@
 """Whether TensorRT for RTX supports this GPU, according to the library itself.
 
 Its documentation names compute capability 7.5, 8.6, 8.9 and 12.x. A plan is built here, once for any GPU and once for
-this one, and the library tells whether it would load, for which it needs only a driver. ``stylerig-bench edit`` measures
+this one, and the library tells whether it would load, which needs only a driver. ``stylerig-bench edit`` measures
 the times.
 """
 
