@@ -11,41 +11,42 @@ import tyro
 
 from stylerig_fast.cli import EXPECTED
 
-from .all import All, Page
-from .batch import Batch
-from .compare import Compare
-from .edit import Edit
-from .ops.__main__ import Options as Ops
-from .start_up import StartUp
-from .studio import Studio
-from .train import Train
+from .report.compare import CompareCommand
+from .report.page_command import PageCommand
+from .suites.all import AllBenchmarks
+from .suites.batch import BatchBenchmark
+from .suites.edit import EditBenchmark
+from .suites.ops.benchmark import OpsBenchmark
+from .suites.start_up import StartUpBenchmark
+from .suites.studio import StudioBenchmark
+from .suites.train import TrainBenchmark
 
 
-class Command(Protocol):
-    """A benchmark with its options filled in."""
+class BenchCommand(Protocol):
+    """A command with its options."""
 
     def run(self) -> None: ...
 
 
-COMMANDS: dict[str, Callable[..., Command]] = {
-    "edit": Edit,
-    "batch": Batch,
-    "start-up": StartUp,
-    "train": Train,
-    "ops": Ops,
-    "studio": Studio,
-    "all": All,
-    "compare": Compare,
-    "page": Page,
+COMMANDS: dict[str, Callable[..., BenchCommand]] = {
+    "edit": EditBenchmark,
+    "batch": BatchBenchmark,
+    "start-up": StartUpBenchmark,
+    "train": TrainBenchmark,
+    "ops": OpsBenchmark,
+    "studio": StudioBenchmark,
+    "all": AllBenchmarks,
+    "compare": CompareCommand,
+    "page": PageCommand,
 }
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one benchmark; ``args`` and what it returns as in `stylerig_fast.cli.main`."""
-    command: Command = tyro.extras.subcommand_cli_from_dict(
+    """Runs one command; ``args`` and the exit status are those of `stylerig_fast.cli.main`."""
+    command: BenchCommand = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="stylerig-bench",
-        description="Timings beside their parity figures.",
+        description="Timings, each beside its parity with plain torch.",
         args=args,
         config=(tyro.conf.FlagCreatePairsOff,),
     )

@@ -6,12 +6,12 @@ import ast
 
 import pytest
 
-from tests.modules import imported, sources
+from tests.modules import Module, circles, import_graph, imported, sources
 
 # A package imports from the layers below its own and from nothing else: no circles, and two of one layer do not know
 # each other. Imports inside functions and those for types alone count too.
 LAYERS = (
-    ("errors", "strict_json"),
+    ("errors", "plotting", "strict_json"),
     ("checkpoint", "untrusted"),
     ("face",),
     ("ops", "params"),
@@ -28,6 +28,8 @@ LAYERS = (
     ("cli",),
     ("benchmarks",),
 )
+# Likewise inside benchmarks/: how is timed, how results are shown, what is timed, the check of a GPU, the commands.
+BENCHMARK_LAYERS = ("harness", "report", "suites", "gpu_check", "__main__")
 LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 
 
@@ -53,6 +55,29 @@ def test_imports_point_down():
         for module, path in sources()
         if module != ("__init__",)
         for line in not_below(module, path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    found = circles(import_graph())
+    assert not found, "\n".join(" <-> ".join(".".join(module) for module in circle) for circle in found)
+
+
+def test_a_circle_is_found():
+    a, b, c, d = ("a",), ("b",), ("b", "c"), ("d",)
+    assert circles({a: {b}, b: {c}, c: {a, d}, d: set()}) == [[a, b, c]]
+    assert circles({a: {b, c}, b: {c}, c: {d}, d: set()}) == []
+
+
+def test_imports_inside_the_benchmarks_point_down():
+    layer: dict[Module, int] = {("benchmarks", name): number for number, name in enumerate(BENCHMARK_LAYERS)}
+    found = [
+        f"{'.'.join(module)} imports {'.'.join(target)}"
+        for module, targets in import_graph().items()
+        for target in targets
+        if module[:2] in layer and target[:2] in layer and module[:2] != target[:2]
+        if layer[target[:2]] >= layer[module[:2]]
     ]
     assert not found, "\n".join(found)
 

@@ -1,7 +1,7 @@
-"""Times of what cuDNN computes for the generators, by its settings: which of them the Engine should choose on a GPU.
+"""Times of the generators' cuDNN convolutions under its settings, to choose the Engine's on a GPU.
 
 StyleGAN2's synthesis with and without ``cudnn.benchmark``, single convolutions in both memory formats, and the kernels
-that take the time. The figures are for whoever works on the backends; the page of benchmarks does not show them.
+that take the time. The times are for work on the backends; the page of benchmarks does not show them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from stylerig_fast.generators import StyleGAN2
 from stylerig_fast.generators.compiled import StyleGAN2Synthesis
 from stylerig_fast.generators.precision import without_tf32
 
-from ..device_clock import stream_of
-from ..ops.measure import Stopwatch
-from .task import Task, first_line, parser, task
+from ..harness.device_clock import stream_of
+from ..suites.ops.measure import MedianTimer
+from .task import CheckTask, argument_parser, first_line
 
 PRECISIONS = (torch.float32, torch.float16, torch.bfloat16)
 # Channels in, channels out, pixels: of three layers of StyleGAN2, config F.
@@ -27,51 +27,58 @@ LAYERS = ((512, 512, 64), (128, 128, 256), (32, 32, 1024))
 FORMATS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
 
 
-class Rows:
-    """Rows as they come, written after each."""
+class TimedRows:
+    """Rows, printed and written as soon as they are measured."""
 
-    def __init__(self, work: Task) -> None:
-        self.work, self.stopwatch, self.rows = work, Stopwatch(work.device), list[dict[str, Any]]()
+    def __init__(self, task: CheckTask) -> None:
+        self.task, self.timer, self.rows = task, MedianTimer(task.device), list[dict[str, Any]]()
 
     def time(self, name: str, function: Callable[[], object]) -> None:
-        """One row; a call that fails says so in its row and leaves the others their turn."""
+        """Adds a row with the time of a function, or with its error."""
         row: dict[str, Any] = {"name": name}
         try:
-            (took,) = self.stopwatch.medians(function, runs=7)
+            (took,) = self.timer.medians(function, runs=7)
             row |= {"us": 1e3 * took.ms, "captured": took.captured}
         except RuntimeError as error:
             row["error"] = first_line(error)
         self.add(row)
 
     def add(self, row: dict[str, Any]) -> None:
+        """Prints a row and writes all rows."""
         print(", ".join(f"{key} {value:.1f}" if isinstance(value, float) else str(value) for key, value in row.items()))
         self.rows.append(row)
-        self.work.save({"rows": self.rows})
+        self.task.save({"rows": self.rows})
 
 
 @torch.no_grad()
-def synthesis(rows: Rows) -> None:
+def synthesis(rows: TimedRows) -> None:
     """StyleGAN2 from codes to pictures."""
     torch.manual_seed(0)
-    work = rows.work
-    generator = StyleGAN2(channels=(8, 8, 8, 8)) if work.small else StyleGAN2()
-    generator = generator.eval().requires_grad_(False).to(work.device)
-    for dtype in PRECISIONS[: 1 if work.small else 3]:
+    task = rows.task
+    generator = StyleGAN2(channels=(8, 8, 8, 8)) if task.small else StyleGAN2()
+    generator = generator.eval().requires_grad_(False).to(task.device)
+    for dtype in PRECISIONS[: 1 if task.small else 3]:
         network = StyleGAN2Synthesis(generator, dtype)
         label = f"StyleGAN2 {generator.resolution} px {str(dtype).removeprefix('torch.')}"
-        for batch in (1,) if work.small else (1, 16):
-            # Drawn on the host: a capture that failed leaves the device's random numbers unusable.
-            ws = torch.randn(batch, generator.num_ws, generator.w_dim).to(work.device)
+        for batch in (1,) if task.small else (1, 16):
+            # Drawn on the host: a failed capture leaves the device's random generator unusable.
+            ws = torch.randn(batch, generator.num_ws, generator.w_dim).to(task.device)
             for chosen in (False, True):
                 torch.backends.cudnn.benchmark = chosen
                 rows.time(f"{label} batch {batch}, cudnn.benchmark {chosen}", lambda n=network, w=ws: n.pictures(w))  # type: ignore[misc]
             torch.backends.cudnn.benchmark = False
-            if batch == 1 and work.cuda:
+            if batch == 1 and task.cuda:
                 rows.add({"name": f"{label}: kernels", "kernels": kernels(lambda n=network, w=ws: n.pictures(w))})  # type: ignore[misc]
 
 
 def kernels(function: Callable[[], object], calls: int = 3, most: int = 18) -> list[dict[str, Any]] | str:
-    """The kernels of one call that take the most time, in microseconds; or why the profiler does not tell."""
+    """The slowest kernels of one call in microseconds, or why the profiler gives none.
+
+    Args:
+        function: the call.
+        calls: to average over.
+        most: number of kernels.
+    """
     try:
         return _profiled(function, calls, most)
     except (RuntimeError, AssertionError) as error:  # torch asserts that its profiler was built for CUDA
@@ -81,24 +88,24 @@ def kernels(function: Callable[[], object], calls: int = 3, most: int = 18) -> l
 def _profiled(function: Callable[[], object], calls: int, most: int) -> list[dict[str, Any]]:
     function()
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         for _ in range(calls):
             function()
         torch.cuda.synchronize()
-    events = sorted(seen.key_averages(), key=lambda event: -event.device_time_total)[:most]
+    events = sorted(profiled.key_averages(), key=lambda event: -event.device_time_total)[:most]
     return [{"kernel": e.key[:120], "us": e.device_time_total / calls, "calls": e.count / calls} for e in events]
 
 
 @torch.no_grad()
-def layers(rows: Rows) -> None:
+def layers(rows: TimedRows) -> None:
     """Convolutions, plain and transposed, in both memory formats."""
     draw = torch.Generator().manual_seed(0)
-    for channels, out, side in ((8, 8, 16),) if rows.work.small else LAYERS:
-        for dtype in PRECISIONS[: 1 if rows.work.small else 2]:
+    for channels, out, side in ((8, 8, 16),) if rows.task.small else LAYERS:
+        for dtype in PRECISIONS[: 1 if rows.task.small else 2]:
             for name, layout in FORMATS.items():
 
                 def there(*shape: int, dtype: Any = dtype, layout: Any = layout) -> torch.Tensor:
-                    value = torch.randn(shape, generator=draw).to(rows.work.device, dtype)
+                    value = torch.randn(shape, generator=draw).to(rows.task.device, dtype)
                     return value.contiguous(memory_format=layout)
 
                 x, below = there(1, channels, side, side), there(1, channels, side // 2, side // 2)
@@ -115,9 +122,9 @@ def layers(rows: Rows) -> None:
 
 
 def main() -> None:
-    work = task(parser(__doc__).parse_args())
-    with stream_of(work.device):
-        rows = Rows(work)
+    task = CheckTask.of(argument_parser(__doc__).parse_args())
+    with stream_of(task.device):
+        rows = TimedRows(task)
         synthesis(rows)
         layers(rows)
 

@@ -1,6 +1,6 @@
-"""Every kernel once or a few times, against plain torch on the CPU, at sizes that leave the last block half empty.
+"""Every kernel, compared with plain torch on the CPU, at sizes that leave the last block half empty.
 
-The stage ``sanitize`` runs it under compute-sanitizer, and ``build`` runs the shortest of it (``--smoke``).
+The stage ``sanitize`` runs it under compute-sanitizer; ``build`` runs one call of each op (``--smoke``).
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from stylerig_fast import ops
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
 
-from .task import Task, parser, task
+from .task import CheckTask, argument_parser
 
-# Of a device, an `impl`, and the inputs that are differentiated.
+# Takes a device, an `impl`, and the inputs that are differentiated.
 Call = Callable[..., list[Tensor]]
 FOCAL = 1.5
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
-# Batch, channels, height, width: not a vector of channels; one warp; many channels; more than a block of pixels.
+# Batch, channels, height, width: less than a vector of channels; one warp; many channels; more than a block of pixels.
 STYLED = ((2, 5, 6, 10), (1, 32, 18, 14), (2, 512, 4, 4), (1, 24, 34, 30))
 # Batch, height, width, channels: whole packs of channels and parts of them, more than a warp of them, odd sizes.
 MOBILE = ((1, 4, 4, 8), (3, 5, 7, 12), (1, 19, 3, 5), (1, 2, 3, 132))
 
 
-class Case(NamedTuple):
-    """One call.
+class KernelCase(NamedTuple):
+    """One call of an op.
 
     Attributes:
         op: its name in ``stylerig_fast.ops``.
-        what: the rest of what is printed.
-        call: with a device and an ``impl``; returns what is compared.
-        bound: largest difference, relative to the largest value of a tensor; 0 for equal.
-        blas: most of its time is in libraries that are not ours.
-        cuda_only: there is no kernel of it for the CPU.
+        what: the rest of its name.
+        call: takes a device and an ``impl``; returns the tensors to compare.
+        bound: largest difference allowed, relative to the largest value of a tensor; 0 for equality.
+        blas: whether most of its time is spent in BLAS.
+        cuda_only: whether there is no kernel of it for the CPU.
     """
 
     op: str
@@ -61,20 +61,20 @@ class Draw:
 
 
 def with_gradients(call: Call, *inputs: Tensor) -> Call:
-    """What a call of a device, an ``impl`` and the inputs returns, and the gradients of a weighted sum of it."""
+    """A call whose results are followed by the gradients of a weighted sum of them."""
 
     def both(device: torch.device, impl: str) -> list[Tensor]:
         leaves = [value.to(device).requires_grad_() for value in inputs]
-        found = call(device, impl, *leaves)
+        results = call(device, impl, *leaves)
         draw = Draw(inputs[0].dtype)
-        weights = [draw.normal(*value.shape).to(device) for value in found]
-        return [*found, *torch.autograd.grad(found, leaves, weights)]
+        weights = [draw.normal(*value.shape).to(device) for value in results]
+        return [*results, *torch.autograd.grad(results, leaves, weights)]
 
     return both
 
 
-def meshes(dtype: torch.dtype, bound: float) -> Iterator[Case]:
-    """`rasterize`, `vertex_normals` and `masked_photometric`, of triangles anywhere in front of the camera."""
+def meshes(dtype: torch.dtype, bound: float) -> Iterator[KernelCase]:
+    """`rasterize`, `vertex_normals` and `masked_photometric`, with random triangles in front of the camera."""
     draw, count, batch, height, width = Draw(dtype), 211, 3, 45, 37
     vertices = draw.normal(batch, count, 3) - torch.tensor([0.0, 0.0, 4.0], dtype=dtype)
     triangles = draw.index(count, 301, 3)
@@ -95,20 +95,20 @@ def meshes(dtype: torch.dtype, bound: float) -> Iterator[Case]:
     def picture(device: torch.device, impl: Any) -> list[Tensor]:
         fixed: Any = (triangles.to(device), ids.to(device), FOCAL, target.to(device))
         inputs: Any = [value.to(device) for value in shading]
-        found = ops.masked_photometric(*inputs, *fixed, with_image=True, impl=impl)
-        assert found.image is not None
-        return [found.loss, found.image]
+        results = ops.masked_photometric(*inputs, *fixed, with_image=True, impl=impl)
+        assert results.image is not None
+        return [results.loss, results.image]
 
     shading = (vertices, draw.normal(batch, count, 3), normals, draw.normal(batch, 9, 3))
     name = str(dtype).removeprefix("torch.")
-    yield Case("rasterize", name, rasterized, 0.0)
-    yield Case("vertex_normals", f"{name} with gradients", with_gradients(normal, vertices), bound)
-    yield Case("masked_photometric", f"{name} with a picture", picture, bound)
-    yield Case("masked_photometric", f"{name} with gradients", with_gradients(shaded, *shading), bound)
+    yield KernelCase("rasterize", name, rasterized, 0.0)
+    yield KernelCase("vertex_normals", f"{name} with gradients", with_gradients(normal, vertices), bound)
+    yield KernelCase("masked_photometric", f"{name} with a picture", picture, bound)
+    yield KernelCase("masked_photometric", f"{name} with gradients", with_gradients(shaded, *shading), bound)
 
 
-def models(dtype: torch.dtype, bound: float) -> Iterator[Case]:
-    """`morphable`, with bases of both precisions, for few people and for more than a tile of them."""
+def models(dtype: torch.dtype, bound: float) -> Iterator[KernelCase]:
+    """`morphable`, with bases of both precisions, for a few people and for more than a tile of them."""
     draw, count = Draw(dtype), 211
     name = str(dtype).removeprefix("torch.")
     for stored in (dtype, torch.bfloat16):
@@ -121,19 +121,19 @@ def models(dtype: torch.dtype, bound: float) -> Iterator[Case]:
 
             def morphed(device: torch.device, impl: Any, *leaves: Any, parts: Any = (*constants, marks)) -> Any:
                 arguments: Any = [*(part.to(device) for part in parts), *leaves, 4.26]
-                found = ops.morphable(*arguments, with_screen=True, impl=impl)
-                return [part for part in found if part is not None]
+                results = ops.morphable(*arguments, with_screen=True, impl=impl)
+                return [part for part in results if part is not None]
 
             def forward(device: torch.device, impl: Any, run: Any = morphed, codes: Any = tuple(codes)) -> Any:
                 return run(device, impl, *(code.to(device) for code in codes))
 
             what = f"{name}, bases {str(stored).removeprefix('torch.')}, {people} people"
-            yield Case("morphable", what, forward, bound)
+            yield KernelCase("morphable", what, forward, bound)
             both = with_gradients(morphed, *codes)
-            yield Case("morphable", f"{what}, with gradients", both, bound, blas=True)
+            yield KernelCase("morphable", f"{what}, with gradients", both, bound, blas=True)
 
 
-def pictures(dtype: torch.dtype) -> Iterator[Case]:
+def pictures(dtype: torch.dtype) -> Iterator[KernelCase]:
     """`styled_epilogue` and `upsample_filter`."""
     bound, name = 16 * torch.finfo(dtype).eps, str(dtype).removeprefix("torch.")
     for batch, channels, height, width in STYLED:
@@ -171,13 +171,13 @@ def pictures(dtype: torch.dtype) -> Iterator[Case]:
             return [ops.upsample_filter(here, *(v.to(device) for v in fixed), **options, clamp=3.0, impl=impl)]
 
         what = f"{name}, {channels} channels, {height} x {width}"
-        yield Case("styled_epilogue", what, styled, bound)
-        yield Case("styled_epilogue", f"{what}, uint8", levels, max(bound, 1.01 / 255))
-        yield Case("upsample_filter", what, filtered, bound)
+        yield KernelCase("styled_epilogue", what, styled, bound)
+        yield KernelCase("styled_epilogue", f"{what}, uint8", levels, max(bound, 1.01 / 255))
+        yield KernelCase("upsample_filter", what, filtered, bound)
 
 
-def mobile_layers(dtype: torch.dtype) -> Iterator[Case]:
-    """`depthwise_layer`, with bands and without, and `picture_layer`, of one pixel or four for each."""
+def mobile_layers(dtype: torch.dtype) -> Iterator[KernelCase]:
+    """`depthwise_layer` with and without bands, and `picture_layer` with one and with four pixels for each input."""
     bound, name = 16 * torch.finfo(dtype).eps, str(dtype).removeprefix("torch.")
     for batch, height, width, channels in MOBILE:
         draw = Draw()
@@ -194,7 +194,7 @@ def mobile_layers(dtype: torch.dtype) -> Iterator[Case]:
                 return [ops.depthwise_layer(x.to(device), *(v.to(device) for v in fixed), **options, impl=impl)]
 
             what = f"{name}, {channels} channels, {height} x {width}{', bands' if bands == 4 else ''}"
-            yield Case("depthwise_layer", what, layer, bound, cuda_only=True)
+            yield KernelCase("depthwise_layer", what, layer, bound, cuda_only=True)
         x = draw.normal(batch, height, width, channels, dtype=dtype)
         for outputs, colour in ((12, torch.float32), (12, torch.uint8), (3, torch.float32)):
             side = 2 if outputs == 12 else 1
@@ -213,11 +213,11 @@ def mobile_layers(dtype: torch.dtype) -> Iterator[Case]:
 
             what = f"{name}, {channels} channels, {height} x {width}, {outputs} outputs, {str(colour)[6:]}"
             limit = max(bound, 1.01 / 255) if colour == torch.uint8 else bound
-            yield Case("picture_layer", what, picture, limit, cuda_only=True)
+            yield KernelCase("picture_layer", what, picture, limit, cuda_only=True)
 
 
-def cases() -> Iterator[Case]:
-    """Everything."""
+def cases() -> Iterator[KernelCase]:
+    """All calls."""
     for dtype, bound in ((torch.float32, 1e-4), (torch.float64, 1e-11)):
         yield from meshes(dtype, bound)
         yield from models(dtype, bound)
@@ -226,10 +226,10 @@ def cases() -> Iterator[Case]:
         yield from mobile_layers(dtype)
 
 
-def difference(found: list[Tensor], wanted: list[Tensor]) -> float:
-    """The largest one, relative to the largest value of each tensor."""
+def difference(results: list[Tensor], expected: list[Tensor]) -> float:
+    """The largest difference, relative to the largest value of each expected tensor."""
     worst = 0.0
-    for a, b in zip(found, wanted, strict=True):
+    for a, b in zip(results, expected, strict=True):
         if b.numel():
             b = b.detach().double()
             apart = (a.detach().cpu().double() - b).abs().max() / b.abs().max().clamp_min(1e-30)
@@ -237,47 +237,52 @@ def difference(found: list[Tensor], wanted: list[Tensor]) -> float:
     return worst
 
 
-def check(work: Task, tool: str = "", smoke: bool = False) -> dict[str, float]:
-    """Differences by case.
+def check(task: CheckTask, tool: str = "", smoke: bool = False) -> dict[str, float]:
+    """Runs the calls and compares them.
 
     Args:
-        work: where.
-        tool: of compute-sanitizer; all but memcheck leave out what is mostly cuBLAS's, which takes them minutes.
-        smoke: the first case of each op only.
+        task: with the device.
+        tool: of compute-sanitizer; all but memcheck leave out calls of mostly cuBLAS, which take them minutes.
+        smoke: run only the first call of each op.
+
+    Returns:
+        Differences by the name of the call.
 
     Raises:
         SystemExit: the library lacks a kernel, or a difference is too large.
     """
-    found: dict[str, float] = {}
-    wrong, seen = [], set()
+    results: dict[str, float] = {}
+    wrong, called = [], set()
     for case in cases():
         if (
-            (smoke and case.op in seen)
-            or (case.cuda_only and not work.cuda)
+            (smoke and case.op in called)
+            or (case.cuda_only and not task.cuda)
             or (case.blas and tool not in ("", "memcheck"))
         ):
             continue
-        seen.add(case.op)
-        if why := _library.why_slow(case.op, work.device):
+        called.add(case.op)
+        if why := _library.why_slow(case.op, task.device):
             raise SystemExit(f"{case.op}: {why}")
         name = f"{case.op} {case.what}"
-        found[name] = difference(case.call(work.device, work.device.type), case.call(torch.device("cpu"), "reference"))
-        right = found[name] <= case.bound
-        print(f"{name}: rel. {found[name]:.1e}{'' if right else f', more than {case.bound:.1e}'}", flush=True)
+        results[name] = difference(
+            case.call(task.device, task.device.type), case.call(torch.device("cpu"), "reference")
+        )
+        right = results[name] <= case.bound
+        print(f"{name}: rel. {results[name]:.1e}{'' if right else f', more than {case.bound:.1e}'}", flush=True)
         wrong += [] if right else [name]
     if wrong:
-        raise SystemExit(f"{len(wrong)} of {len(found)} calls differ from plain torch")
-    return found
+        raise SystemExit(f"{len(wrong)} of {len(results)} calls differ from plain torch")
+    return results
 
 
 def main() -> None:
-    words = parser(__doc__)
-    words.add_argument("--tool", default="", help="of compute-sanitizer, under which this runs")
-    words.add_argument("--smoke", action="store_true", help="one call of each op")
-    work = task(words.parse_args())
-    found = check(work, work.words.tool, work.words.smoke)
-    work.save({"differences": found})
-    print(f"{len(found)} calls agree with plain torch")
+    parser = argument_parser(__doc__)
+    parser.add_argument("--tool", default="", help="of compute-sanitizer, under which this runs")
+    parser.add_argument("--smoke", action="store_true", help="one call of each op")
+    task = CheckTask.of(parser.parse_args())
+    results = check(task, task.options.tool, task.options.smoke)
+    task.save({"differences": results})
+    print(f"{len(results)} calls agree with plain torch")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""``make gpu-kit``: packs what a bare GPU machine lacks, cut so that no call has to carry more than a limit.
+"""``make gpu-kit``: packs what a bare GPU machine lacks, cut into parts so that each call copies less than a limit.
 
-Such a machine has Python 3.12, torch with CUDA and the usual packages, but no package index, and nothing of this
-project: a copy of the working tree is carried to it. The kit holds compiled operations and wheels (``common``, carried
-with every call), and the portrait generator and TensorRT for RTX (``part1``, ``part2``, ..., one with each call).
+Such a machine has Python 3.12, torch with CUDA and common packages, but no package index and nothing of this project:
+every call copies the working tree to it. The kit holds compiled operations and wheels (``common``, copied with every
+call), and the portrait generator and TensorRT for RTX (``part1``, ``part2``, ..., one with each call).
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from pathlib import Path
 from stylerig_fast.generators import pretrained, save_generator
 from stylerig_fast.ops import _recipe
 
-from ..machine import commit
-from .store import KERNELS, Manifest, Piece, digest, part_file
+from ..harness.machine import commit
+from .store import KERNELS, KitManifest, KitPiece, digest, part_file
 
 ROOT = Path(__file__).resolve().parents[2]
-# What such machines lack of what is imported: tyro and what it needs, and where caches are.
+# Packages that such machines lack: tyro with its dependencies, and platformdirs.
 WHEELS = ("tyro>=1.0", "typeguard", "docstring-parser", "platformdirs>=4")
 TENSORRT = ("tensorrt-rtx-cu13-libs==1.7.1.116", "tensorrt-rtx-cu13-bindings==1.7.1.116")
 PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-# Bytes that a call may carry, the working tree included: 64 MiB, less a half for what is not seen here.
+# Bytes that a call may copy, working tree included: 64 MiB less half a MiB for overhead that is not counted here.
 LIMIT = (64 << 20) - (1 << 19)
-# A part of less is not worth a call.
+# Smaller parts are not worth a call.
 SMALLEST = 1 << 20
 
 
 @dataclass(frozen=True)
-class Archive:
-    """What is unpacked on the machine: made once, and kept as long as it is made of the same.
+class KitArchive:
+    """An archive to be unpacked on the machine; built once for the same source.
 
     Attributes:
-        name: of the folder that it is unpacked to.
-        source: what it is made of, in words.
-        fill: puts its files into a folder.
+        name: folder that it is unpacked to.
+        source: names and versions of what is in it.
+        fill: writes its files into a folder.
     """
 
     name: str
@@ -56,22 +56,22 @@ class Archive:
     fill: Callable[[Path], None]
 
     def packed(self, work: Path) -> bytes:
-        """The archive, from ``work`` if it was made of the same before."""
+        """The content of the archive, from ``work`` if it was built for the same source before."""
         key = hashlib.sha256(self.source.encode()).hexdigest()[:16]
-        kept = work / f"{self.name}-{key}.tar.xz"
-        if not kept.is_file():
+        built = work / f"{self.name}-{key}.tar.xz"
+        if not built.is_file():
             with tempfile.TemporaryDirectory(dir=work) as folder:
                 files = Path(folder) / "files"
                 files.mkdir()
                 self.fill(files)
-                new = Path(folder) / kept.name
+                new = Path(folder) / built.name
                 new.write_bytes(compress(files))
-                new.replace(kept)
-        return kept.read_bytes()
+                new.replace(built)
+        return built.read_bytes()
 
 
 def compress(folder: Path) -> bytes:
-    """A folder's files as .tar.xz; by the program xz where there is one, which uses every core."""
+    """A folder's files as .tar.xz; by the program xz if there is one, because it uses every core."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.add(folder, arcname=".")
@@ -82,7 +82,7 @@ def compress(folder: Path) -> bytes:
 
 
 def fetch(folder: Path, requirements: Sequence[str]) -> None:
-    """Downloads wheels for the machine, without what they depend on."""
+    """Downloads wheels for the machine, without their dependencies."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON]
@@ -91,14 +91,14 @@ def fetch(folder: Path, requirements: Sequence[str]) -> None:
 
 
 def portrait_generator(folder: Path) -> None:
-    """The cache of the user as `pretrained.load_pretrained` leaves it."""
+    """Writes the user's cache as `pretrained.load_pretrained` does."""
     target = folder / "stylerig_fast" / "generators" / f"{pretrained.NAMES[0]}-{pretrained.CONVERTER}"
     source = f"{pretrained.PACKAGE}=={pretrained.VERSION}"
     save_generator(target, pretrained.load_pretrained(), package=source, source_sha256=pretrained.SHA256)
 
 
 def tensorrt(folder: Path) -> None:
-    """TensorRT for RTX, as pip lays it out."""
+    """Writes TensorRT for RTX as pip installs it."""
     with tempfile.TemporaryDirectory() as wheels:
         fetch(Path(wheels), TENSORRT)
         for wheel in sorted(Path(wheels).glob("*.whl")):
@@ -107,18 +107,18 @@ def tensorrt(folder: Path) -> None:
 
 
 ARCHIVES = {
-    "generator": Archive(
+    "generator": KitArchive(
         "generator", f"{pretrained.PACKAGE} {pretrained.VERSION} {pretrained.CONVERTER}", portrait_generator
     ),
-    "tensorrt": Archive("tensorrt", " ".join((*TENSORRT, PYTHON)), tensorrt),
+    "tensorrt": KitArchive("tensorrt", " ".join((*TENSORRT, PYTHON)), tensorrt),
 }
 
 
 def compile_kernels(work: Path, architectures: str) -> Path:
-    """The compiled operations with CUDA; what has not changed since the last time is not compiled again.
+    """Compiles the operations with CUDA; unchanged sources are not compiled again.
 
-    The library is on torch's stable interface: built beside any torch from 2.10 on, CPU builds included, it loads in
-    that of the machine.
+    The library uses torch's stable interface: built with any torch from 2.10 on, CPU builds included, it loads with
+    the machine's torch.
     """
     os.environ["STYLERIG_BUILD_CUDA"] = "1"
     if architectures:
@@ -132,7 +132,7 @@ def compile_kernels(work: Path, architectures: str) -> Path:
 
 
 def working_tree(root: Path) -> int:
-    """Bytes of the files that git would carry: tracked ones, and new ones that it does not ignore."""
+    """Bytes of the files that are copied: those that git tracks, and new ones that it does not ignore."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\0")
     return sum((root / name).lstat().st_size for name in names if name and (root / name).is_file())
@@ -143,16 +143,16 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def cut(archives: Sequence[tuple[str, bytes]], room: int, kit: Path) -> Manifest:
-    """Writes archives one behind the other as parts of at most ``room`` bytes.
+def cut(archives: Sequence[tuple[str, bytes]], room: int, kit: Path) -> KitManifest:
+    """Concatenates archives and writes them as parts of at most ``room`` bytes.
 
     Args:
-        archives: names and contents, what is needed first at the beginning.
-        room: bytes.
+        archives: names and contents, in the order in which they are needed.
+        room: bytes of a part.
         kit: folder of the kit.
 
     Raises:
-        ValueError: there is next to no room.
+        ValueError: there is hardly any room.
     """
     if archives and room < SMALLEST:
         raise ValueError(
@@ -162,23 +162,25 @@ def cut(archives: Sequence[tuple[str, bytes]], room: int, kit: Path) -> Manifest
     stream = b"".join(content for _, content in archives)
     parts = []
     for number, begin in enumerate(range(0, len(stream), room) if stream else (), 1):
-        piece = Piece.of(str(number), stream[begin : begin + room])
+        piece = KitPiece.of(str(number), stream[begin : begin + room])
         path = part_file(kit, piece.name)
         path.parent.mkdir(parents=True)
         path.write_bytes(stream[begin : begin + room])
         parts.append(piece)
-    return Manifest(tuple(parts), tuple(Piece.of(name, content) for name, content in archives))
+    return KitManifest(tuple(parts), tuple(KitPiece.of(name, content) for name, content in archives))
 
 
-def pack(kit: Path, work: Path, limit: int, kernels: Path | None, architectures: str, names: Sequence[str]) -> Manifest:
+def pack(
+    kit: Path, work: Path, limit: int, kernels: Path | None, architectures: str, names: Sequence[str]
+) -> KitManifest:
     """Writes a kit.
 
     Args:
-        kit: its folder; what was there is gone.
-        work: what is kept for the next time.
-        limit: bytes that a call may carry.
+        kit: its folder; previous content is removed.
+        work: folder of what is kept for the next time.
+        limit: bytes that a call may copy.
         kernels: a compiled library; None compiles one, if there is an nvcc.
-        architectures: of the GPUs, in torch's notation; "" for those of an installation.
+        architectures: of the GPUs, in torch's notation; "" for those that an installation compiles for.
         names: of `ARCHIVES`.
     """
     work.mkdir(parents=True, exist_ok=True)
@@ -195,30 +197,30 @@ def pack(kit: Path, work: Path, limit: int, kernels: Path | None, architectures:
     for name in names:
         print(f"packing {name}", flush=True)
         contents.append((name, ARCHIVES[name].packed(work)))
-    # The manifest's own bytes, and folders as some count them.
+    # Bytes of the manifest and of the folders themselves.
     tree = working_tree(ROOT)
     room = limit - tree - size_of(common) - (16 << 10)
     manifest = replace(cut(contents, room, kit), commit=commit(), sources=digest(ROOT), kernels=digest(ROOT, KERNELS))
     manifest.write(common)
     print(f"working tree {tree:,} bytes, common {size_of(common):,}, limit {limit:,}")
     for part in manifest.parts:
-        print(f"part{part.name} {part.size:,} bytes: a call carries {tree + size_of(common) + part.size:,}")
+        print(f"part{part.name} {part.size:,} bytes: a call copies {tree + size_of(common) + part.size:,}")
     return manifest
 
 
-def calls(kit: Path, manifest: Manifest) -> list[str]:
-    """The commands of a whole check: a part with each, and stages behind the parts that they need."""
+def calls(kit: Path, manifest: KitManifest) -> list[str]:
+    """The commands of a whole check: each with one part, and stages after the parts that they need."""
     stages = ["probe build test sanitize", "ops bench", "tensorrt train"]
     parts = [piece.name for piece in manifest.parts]
-    # More parts than groups of stages: what needs everything comes with the last one.
+    # With more parts than groups of stages, the last group comes with the last part.
     groups = [*stages[:-1], *[""] * (len(parts) - len(stages)), stages[-1]]
     lines = []
     for index, group in enumerate(groups):
         part = parts[index] if index < len(parts) else ""
         words = [f"store:{part}"] if part else []
-        carried = f"{kit.name}/common" + (f" {kit.name}/part{part}" if part else "")
+        copied = f"{kit.name}/common" + (f" {kit.name}/part{part}" if part else "")
         command = " ".join(["python3 -m benchmarks.gpu_check --kit", kit.name, *words, *group.split()])
-        lines.append(f"with {carried}:\n  {command}")
+        lines.append(f"with {copied}:\n  {command}")
     return lines
 
 
@@ -226,7 +228,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Packs what a GPU machine without a package index lacks.")
     parser.add_argument("--kit", type=Path, default=ROOT / ".gpu-kit", help="folder to write (default .gpu-kit)")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "gpu-kit", help="kept for the next time")
-    parser.add_argument("--limit", type=int, default=LIMIT, help="bytes that a call may carry, working tree included")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="bytes that a call may copy, working tree included")
     parser.add_argument(
         "--architectures", default="", help="of the GPU, such as 9.0; by default those of an installation"
     )

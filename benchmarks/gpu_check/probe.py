@@ -1,4 +1,4 @@
-"""The stage ``probe``: what the machine is, and what it can do at best."""
+"""The stage ``probe``: the machine, its copy bandwidth and its matrix rates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from .. import device_clock
-from ..ceilings import fastest
-from ..machine import describe
-from .task import Task, parser, task
+from ..harness import device_clock
+from ..harness.machine import describe
+from ..harness.peak_rates import fastest
+from .task import CheckTask, argument_parser
 
 TOOLS = ("nvcc", "ninja", "c++", "compute-sanitizer", "ncu", "xz")
 PACKAGES = ("pytest", "hypothesis", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "safetensors", "triton", "tyro")
@@ -21,8 +21,8 @@ QUERY = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.draw,power
 
 
 def machine() -> dict[str, Any]:
-    """Versions and tools that decide what the other stages can do."""
-    found: dict[str, Any] = {
+    """Versions and tools that the other stages depend on."""
+    results: dict[str, Any] = {
         "platform": platform.platform(),
         "glibc": " ".join(platform.libc_ver()),
         "cuda": torch.version.cuda,
@@ -31,41 +31,41 @@ def machine() -> dict[str, Any]:
     }
     for name in PACKAGES:
         try:
-            found[name] = str(getattr(importlib.import_module(name), "__version__", "no version"))
+            results[name] = str(getattr(importlib.import_module(name), "__version__", "no version"))
         except Exception as error:
-            found[name] = f"{type(error).__name__}: {error}"
+            results[name] = f"{type(error).__name__}: {error}"
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader"]
-        found["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
-    return found
+        results["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
+    return results
 
 
-def rates(work: Task) -> dict[str, Any]:
-    """Copy bandwidth, and rates of products of random matrices; random, for ones cost a GPU less power than numbers."""
-    side = 256 if work.small or not work.cuda else 8192
-    count = (1 << 18) if work.small or not work.cuda else (128 << 20)
-    seconds = 0.05 if work.small else 0.5
-    source = torch.randn(count, device=work.device)
+def rates(task: CheckTask) -> dict[str, Any]:
+    """Copy bandwidth, and rates of products of random matrices: of ones they would be faster, taking less power."""
+    side = 256 if task.small or not task.cuda else 8192
+    count = (1 << 18) if task.small or not task.cuda else (128 << 20)
+    seconds = 0.05 if task.small else 0.5
+    source = torch.randn(count, device=task.device)
     target = torch.empty_like(source)
-    copy = fastest(lambda: target.copy_(source), work.device, seconds)
+    copy = fastest(lambda: target.copy_(source), task.device, seconds)
     products = {}
     for name in ("float32", "float16", "bfloat16"):
-        a, b = (torch.randn(side, side, device=work.device).to(getattr(torch, name)) for _ in range(2))
-        products[name] = 2e-12 * side**3 / fastest(lambda a=a, b=b: a @ b, work.device, seconds)  # type: ignore[misc]
+        a, b = (torch.randn(side, side, device=task.device).to(getattr(torch, name)) for _ in range(2))
+        products[name] = 2e-12 * side**3 / fastest(lambda a=a, b=b: a @ b, task.device, seconds)  # type: ignore[misc]
     return {"copy GB/s": 2e-9 * source.nbytes / copy, "product TFLOP/s": products}
 
 
 def main() -> None:
-    work = task(parser(__doc__).parse_args())
-    found: dict[str, Any] = {"setting": describe(work.device), "machine": machine()}
-    work.save(found)
-    with device_clock.stream_of(work.device):
-        found |= rates(work)
-    work.save(found)
+    task = CheckTask.of(argument_parser(__doc__).parse_args())
+    results: dict[str, Any] = {"setting": describe(task.device), "machine": machine()}
+    task.save(results)
+    with device_clock.stream_of(task.device):
+        results |= rates(task)
+    task.save(results)
     for part in ("setting", "machine"):
-        for name, value in found[part].items():
+        for name, value in results[part].items():
             print(f"{name}: {value}")
-    print(f"copy {found['copy GB/s']:.0f} GB/s; products in TFLOP/s: {found['product TFLOP/s']}")
+    print(f"copy {results['copy GB/s']:.0f} GB/s; products in TFLOP/s: {results['product TFLOP/s']}")
 
 
 if __name__ == "__main__":

@@ -11,22 +11,29 @@ import torch
 
 from stylerig_fast.face.model_io import open_face_model
 
-from ..options import BenchOptions
-from ..parts import open_parts
-from ..train import Train, made_up, reconstructor_step
-from .task import Task, first_line, parser, task
+from ..harness.networks import open_networks
+from ..harness.options import BenchOptions
+from ..suites.train import TrainBenchmark, random_portraits, reconstructor_step
+from .task import CheckTask, argument_parser, first_line
 
 PORTRAITS = 200_000
 # Of a portrait set.
 SIZE = 256
 
 
-def per_second(work: Task, call: Callable[[int], object], seconds: float, warm_up: int = 3) -> float:
-    """Calls per second, with everything that they leave on the device done."""
+def per_second(task: CheckTask, call: Callable[[int], object], seconds: float, warm_up: int = 3) -> float:
+    """Calls per second, until the device has finished them.
+
+    Args:
+        task: with the device.
+        call: takes its number.
+        seconds: to measure, at least two calls.
+        warm_up: calls before.
+    """
 
     def wait() -> None:
-        if work.cuda:
-            torch.cuda.synchronize(work.device)
+        if task.cuda:
+            torch.cuda.synchronize(task.device)
 
     for index in range(warm_up):
         call(index)
@@ -40,53 +47,53 @@ def per_second(work: Task, call: Callable[[int], object], seconds: float, warm_u
 
 
 @torch.no_grad()
-def sampling(work: Task, rows: list[dict[str, Any]], seconds: float) -> None:
-    """Pictures from codes to the host, through the Engine; without landmarks and files."""
-    parts = open_parts(BenchOptions(generator=work.words.generator))
-    for dtype in ("float32", "float16") if work.cuda else ("float32",):
-        engine = parts.engine("auto", dtype, work.device)
-        for batch in (1, 4) if work.small else (4, 16, 64):
+def sampling(task: CheckTask, rows: list[dict[str, Any]], seconds: float) -> None:
+    """Adds rows of the Engine's pictures, copied to the host; without landmarks and files."""
+    networks = open_networks(BenchOptions(generator=task.options.generator))
+    for dtype in ("float32", "float16") if task.cuda else ("float32",):
+        engine = networks.engine("auto", dtype, task.device)
+        for batch in (1, 4) if task.small else (4, 16, 64):
             w = engine.sample(seed=0, n=batch)
             side = min(SIZE, engine.resolution)
-            rate = batch * per_second(work, lambda _, e=engine, w=w, s=side: e.render(w, resolution=s), seconds)  # type: ignore[misc]
-            what = f"sampling {parts.generator.name} at {side} px, {dtype}, batch {batch}"
-            add(work, rows, what, rate)
+            rate = batch * per_second(task, lambda _, e=engine, w=w, s=side: e.render(w, resolution=s), seconds)  # type: ignore[misc]
+            what = f"sampling {networks.generator.name} at {side} px, {dtype}, batch {batch}"
+            add(task, rows, what, rate)
 
 
-def training(work: Task, rows: list[dict[str, Any]], seconds: float) -> None:
-    """Steps of reconstructor training, with the pictures in the host's memory and on the device."""
-    size = {"portraits": 64, "pixels": 32, "slots": 4} if work.small else {"portraits": 4096}
-    options = Train(device=work.device.type, **size)  # type: ignore[arg-type]
-    model = open_face_model().to(work.device)
-    portraits = made_up(options)
+def training(task: CheckTask, rows: list[dict[str, Any]], seconds: float) -> None:
+    """Adds rows of reconstructor training, with the pictures in the host's memory and on the device."""
+    size = {"portraits": 64, "pixels": 32, "slots": 4} if task.small else {"portraits": 4096}
+    options = TrainBenchmark(device=task.device.type, **size)  # type: ignore[arg-type]
+    model = open_face_model().to(task.device)
+    portraits = random_portraits(options)
     fields = {field.name: getattr(portraits, field.name) for field in dataclasses.fields(portraits)}
-    tensors: Any = {name: value.to(work.device) for name, value in fields.items() if torch.is_tensor(value)}
+    tensors: Any = {name: value.to(task.device) for name, value in fields.items() if torch.is_tensor(value)}
     resident = dataclasses.replace(portraits, **tensors)
     for where, held in {"host": portraits, "device": resident}.items():
         what = f"one epoch of reconstructor training, pictures on the {where}"
         try:
-            step = reconstructor_step(options, model, held, work.device)
-            add(work, rows, what, step.pictures * per_second(work, step.run, seconds))
-        except Exception as error:  # one way of keeping pictures may fail without taking the other's figure
+            step = reconstructor_step(options, model, held, task.device)
+            add(task, rows, what, step.pictures * per_second(task, step.run, seconds))
+        except Exception as error:  # one may run out of memory; the other is still measured
             rows.append({"name": what, "error": first_line(error)})
             print(what, rows[-1]["error"])
 
 
-def add(work: Task, rows: list[dict[str, Any]], name: str, rate: float) -> None:
-    """A row, printed and written."""
+def add(task: CheckTask, rows: list[dict[str, Any]], name: str, rate: float) -> None:
+    """Adds a row, prints it and writes all rows."""
     rows.append({"name": name, "per second": rate, "minutes": PORTRAITS / rate / 60})
     print(f"{name}: {rate:.0f} per second, {PORTRAITS:,} in {rows[-1]['minutes']:.1f} min", flush=True)
-    work.save({"portraits": PORTRAITS, "rows": rows})
+    task.save({"portraits": PORTRAITS, "rows": rows})
 
 
 def main() -> None:
-    words = parser(__doc__)
-    words.add_argument("--generator", default="", help="as stylerig-bench names it")
-    work, rows = task(words.parse_args()), list[dict[str, Any]]()
-    seconds = 0.1 if work.small else 1.5
-    sampling(work, rows, seconds)
-    training(work, rows, seconds)
-    work.save({"portraits": PORTRAITS, "rows": rows})
+    parser = argument_parser(__doc__)
+    parser.add_argument("--generator", default="", help="as stylerig-bench names it")
+    task, rows = CheckTask.of(parser.parse_args()), list[dict[str, Any]]()
+    seconds = 0.1 if task.small else 1.5
+    sampling(task, rows, seconds)
+    training(task, rows, seconds)
+    task.save({"portraits": PORTRAITS, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs stages: every step is a process with a limit, and none of them can stop the others."""
+"""Runs stages: every step is a process with a time limit, and none can stop the others."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .setting import Setting
-from .stages import STAGES, Step
+from ..report.format import GPU_CHECK_FORMAT, GPU_CHECK_SUMMARY
+from .config import CheckConfig
+from .stages import STAGES, CheckStep
 
-FORMAT = "stylerig-gpu-check 1"
-SUMMARY = "summary.json"
-# Seconds between asking a process to end and ending it.
+# Seconds between SIGTERM and SIGKILL.
 GRACE = 5.0
 # Lines of a step's log that are shown when it has ended.
 TAIL = 14
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a step.
+class StepOutcome:
+    """The outcome of a step.
 
     Attributes:
-        stage: its stage.
+        stage: of the step.
         step: its name.
-        status: "passed", "failed", "over its limit", or "not started" where its stage had no time left.
+        status: "passed", "failed", "over its limit", or "not started" if its stage had no time left.
         exit_status: of its process; negative for a signal, None if it was not started.
-        seconds: that it ran.
-        limit: that it was given.
+        seconds: that it took.
+        limit: in seconds.
     """
 
     stage: str
@@ -44,85 +43,85 @@ class Outcome:
     limit: float
 
 
-def run(setting: Setting, requests: Sequence[str], limits: Mapping[str, float] | None = None) -> list[Outcome]:
-    """Runs the steps of the stages one after the other; ``summary.json`` is written after every one.
+def run(config: CheckConfig, names: Sequence[str], limits: Mapping[str, float] | None = None) -> list[StepOutcome]:
+    """Runs the steps of the stages one after the other, and writes ``summary.json`` after each.
 
     Args:
-        setting: where.
-        requests: stages ("bench") or single steps of them ("bench:edit-mobile"), in this order.
+        config: of the check.
+        names: stages ("bench") or single steps of them ("bench:edit-mobile"), in this order.
         limits: seconds by stage, in place of its own.
 
     Raises:
         ValueError: no such stage or step.
     """
     limits = dict(limits or {})
-    chosen = [(stage, steps_of(setting, stage, step)) for stage, _, step in (r.partition(":") for r in requests)]
+    chosen = [(stage, steps_of(config, stage, step)) for stage, _, step in (name.partition(":") for name in names)]
     if unknown := limits.keys() - STAGES.keys():
         raise ValueError(f"a limit for {', '.join(sorted(unknown))}: there are the stages {', '.join(STAGES)}")
-    (setting.out / "logs").mkdir(parents=True, exist_ok=True)
-    setting.store.mkdir(parents=True, exist_ok=True)
-    outcomes: list[Outcome] = []
+    (config.out / "logs").mkdir(parents=True, exist_ok=True)
+    config.store.mkdir(parents=True, exist_ok=True)
+    outcomes: list[StepOutcome] = []
     for stage, steps in chosen:
         left = limits.get(stage, STAGES[stage].limit)
         for step in steps:
-            outcome = _run_step(setting, stage, step, min(step.limit or left, left))
+            outcome = _run_step(config, stage, step, min(step.limit or left, left))
             left -= outcome.seconds
             outcomes.append(outcome)
-            _write_summary(setting, outcomes)
+            _write_summary(config, outcomes)
     return outcomes
 
 
-def steps_of(setting: Setting, stage: str, name: str = "") -> list[Step]:
-    """The steps of a stage, or the one of that name.
+def steps_of(config: CheckConfig, stage: str, name: str = "") -> list[CheckStep]:
+    """The steps of a stage, or the one called ``name``.
 
     Raises:
         ValueError: there is no such stage or step.
     """
     if stage not in STAGES:
         raise ValueError(f"no stage {stage!r}: there are {', '.join(STAGES)}")
-    steps = STAGES[stage].steps(setting)
-    found = [step for step in steps if step.name == name] if name else [step for step in steps if not step.on_request]
-    if stage == "store" and setting.kit is None:
+    steps = STAGES[stage].steps(config)
+    chosen = [step for step in steps if step.name == name] if name else [step for step in steps if not step.on_request]
+    if stage == "store" and config.kit is None:
         raise ValueError("the stage store is for a kit: name its folder with --kit")
-    if not found:
+    if not chosen:
         raise ValueError(f"no step {name!r} in {stage}: there are {', '.join(step.name for step in steps)}")
-    return found
+    return chosen
 
 
-def _run_step(setting: Setting, stage: str, step: Step, limit: float) -> Outcome:
+def _run_step(config: CheckConfig, stage: str, step: CheckStep, limit: float) -> StepOutcome:
     title = f"{stage}: {step.name}"
     if limit <= 0:
         print(f"=== {title}: its stage has no time left", flush=True)
-        return Outcome(stage, step.name, "not started", None, 0.0, 0.0)
+        return StepOutcome(stage, step.name, "not started", None, 0.0, 0.0)
     print(f"=== {title} (at most {limit:.0f} s)", flush=True)
-    log = setting.out / "logs" / f"{stage}-{step.name}.log"
+    log = config.out / "logs" / f"{stage}-{step.name}.log"
     start = time.monotonic()
     code, over = run_limited(
-        step.command, limit, log, cwd=setting.tree, environment=setting.environment() | dict(step.environment)
+        step.command, limit, log, cwd=config.tree, environment=config.environment() | dict(step.environment)
     )
     seconds = round(time.monotonic() - start, 1)
     status = "over its limit" if over else "failed" if code else "passed"
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]:
         print(f"    {line}")
     print(f"=== {title}: {status}, exit status {code}, {seconds} s", flush=True)
-    return Outcome(stage, step.name, status, code, seconds, round(limit, 1))
+    return StepOutcome(stage, step.name, status, code, seconds, round(limit, 1))
 
 
 def run_limited(
     command: Sequence[str], limit: float, log: Path, cwd: Path, environment: Mapping[str, str], grace: float = GRACE
 ) -> tuple[int, bool]:
-    """Runs a command in a process group of its own, and ends what is left of the group when it is over.
+    """Runs a command in its own process group, and kills what is left of the group afterwards.
 
     Args:
-        command: words.
+        command: program and arguments.
         limit: seconds.
-        log: what it prints.
-        cwd: where it starts.
+        log: file for its output.
+        cwd: working directory.
         environment: all of it.
         grace: seconds between SIGTERM and SIGKILL.
 
     Returns:
-        Exit status (127 where there is no such program), and whether it was over its limit.
+        Exit status (127 if there is no such program), and whether it was over its limit.
     """
     with log.open("wb") as output:
         try:
@@ -143,31 +142,31 @@ def run_limited(
             process.wait(limit)
         except subprocess.TimeoutExpired:
             over = True
-            output.write(f"\nended: it was over its limit of {limit:.0f} s\n".encode())
+            output.write(f"\nstopped: it was over its limit of {limit:.0f} s\n".encode())
             _signal(process, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace)
         finally:
-            # Also what the command left behind: it would take time of the device from the next one.
+            # Also the command's own children, which would disturb the next step.
             _signal(process, signal.SIGKILL)
             process.wait()
     return process.returncode, over
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # The group has the leader's number for as long as anybody is in it; without anybody there is nobody to tell.
+    # The group keeps the leader's number as long as a process is in it; an empty group needs no signal.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
-def _write_summary(setting: Setting, outcomes: Sequence[Outcome]) -> None:
-    found = {
-        "format": FORMAT,
-        "device": setting.device,
-        "small": setting.small,
+def _write_summary(config: CheckConfig, outcomes: Sequence[StepOutcome]) -> None:
+    summary = {
+        "format": GPU_CHECK_FORMAT,
+        "device": config.device,
+        "small": config.small,
         "steps": [asdict(outcome) for outcome in outcomes],
     }
-    path = setting.out / SUMMARY
+    path = config.out / GPU_CHECK_SUMMARY
     new = path.with_suffix(".tmp")
-    new.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    new.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     new.replace(path)

@@ -1,7 +1,7 @@
-"""On a machine without the project: keeps the parts of a kit, unpacks what is complete, lays the package out.
+"""On a machine without the project: stores the parts of a kit, unpacks complete archives, lays out the package.
 
-``python -m benchmarks.gpu_check.store PART --kit FOLDER --store FOLDER`` keeps one part. A kit's archives follow each
-other in one stream of bytes, which is cut into parts: what lies at its beginning is unpacked before the rest is there.
+``python -m benchmarks.gpu_check.store PART --kit FOLDER --store FOLDER`` stores one part. A kit's archives are
+concatenated to one stream, which is cut into parts: the first archives are unpacked before the last parts are there.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .setting import Setting
+from .config import CheckConfig
 
 FORMAT = "stylerig-gpu-kit 1"
 MANIFEST = "kit.json"
-# What is copied of a checkout; export/ and benchmarks/ also inside the package, where pip puts them.
+# What is copied of a checkout; benchmarks/ and export/ are also copied into the package, where pip installs them.
 TREE = ("stylerig_fast", "benchmarks", "export", "tests", "csrc", "pyproject.toml")
 INSIDE = ("benchmarks", "export")
-# What the compiled operations are made of.
+# What the compiled operations depend on.
 KERNELS = ("csrc", "stylerig_fast/ops/_recipe.py")
 
 
 @dataclass(frozen=True)
-class Piece:
+class KitPiece:
     """A part of the stream, or an archive in it.
 
     Attributes:
-        name: "1", "2", ... of parts; where an archive is unpacked to.
-        size: its length in bytes.
-        sha256: of it.
+        name: "1", "2", ... of a part; folder that an archive is unpacked to.
+        size: in bytes.
+        sha256: of the content.
     """
 
     name: str
@@ -44,74 +44,81 @@ class Piece:
     sha256: str
 
     @staticmethod
-    def of(name: str, content: bytes) -> Piece:
-        return Piece(name, len(content), hashlib.sha256(content).hexdigest())
+    def of(name: str, content: bytes) -> KitPiece:
+        """The piece with this content."""
+        return KitPiece(name, len(content), hashlib.sha256(content).hexdigest())
 
     def check(self, content: bytes, where: object) -> None:
-        """Raises ValueError if this is not the content that was packed."""
-        if Piece.of(self.name, content) != self:
+        """Raises ValueError, naming ``where``, if this is not the content that was packed."""
+        if KitPiece.of(self.name, content) != self:
             raise ValueError(
-                f"{where}: {len(content)} bytes that are not the {self.size} which were packed; carry it anew, or run "
+                f"{where}: {len(content)} bytes that are not the {self.size} which were packed; copy it again, or run "
                 "`make gpu-kit` again"
             )
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """What a kit's stream consists of, and of which sources it was made.
+class KitManifest:
+    """The contents of a kit's stream, and the sources it was made from.
 
     Attributes:
-        parts: that the stream is cut into.
-        archives: from its beginning.
-        commit: of the checkout, as ``git`` knew it.
+        parts: that the stream is cut into, in order.
+        archives: that it consists of, in order.
+        commit: of the checkout.
         sources: `digest` of the checkout.
-        kernels: `digest` of what the carried library was compiled of.
+        kernels: `digest` of the sources of the compiled library.
     """
 
-    parts: tuple[Piece, ...] = ()
-    archives: tuple[Piece, ...] = ()
+    parts: tuple[KitPiece, ...] = ()
+    archives: tuple[KitPiece, ...] = ()
     commit: str = ""
     sources: str = ""
     kernels: str = ""
 
     def write(self, folder: Path) -> None:
+        """Writes the manifest into a folder."""
         (folder / MANIFEST).write_text(json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @staticmethod
-    def read(folder: Path) -> Manifest:
-        """Raises ValueError if there is none of this version."""
+    def read(folder: Path) -> KitManifest:
+        """Reads the manifest of a folder; raises ValueError if there is none of this version."""
         path = folder / MANIFEST
         try:
-            found = json.loads(path.read_bytes())
+            content = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: cannot be read ({error}); expected what `make gpu-kit` writes") from error
-        if found.get("format") != FORMAT:
-            raise ValueError(f"{path}: format {found.get('format')!r}, expected {FORMAT!r}; run `make gpu-kit` again")
-        parts, archives = (tuple(Piece(**piece) for piece in found[kind]) for kind in ("parts", "archives"))
-        return Manifest(parts, archives, found["commit"], found["sources"], found["kernels"])
+        if content.get("format") != FORMAT:
+            raise ValueError(f"{path}: format {content.get('format')!r}, expected {FORMAT!r}; run `make gpu-kit` again")
+        parts, archives = (tuple(KitPiece(**piece) for piece in content[kind]) for kind in ("parts", "archives"))
+        return KitManifest(parts, archives, content["commit"], content["sources"], content["kernels"])
 
 
 def part_file(kit: Path, part: str) -> Path:
-    """Where a kit has a part: in a folder of its own, which is carried or not."""
+    """Path of a part in a kit: each is in its own folder, to be copied or not."""
     return kit / f"part{part}" / f"payload.{part}"
 
 
 def keep(part: str, kit: Path, store: Path) -> list[str]:
-    """Keeps a part, and unpacks the archives that are complete with it.
+    """Stores a part, and unpacks the archives that it completes.
+
+    Args:
+        part: its name.
+        kit: folder of the kit.
+        store: folder kept between calls.
 
     Returns:
         A line for each archive.
 
     Raises:
-        ValueError: the kit has no such part, it was not carried, or it is damaged.
+        ValueError: the kit has no such part, it was not copied, or it is damaged.
     """
-    manifest = Manifest.read(kit / "common")
+    manifest = KitManifest.read(kit / "common")
     piece = next((piece for piece in manifest.parts if piece.name == part), None)
     if piece is None:
         raise ValueError(f"the kit has no part {part}, but {', '.join(p.name for p in manifest.parts) or 'none'}")
     source = part_file(kit, part)
     if not source.is_file():
-        raise ValueError(f"part {part} is missing: {source} is not there; carry the folder {source.parent.name}")
+        raise ValueError(f"part {part} is missing: {source} is not there; copy the folder {source.parent.name}")
     content = source.read_bytes()
     piece.check(content, source)
     (store / "parts").mkdir(parents=True, exist_ok=True)
@@ -119,8 +126,8 @@ def keep(part: str, kit: Path, store: Path) -> list[str]:
     return unpack(manifest, store)
 
 
-def unpack(manifest: Manifest, store: Path) -> list[str]:
-    """Unpacks the archives of which every byte is there; a line for each says so, or which parts it waits for."""
+def unpack(manifest: KitManifest, store: Path) -> list[str]:
+    """Unpacks complete archives; returns a line for each: where it is, or which parts it waits for."""
     lines, begin = [], 0
     for archive in manifest.archives:
         end = begin + archive.size
@@ -145,46 +152,46 @@ def unpack(manifest: Manifest, store: Path) -> list[str]:
     return lines
 
 
-def _overlapping(parts: Sequence[Piece], begin: int, end: int) -> list[tuple[int, Piece]]:
-    """The parts that hold bytes of a range of the stream, with the place where each begins."""
-    found, at = [], 0
+def _overlapping(parts: Sequence[KitPiece], begin: int, end: int) -> list[tuple[int, KitPiece]]:
+    """The parts that overlap a range of the stream, each with its offset."""
+    overlapping, at = [], 0
     for part in parts:
         if at < end and at + part.size > begin:
-            found.append((at, part))
+            overlapping.append((at, part))
         at += part.size
-    return found
+    return overlapping
 
 
-def prepare(setting: Setting) -> None:
-    """Wheels unpacked, and the checkout laid out as it is now; its commit noted, for there is no git to ask."""
-    assert setting.kit is not None
-    manifest = Manifest.read(setting.kit / "common")
-    target = setting.store / "wheels"
+def prepare(config: CheckConfig) -> None:
+    """Unpacks the wheels, lays out the checkout as it is now, and writes its commit, because there is no git to ask."""
+    assert config.kit is not None
+    manifest = KitManifest.read(config.kit / "common")
+    target = config.store / "wheels"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for wheel in sorted((setting.kit / "common" / "wheels").glob("*.whl")):
-        # They are plain Python: unpacking them is all there is to installing them.
+    for wheel in sorted((config.kit / "common" / "wheels").glob("*.whl")):
+        # They are pure Python, so that unpacking installs them.
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(target)
-    lay_out(setting.root, setting.tree)
-    changed = "" if digest(setting.root) == manifest.sources or manifest.commit.endswith("+") else "+"
-    setting.commit_file.write_text(manifest.commit and manifest.commit + changed)
+    lay_out(config.root, config.tree)
+    changed = "" if digest(config.root) == manifest.sources or manifest.commit.endswith("+") else "+"
+    config.commit_file.write_text(manifest.commit and manifest.commit + changed)
 
 
 def digest(root: Path, names: Sequence[str] = TREE) -> str:
-    """The sha256 of files of a checkout, names and contents."""
-    found = hashlib.sha256()
+    """The sha256 of the names and contents of files of a checkout."""
+    total = hashlib.sha256()
     for name in names:
         files = [root / name] if (root / name).is_file() else sorted((root / name).rglob("*"))
         for path in files:
             if path.is_file() and path.suffix != ".so" and "__pycache__" not in path.parts:
-                found.update(path.relative_to(root).as_posix().encode() + b"\0")
-                found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+                total.update(path.relative_to(root).as_posix().encode() + b"\0")
+                total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def lay_out(root: Path, tree: Path) -> None:
-    """A copy of the checkout in which the package is complete, as an installation makes it."""
+    """Copies the checkout into ``tree``, with the package complete as an installation has it."""
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
@@ -199,7 +206,7 @@ def lay_out(root: Path, tree: Path) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Keeps one part of a kit.")
+    parser = argparse.ArgumentParser(description="Stores one part of a kit.")
     parser.add_argument("part")
     parser.add_argument("--kit", type=Path, required=True)
     parser.add_argument("--store", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""What every step that is a module of this folder is told, and where it leaves its results."""
+"""What every step that is a module of this folder is given, and where it writes its results."""
 
 from __future__ import annotations
 
@@ -13,45 +13,48 @@ import torch
 
 
 @dataclass(frozen=True)
-class Task:
+class CheckTask:
     """One step.
 
     Attributes:
-        device: where.
-        small: tiny sizes, for dry runs.
-        json: the file of its results; None to keep none.
-        words: its own options.
+        device: to run on.
+        small: use tiny sizes, for dry runs.
+        json: file of the results; None to write none.
+        options: all options of the command line, the step's own among them.
     """
 
     device: torch.device
     small: bool
     json: Path | None
-    words: argparse.Namespace
+    options: argparse.Namespace
+
+    @staticmethod
+    def of(options: argparse.Namespace) -> CheckTask:
+        """The task that a command line describes; raises SystemExit if there is no such device."""
+        if options.device == "cuda" and not torch.cuda.is_available():
+            raise SystemExit(
+                f"no CUDA device: torch {torch.__version__}, built for CUDA {torch.version.cuda}, sees none"
+            )
+        return CheckTask(torch.device(options.device), options.small, options.json, options)
 
     @property
     def cuda(self) -> bool:
+        """Whether it runs on a GPU."""
         return self.device.type == "cuda"
 
-    def save(self, found: Mapping[str, Any]) -> None:
-        """Writes the results; again and again while they grow, so that a limit takes only what was not there yet."""
+    def save(self, results: Mapping[str, Any]) -> None:
+        """Writes the results: again whenever they grow, so that a time limit loses only what comes later."""
         if self.json is not None:
-            self.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            self.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
-    """With the options of every step."""
-    found = argparse.ArgumentParser(description=(about or "").split("\n")[0])
-    found.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    found.add_argument("--small", action="store_true", help="tiny sizes, for dry runs")
-    found.add_argument("--json", type=Path, help="write the results to this file")
-    return found
-
-
-def task(words: argparse.Namespace) -> Task:
-    """Raises SystemExit with a sentence where there is no such device."""
-    if words.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit(f"no CUDA device: torch {torch.__version__}, built for CUDA {torch.version.cuda}, sees none")
-    return Task(torch.device(words.device), words.small, words.json, words)
+def argument_parser(about: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every step has."""
+    parser = argparse.ArgumentParser(description=(about or "").split("\n")[0])
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, for dry runs")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    return parser
 
 
 def first_line(error: BaseException, length: int = 200) -> str:

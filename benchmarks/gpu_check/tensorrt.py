@@ -1,97 +1,66 @@
-"""Whether TensorRT for RTX takes this GPU, asked of the library itself: it builds engines without one, for some GPUs.
+"""Whether TensorRT for RTX supports this GPU, according to the library itself.
 
-Its documentation names compute capability 7.5, 8.6, 8.9 and 12.x. An engine is built here, for any GPU and for this
-one, and the library is asked whether it would load: that needs no more than a driver. Times come from
-``stylerig-bench edit``.
+Its documentation names compute capability 7.5, 8.6, 8.9 and 12.x. A plan is built here, once for any GPU and once for
+this one, and the library tells whether it would load, which needs only a driver. ``stylerig-bench edit`` measures
+the times.
 """
 
 from __future__ import annotations
 
-import importlib
+import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from stylerig_fast.export.onnx import Options, Parts, graph
 
-from ..options import BenchOptions
-from ..parts import open_parts
-from .task import first_line, parser, task
+from stylerig_fast.engine.backends.tensorrt_library import RTX, VARIABLE, Library, find_library
+from stylerig_fast.engine.backends.tensorrt_plan import Profile, build
+from stylerig_fast.errors import BackendUnavailable
 
-MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
-# Exit status where there is no such library: neither passed nor a mistake of ours.
+from ..harness.networks import open_networks
+from ..harness.options import BenchOptions
+from .task import CheckTask, argument_parser, first_line
+
+# Exit status without the library: the step has not passed, but nothing of ours has failed.
 ABSENT = 3
+PROFILE = Profile(highest=4)
 
 
-def find_library() -> Any:
-    """The module; None if it is not installed."""
-    for name in MODULES:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
-def build(trt: Any, log: Any, content: bytes, current: bool) -> bytes:
-    """An engine of an ONNX graph, for batches of 1 to 4.
-
-    Raises:
-        RuntimeError: the library refuses the graph or the GPU.
-    """
-    builder = trt.Builder(log)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser_ = trt.OnnxParser(network, log)
-    if not parser_.parse(content):
-        raise RuntimeError("; ".join(str(parser_.get_error(index)) for index in range(parser_.num_errors)))
-    config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)
-    config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # without it streams cannot be captured
-    if current:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(trt.ComputeCapability.CURRENT, 0)
-    shapes = builder.create_optimization_profile()
-    for tensor in map(network.get_input, range(network.num_inputs)):
-        _, *rest = tensor.shape
-        shapes.set_shape(tensor.name, [1, *rest], [1, *rest], [4, *rest])
-    config.add_optimization_profile(shapes)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise RuntimeError("no engine was built; the library's own messages are in the log")
-    return bytes(memoryview(plan))
-
-
-def verdict(trt: Any, log: Any, plan: bytes) -> dict[str, Any]:
-    """What the library says of an engine on this machine, before it loads it."""
-    validity, diagnostics = trt.Runtime(log).get_engine_validity(plan)
+def validity(library: Library, plan: bytes) -> dict[str, Any]:
+    """What the library says about a plan on this machine before it loads it."""
+    trt = library.module
+    answer, diagnostics = trt.Runtime(library.log).get_engine_validity(plan)
     kinds = trt.EngineInvalidityDiagnostics
     names = [name for name in dir(kinds) if name.isupper() and int(getattr(kinds, name)) & int(diagnostics)]
-    return {"validity": str(validity), "diagnostics": names, "MB": len(plan) / 1e6}
+    return {"validity": str(answer), "diagnostics": names, "MB": len(plan) / 1e6}
 
 
 def main() -> int:
-    words = parser(__doc__)
-    words.add_argument("--generator", default="", help="as stylerig-bench names it")
-    work = task(words.parse_args())
-    trt = find_library()
-    if trt is None:
-        work.save({"absent": "TensorRT for RTX is not installed"})
-        print("TensorRT for RTX is not installed: pip install tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings")
-        return ABSENT if work.cuda else 0
-    log = trt.Logger(trt.Logger.WARNING)
-    found: dict[str, Any] = {"version": str(trt.__version__)}
-    plain = open_parts(BenchOptions(generator=work.words.generator)).plain
+    parser = argument_parser(__doc__)
+    parser.add_argument("--generator", default="", help="as stylerig-bench names it")
+    task = CheckTask.of(parser.parse_args())
+    os.environ[VARIABLE] = "rtx"  # not TensorRT 10 or 11, which the backend prefers
+    try:
+        library = find_library()
+    except BackendUnavailable as error:
+        task.save({"absent": f"{RTX} is not installed"})
+        print(error)
+        return ABSENT if task.cuda else 0
+    results: dict[str, Any] = {"version": library.version}
+    plain = open_networks(BenchOptions(generator=task.options.generator)).plain
     content = graph(Parts.of(plain), "edit", Options(torch.float16)).SerializeToString()
     for name in ("any GPU", "this GPU"):
         start = time.monotonic()
         try:
-            plan = build(trt, log, content, current=name == "this GPU")
-            found[name] = verdict(trt, log, plan) | {"build s": round(time.monotonic() - start, 2)}
-        except RuntimeError as error:
-            found[name] = {"error": first_line(error, 600)}
-        print(f"an engine for {name}: {found[name]}", flush=True)
-        work.save(found)
+            plan, _ = build(library, content, Path("edit.onnx"), PROFILE, this_gpu=name == "this GPU")
+            results[name] = validity(library, plan) | {"build s": round(time.monotonic() - start, 2)}
+        except (BackendUnavailable, RuntimeError) as error:
+            results[name] = {"error": first_line(error, 600)}
+        print(f"a plan for {name}: {results[name]}", flush=True)
+        task.save(results)
     return 0
 
 

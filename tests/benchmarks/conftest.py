@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 
-from benchmarks import machine, session
-from benchmarks.ceilings import Ceilings
+from benchmarks.harness import machine
+from benchmarks.harness.peak_rates import PeakRates
+from benchmarks.suites import session
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import MobileStyleGAN, save_generator
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
@@ -38,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ceilings without probing; the probes have a test of their own."""
-    known = Ceilings({"float32": 1e11, "bfloat16": 2e11}, 2e10)
-    monkeypatch.setattr(session, "measure_ceilings", lambda device, precisions: known)
+    """Peak rates without probing; the probes have a test of their own."""
+    known = PeakRates({"float32": 1e11, "bfloat16": 2e11}, 2e10)
+    monkeypatch.setattr(session, "measure_peak_rates", lambda device, precisions: known)
     monkeypatch.setattr(machine, "_others", lambda pause: 0.0)

@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from benchmarks import all as everything
-from benchmarks import page
 from benchmarks.__main__ import COMMANDS, main
-from benchmarks.batch import Batch
-from benchmarks.edit import Edit
-from benchmarks.start_up import StartUp
+from benchmarks.report import page
+from benchmarks.suites import all as everything
+from benchmarks.suites.batch import BatchBenchmark
+from benchmarks.suites.edit import EditBenchmark
+from benchmarks.suites.start_up import StartUpBenchmark
 from stylerig_fast.engine.backends.base import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,10 +137,10 @@ def test_everything_and_its_page(model, tmp_path, monkeypatch, capsys):
 
 
 def test_options_of_all_reach_its_parts():
-    options = everything.All(samples=7, batches=(1, 2), times=1, threads=1)
-    assert everything._taken(Edit, options).samples == 7
-    assert everything._taken(Batch, options).batches == (1, 2)
-    assert everything._taken(StartUp, options).times == 1
+    options = everything.AllBenchmarks(samples=7, batches=(1, 2), times=1, threads=1)
+    assert everything._options_of(EditBenchmark, options).samples == 7
+    assert everything._options_of(BatchBenchmark, options).batches == (1, 2)
+    assert everything._options_of(StartUpBenchmark, options).times == 1
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,6 @@ def test_shown_commands_parse(line, monkeypatch):
 
 
 def test_the_page_has_the_words_of_the_program():
-    """Whoever changes them changes benchmarks/page.py and has the page written anew, without measuring."""
+    """Whoever changes them changes benchmarks/report/page.py and has the page written anew, without measuring."""
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert text.startswith(page.INTRODUCTION)

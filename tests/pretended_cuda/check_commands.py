@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import edit
 from benchmarks.__main__ import main as bench
-from benchmarks.ops import __main__ as ops_bench
-from benchmarks.ops.measure import Machine
-from benchmarks.ops.rows import ALL
-from benchmarks.ops.scene import dense_model
+from benchmarks.suites import edit
+from benchmarks.suites.ops import benchmark as ops_bench
+from benchmarks.suites.ops.benchmark import ALL
+from benchmarks.suites.ops.measure import MachineRates
+from benchmarks.suites.ops.scene import dense_model
 from stylerig_fast.cli import main as stylerig
 from tests.benchmarks.conftest import quick_probes  # noqa: F401  # applies to every test here
 
@@ -53,9 +53,9 @@ def test_train(tmp_path: Path) -> None:
 def test_ops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops_bench, "open_face_model", lambda: dense_model(600, 3, 2, 3))
     monkeypatch.setattr(ops_bench, "ALL", ALL)
-    monkeypatch.setattr(ops_bench, "measure_machine", lambda stopwatch: Machine(stopwatch, 1e10, 1e11))
+    monkeypatch.setattr(ops_bench, "measure_rates", lambda timer: MachineRates(timer, 1e10, 1e11))
     out = tmp_path / "figures.json"
-    ops_bench.main(ops_bench.Options(batch=2, size=16, device="cuda", json=out))
+    ops_bench.OpsBenchmark(batch=2, size=16, device="cuda", json=out).run()
     rows = json.loads(out.read_text())["ops"]["rows"]
     assert {"rasterize", "masked_photometric forward", "morphable forward"} <= {row["name"] for row in rows}
 

@@ -51,7 +51,7 @@ def test_every_test_that_needs_a_gpu_is_among_them() -> None:
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "tests").rglob("test_*.py")}
     asking = {name for name, path in files.items() if ASKS_FOR_A_GPU.search(path.read_text(encoding="utf-8"))}
     # The last one writes a test that asks.
-    others = {Path(__file__).relative_to(ROOT).as_posix(), "tests/benchmarks/test_gpu_check_runner.py"}
+    others = {Path(__file__).relative_to(ROOT).as_posix(), "tests/benchmarks/gpu_check/test_runner.py"}
     assert asking - others == set(OF_THE_PROJECT)
 
 

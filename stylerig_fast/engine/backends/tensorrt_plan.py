@@ -109,7 +109,12 @@ def plan_for(
 
 
 def build(
-    library: Library, content: bytes, path: Path, profile: Profile, timings: bytes | None = None
+    library: Library,
+    content: bytes,
+    path: Path,
+    profile: Profile,
+    timings: bytes | None = None,
+    this_gpu: bool = False,
 ) -> tuple[bytes, bytes]:
     """Builds a plan.
 
@@ -119,6 +124,7 @@ def build(
         path: for messages.
         profile: of a graph that takes any batch.
         timings: of an earlier build on this machine.
+        this_gpu: whether a plan of TensorRT for RTX is for this machine's GPU alone; by default it is for many.
 
     Returns:
         the plan, and the timings that the next build may start from; TensorRT for RTX takes none and makes none.
@@ -145,6 +151,8 @@ def build(
     config.clear_flag(trt.BuilderFlag.TF32)  # float32 means float32
     if library.portable:
         _take_no_memory_at_run_time(library, config)
+        if this_gpu:
+            _only_this_gpu(library, config)
     else:
         config.set_timing_cache(config.create_timing_cache(timings or b""), ignore_mismatch=False)
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
@@ -166,6 +174,11 @@ def build(
 def _take_no_memory_at_run_time(library: Library, config: Any) -> None:
     """TensorRT for RTX may allocate while it runs, which a CUDA graph cannot hold, unless the plan rules it out."""
     config.set_flag(library.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def _only_this_gpu(library: Library, config: Any) -> None:
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(library.module.ComputeCapability.CURRENT, 0)
 
 
 def _label(library: Library) -> dict[str, str]:

@@ -22,6 +22,7 @@ class StandIn:
         self.BuilderFlag = SimpleNamespace(TF32="tf32", REQUIRE_USER_ALLOCATION="user allocation")
         self.ILogger = type("ILogger", (), {"ERROR": 1, "WARNING": 2})
         self.Dims = list
+        self.ComputeCapability = SimpleNamespace(CURRENT="current")
         # What loading a plan says.
         self.EngineValidity = SimpleNamespace(VALID=0, SUBOPTIMAL=1, INVALID=2)
         names = ["VERSION_MISMATCH", "UNSUPPORTED_CC", "OLD_CUDA_DRIVER", "OLD_CUDA_RUNTIME"]
@@ -58,6 +59,7 @@ class StandIn:
             set_timing_cache=self.note("set timings"),
             get_timing_cache=lambda: SimpleNamespace(serialize=lambda: b"measured"),
             add_optimization_profile=self.note("profile"),
+            set_compute_capability=self.note("capability"),
         )
         if self.plan is None:
             logger.log(1, "no kernel\n for the node")

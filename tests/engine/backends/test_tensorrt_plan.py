@@ -142,6 +142,7 @@ def test_rtx_asks_no_timings_and_rules_out_memory_at_run_time(folder, cache, mon
     assert trt.called("shape") == [("ws", [1, 8, 512], [1, 8, 512], [8, 8, 512])]
     assert not trt.called("timings")
     assert not trt.called("set timings")
+    assert not trt.called("capability")  # a plan for many GPUs
     assert len(list(cache.folder.glob("*.sealed"))) == 1
     assert "minutes" not in caplog.text
 

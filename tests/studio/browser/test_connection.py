@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from benchmarks.studio import sway
-from benchmarks.studio_client import as_fast_as_it_goes, connect
+from benchmarks.suites.studio import sway
+from benchmarks.suites.studio_client import connect, stream_edits
 from tests.studio.browser.conftest import Server
 from tests.studio.browser.hands import add_person, move, people, press, rests, state, tab, until
 
@@ -145,7 +145,7 @@ def test_a_slow_client_drops_frames_and_a_fast_one_keeps_its_rate(tabs, server):
         async def run():
             async with connect(server.origin, seed=3) as client:
                 start = time.perf_counter()
-                frames["count"] = await as_fast_as_it_goes(client, sway(), 512, start + 3)
+                frames["count"] = await stream_edits(client, sway(), 512, start + 3)
                 frames["seconds"] = time.perf_counter() - start
 
         asyncio.run(run())
