@@ -111,7 +111,7 @@ def export(networks: Networks, folder: Path, precisions: Iterable[str]) -> str:
         if precision not in networks.graphs:
             try:
                 onnx.export_onnx(
-                    onnx.Networks.of(networks.plain), folder / precision, onnx.Options(getattr(torch, precision))
+                    onnx.Parts.of(networks.plain), folder / precision, onnx.Options(getattr(torch, precision))
                 )
             except ExportError as error:
                 return str(error)

@@ -14,7 +14,7 @@ def no_garbage(monkeypatch):
 
 
 class World:
-    """A clock that stands still but for what contestants take."""
+    """A clock that stands still but for what systems take."""
 
     def __init__(self):
         self.now, self.calls = 0.0, []
@@ -30,7 +30,7 @@ class World:
         return self.now
 
 
-def test_contestants_take_turns_and_the_order_rotates():
+def test_systems_take_turns_and_the_order_rotates():
     world = World()
     who = {name: world.system(name, 0.25) for name in "abc"}
     times = interleave(who, TimingPlan(rounds=3, samples=6, seconds=0, warm_up=1), world.clock)

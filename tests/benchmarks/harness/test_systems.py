@@ -35,7 +35,7 @@ def test_everybody_takes_part_or_has_a_reason(networks):
     assert "mobilestylegan-ffhq only" in line.absent["OpenVINO float32"]
 
 
-def test_contestants_do_not_share_weights(networks):
+def test_systems_do_not_share_weights(networks):
     line = line_up(networks, BenchOptions(backends=("torch",), peers=()), CPU)
     query = QueryGenerator(networks.plain).draw()
     exact, rough = (each.edit(query, 64) for each in line.systems)
