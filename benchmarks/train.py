@@ -19,14 +19,14 @@ from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
-from stylerig_fast.train.batches import gather, on_device
-from stylerig_fast.train.captured import WARM_UP, Steps
-from stylerig_fast.train.losses import RigLosses
-from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective
-from stylerig_fast.train.optimise import make_optimiser
+from stylerig_fast.train.batch import gather, on_device
+from stylerig_fast.train.loop import make_optimiser
 from stylerig_fast.train.reconstructor import ReconstructorStep, ReconstructorTraining
-from stylerig_fast.train.rig import RigTraining
-from stylerig_fast.train.rig_step import RigStep
+from stylerig_fast.train.render_objective import Priors, PriorWeights, RenderObjective
+from stylerig_fast.train.rig.losses import RigLosses
+from stylerig_fast.train.rig.step import RigStep
+from stylerig_fast.train.rig.train import RigTraining
+from stylerig_fast.train.step_runner import WARM_UP, Steps
 
 from . import machine
 from .figures import figures

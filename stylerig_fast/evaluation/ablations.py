@@ -24,8 +24,8 @@ from stylerig_fast.measurement.edit_runner import choose_people, measure_edits
 from stylerig_fast.measurement.edit_suite import Request, standard_requests
 from stylerig_fast.measurement.memory import give_large_blocks_back
 from stylerig_fast.measurement.parallel import ProcessPoolAnalyzer
-from stylerig_fast.train import rig
-from stylerig_fast.train.rig import RigTraining
+from stylerig_fast.train.rig import train as rig
+from stylerig_fast.train.rig.train import RigTraining
 from stylerig_fast.train.weights import RigWeights
 
 Change = Callable[[RigTraining], RigTraining]

@@ -9,7 +9,9 @@ import tyro
 
 from stylerig_fast.errors import StyleRigError
 from stylerig_fast.measurement.memory import give_large_blocks_back
-from stylerig_fast.train import reconstructor, rig, sample
+from stylerig_fast.train import reconstructor
+from stylerig_fast.train import sample_portraits as sample
+from stylerig_fast.train.rig import train as rig
 
 Stage = (
     Annotated[sample.SampleConfig, tyro.conf.subcommand("sample")]

@@ -16,14 +16,14 @@ from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.face.rotation import matrix_to_axis_angle
 from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
-from stylerig_fast.train.batches import code_statistics, gather, on_device, pictures
-from stylerig_fast.train.captured import Parts, Steps
-from stylerig_fast.train.grids import reconstruction_grid
-from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective, RenderWeights
-from stylerig_fast.train.optimise import descend, make_optimiser, set_cosine_lr
-from stylerig_fast.train.presets import with_preset
-from stylerig_fast.train.run import Run, describe, progress
+from stylerig_fast.train.batch import code_statistics, gather, on_device, pictures
+from stylerig_fast.train.config import with_preset
+from stylerig_fast.train.loop import descend, make_optimiser, set_cosine_lr
+from stylerig_fast.train.previews import reconstruction_grid
+from stylerig_fast.train.render_objective import Priors, PriorWeights, RenderObjective, RenderWeights
+from stylerig_fast.train.run_folder import Run, describe, progress
 from stylerig_fast.train.setting import begin
+from stylerig_fast.train.step_runner import Parts, Steps
 from stylerig_fast.trained_for import TrainedFor
 
 # The paper's settings where ours differ; what it does not state stays as it is.

@@ -8,8 +8,8 @@ import pytest
 from stylerig_fast.evaluation import ablations
 from stylerig_fast.evaluation.ablations import ABLATIONS, Ablations, answerable
 from stylerig_fast.measurement.edit_suite import standard_requests
-from stylerig_fast.train import rig
-from stylerig_fast.train.rig import RigTraining
+from stylerig_fast.train.rig import train as rig
+from stylerig_fast.train.rig.train import RigTraining
 
 
 def test_each_ablation_changes_something_and_one_is_the_whole():

@@ -20,18 +20,20 @@ from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, build
-from stylerig_fast.train import batches, reconstructor, rig
-from stylerig_fast.train.captured import WARM_UP, Steps, Uploads
-from stylerig_fast.train.losses import RigLosses
-from stylerig_fast.train.objective import Priors, RenderObjective
-from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
+from stylerig_fast.train import batch as batches
+from stylerig_fast.train import reconstructor
+from stylerig_fast.train.loop import make_optimiser, set_cosine_lr
 from stylerig_fast.train.reconstructor import ReconstructorStep, ReconstructorTraining, new_reconstructor
-from stylerig_fast.train.rig_step import RigStep
-from stylerig_fast.train.run import Run
-from stylerig_fast.train.survey import reconstruct_all
+from stylerig_fast.train.render_objective import Priors, RenderObjective
+from stylerig_fast.train.rig import train as rig
+from stylerig_fast.train.rig.dataset_statistics import reconstruct_all
+from stylerig_fast.train.rig.losses import RigLosses
+from stylerig_fast.train.rig.step import RigStep
+from stylerig_fast.train.run_folder import Run
+from stylerig_fast.train.step_runner import WARM_UP, Steps, Uploads
 from tests.data.test_sampling import TinyDetector
+from tests.train.rig.test_train import training as rig_config
 from tests.train.test_reconstructor import config as reconstructor_config
-from tests.train.test_rig import training as rig_config
 
 from .waits import Refused, counted
 
@@ -132,7 +134,7 @@ def test_no_step_waits(
         counts.append(waits)
     capture = Counter(
         {
-            'stylerig_fast/train/captured.py: with torch.cuda.graph(graph, capture_error_mode="thread_local"): '
+            'stylerig_fast/train/step_runner.py: with torch.cuda.graph(graph, capture_error_mode="thread_local"): '
             "(synchronize)": 1
         }
     )

@@ -19,10 +19,10 @@ from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.measurement.landmarks import Landmarks
 from stylerig_fast.train.reconstructor import ReconstructorTraining
 from stylerig_fast.train.reconstructor import run as train_reconstructor
-from stylerig_fast.train.rig import RigTraining
-from stylerig_fast.train.rig import run as train_rig
-from stylerig_fast.train.sample import SampleConfig
-from stylerig_fast.train.sample import run as sample
+from stylerig_fast.train.rig.train import RigTraining
+from stylerig_fast.train.rig.train import run as train_rig
+from stylerig_fast.train.sample_portraits import SampleConfig
+from stylerig_fast.train.sample_portraits import run as sample
 
 SHARED = {"size": 32, "seed": 1}
 

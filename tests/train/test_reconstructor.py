@@ -12,9 +12,9 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.train.batches import code_statistics
+from stylerig_fast.train.batch import code_statistics
 from stylerig_fast.train.reconstructor import ReconstructorTraining, run
-from stylerig_fast.train.run import Run
+from stylerig_fast.train.run_folder import Run
 
 from .conftest import world_params
 

@@ -16,9 +16,9 @@ from stylerig_fast.measurement.expression import FaceMeasures
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet
-from stylerig_fast.train import pictured
-from stylerig_fast.train.observed import MEASURES
-from stylerig_fast.train.pictured import answer_pictures
+from stylerig_fast.train.rig import image_correction as pictured
+from stylerig_fast.train.rig.image_correction import answer_pictures
+from stylerig_fast.train.rig.picture_regression import MEASURES
 
 K, SLOTS, PEOPLE = 15, 2, 200
 # Components of the code that move one measure each, a deviation per deviation; a radian of yaw is ten of the first's.

@@ -11,8 +11,8 @@ from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.params import BLOCKS, CONTROLS
 from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
-from stylerig_fast.train.batches import code_statistics
-from stylerig_fast.train.directions import LinearWorld
+from stylerig_fast.train.batch import code_statistics
+from stylerig_fast.train.rig.closed_form import LinearWorld
 
 
 def request_scale(std: Tensor, sizes: Mapping[str, int]) -> Tensor:

@@ -15,7 +15,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet
-from stylerig_fast.train.personal import answer_personally
+from stylerig_fast.train.rig.person_correction import answer_personally
 
 K = 12
 COUNT = 600

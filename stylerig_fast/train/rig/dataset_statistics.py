@@ -11,9 +11,9 @@ from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.train.context import principal, surroundings, surroundings_map
-from stylerig_fast.train.directions import LinearWorld
-from stylerig_fast.train.observed import Observed, observe
+from stylerig_fast.train.rig.closed_form import LinearWorld
+from stylerig_fast.train.rig.context import principal, surroundings, surroundings_map
+from stylerig_fast.train.rig.picture_regression import Observed, observe
 from stylerig_fast.train.weights import DirectionWeights
 
 

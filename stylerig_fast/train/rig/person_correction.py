@@ -23,7 +23,7 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.params import BLOCKS, CONTROLS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import SubspaceRigNet
-from stylerig_fast.train.initialise import f_columns
+from stylerig_fast.train.rig.initialise import f_columns
 
 TASKS = ("yaw", "pitch", "light")  # degrees, degrees, and the sideways band of gamma, mean over RGB
 _SIDEWAYS = 3  # the basis function that is x

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.train.batches import gather, pictures
-from stylerig_fast.train.captured import Parts
-from stylerig_fast.train.losses import RigLosses
-from stylerig_fast.train.optimise import descend
+from stylerig_fast.train.batch import gather, pictures
+from stylerig_fast.train.loop import descend
+from stylerig_fast.train.rig.losses import RigLosses
+from stylerig_fast.train.step_runner import Parts
 
 
 class RigStep:

@@ -13,9 +13,9 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigNet, control_columns
-from stylerig_fast.train.batches import Batch
-from stylerig_fast.train.objective import RenderObjective, RenderWeights
-from stylerig_fast.train.requests import SurfaceObjective, draw_requests
+from stylerig_fast.train.batch import Batch
+from stylerig_fast.train.render_objective import RenderObjective, RenderWeights
+from stylerig_fast.train.rig.slider_requests import SurfaceObjective, draw_requests
 from stylerig_fast.train.weights import RigWeights
 
 

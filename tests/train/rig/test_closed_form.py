@@ -12,12 +12,11 @@ from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.params import FaceParams
-from stylerig_fast.train.context import surroundings_map
-from stylerig_fast.train.directions import LinearWorld
-from stylerig_fast.train.observed import MEASURES, Observed, observe, rendered_answers
+from stylerig_fast.train.rig.closed_form import LinearWorld
+from stylerig_fast.train.rig.context import surroundings_map
+from stylerig_fast.train.rig.picture_regression import MEASURES, Observed, observe, rendered_answers
 from stylerig_fast.train.weights import DirectionWeights
-
-from .conftest import world_params
+from tests.train.conftest import world_params
 
 K = 60
 # Nothing but the measures counts, and the rest only decides between offsets that answer alike.

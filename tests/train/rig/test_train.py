@@ -15,16 +15,15 @@ from stylerig_fast.generators import MobileStyleGAN
 from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
-from stylerig_fast.train.batches import gather
-from stylerig_fast.train.grids import edit_grid
-from stylerig_fast.train.losses import RigLosses
+from stylerig_fast.train.batch import gather
+from stylerig_fast.train.previews import edit_grid
 from stylerig_fast.train.reconstructor import ReconstructorTraining
 from stylerig_fast.train.reconstructor import run as train_reconstructor
-from stylerig_fast.train.requests import SurfaceObjective, draw_requests
-from stylerig_fast.train.rig import RigTraining, run, survey_of
-from stylerig_fast.train.survey import reconstruct_all
-
-from .conftest import world_params
+from stylerig_fast.train.rig.dataset_statistics import reconstruct_all
+from stylerig_fast.train.rig.losses import RigLosses
+from stylerig_fast.train.rig.slider_requests import SurfaceObjective, draw_requests
+from stylerig_fast.train.rig.train import RigTraining, run, survey_of
+from tests.train.conftest import world_params
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.measurement.range_sweep import Step, Sweep
 from stylerig_fast.measurement.statistics import Figure
 from stylerig_fast.rignet import RigConfig, build
-from stylerig_fast.train.calibrate import HIGHEST, _apply, measured_shares, unit_shares
+from stylerig_fast.train.rig.gain_calibration import HIGHEST, _apply, measured_shares, unit_shares
 
 
 def figure(value: float) -> Figure:

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.train.batches import gather, on_device, pictures
-from stylerig_fast.train.captured import Steps
-from stylerig_fast.train.optimise import descend, make_optimiser, set_cosine_lr
+from stylerig_fast.train.batch import gather, on_device, pictures
+from stylerig_fast.train.loop import descend, make_optimiser, set_cosine_lr
+from stylerig_fast.train.step_runner import Steps
 
 
 def test_on_the_cpu_the_work_is_called_with_what_was_drawn() -> None:

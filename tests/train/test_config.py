@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stylerig_fast.train import reconstructor, rig
-from stylerig_fast.train.presets import with_preset
+from stylerig_fast.train import reconstructor
+from stylerig_fast.train.config import with_preset
+from stylerig_fast.train.rig import train as rig
 from stylerig_fast.train.weights import RigWeights
 
 

@@ -24,11 +24,11 @@ from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, KEPT, 
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
-from stylerig_fast.train.directions import LinearWorld
-from stylerig_fast.train.initialise import picture_columns
-from stylerig_fast.train.observed import ANGLES, MEASURES
-from stylerig_fast.train.personal import Answers, regress, take_off
-from stylerig_fast.train.run import counter
+from stylerig_fast.train.rig.closed_form import LinearWorld
+from stylerig_fast.train.rig.initialise import picture_columns
+from stylerig_fast.train.rig.person_correction import Answers, regress, take_off
+from stylerig_fast.train.rig.picture_regression import ANGLES, MEASURES
+from stylerig_fast.train.run_folder import counter
 
 TURNS: dict[Kind, float] = {"yaw": 20.0, "pitch": 10.0}  # degrees, either way
 UNITS: dict[Kind, tuple[tuple[str, ...], float]] = {

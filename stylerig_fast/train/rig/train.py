@@ -19,22 +19,22 @@ from stylerig_fast.measurement.edit_runner import frontal_people
 from stylerig_fast.measurement.parallel import analyzing_beside
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build
-from stylerig_fast.train.batches import on_device
-from stylerig_fast.train.calibrate import calibrate
-from stylerig_fast.train.captured import Steps
-from stylerig_fast.train.grids import edit_grid
-from stylerig_fast.train.initialise import initialise
-from stylerig_fast.train.losses import RigLosses
-from stylerig_fast.train.objective import RenderWeights
-from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
-from stylerig_fast.train.pack import pack
-from stylerig_fast.train.personal import answer_personally
-from stylerig_fast.train.pictured import look_at_edits
-from stylerig_fast.train.presets import with_preset
-from stylerig_fast.train.rig_step import RigStep
-from stylerig_fast.train.run import Run, describe, progress
+from stylerig_fast.train.batch import on_device
+from stylerig_fast.train.config import with_preset
+from stylerig_fast.train.loop import make_optimiser, set_cosine_lr
+from stylerig_fast.train.previews import edit_grid
+from stylerig_fast.train.render_objective import RenderWeights
+from stylerig_fast.train.rig.dataset_statistics import Survey
+from stylerig_fast.train.rig.gain_calibration import calibrate
+from stylerig_fast.train.rig.image_correction import look_at_edits
+from stylerig_fast.train.rig.initialise import initialise
+from stylerig_fast.train.rig.losses import RigLosses
+from stylerig_fast.train.rig.package import pack
+from stylerig_fast.train.rig.person_correction import answer_personally
+from stylerig_fast.train.rig.step import RigStep
+from stylerig_fast.train.run_folder import Run, describe, progress
 from stylerig_fast.train.setting import begin
-from stylerig_fast.train.survey import Survey
+from stylerig_fast.train.step_runner import Steps
 from stylerig_fast.train.weights import DirectionWeights, RigWeights
 from stylerig_fast.trained_for import TrainedFor
 
