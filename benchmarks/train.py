@@ -20,13 +20,20 @@ from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
 from stylerig_fast.train.batch import gather, on_device
+from stylerig_fast.train.config import (
+    PortraitConfig,
+    PriorWeights,
+    ReconstructorTraining,
+    RigDataConfig,
+    RigNetworkConfig,
+    RigTraining,
+)
 from stylerig_fast.train.loop import make_optimiser
-from stylerig_fast.train.reconstructor import ReconstructorStep, ReconstructorTraining
-from stylerig_fast.train.render_objective import Priors, PriorWeights, RenderObjective
+from stylerig_fast.train.reconstructor import ReconstructorStep
+from stylerig_fast.train.render_objective import Priors, RenderObjective
 from stylerig_fast.train.rig.losses import RigLosses
 from stylerig_fast.train.rig.step import RigStep
-from stylerig_fast.train.rig.train import RigTraining
-from stylerig_fast.train.step_runner import WARM_UP, Steps
+from stylerig_fast.train.step_runner import WARM_UP, StepRunner
 
 from . import machine
 from .figures import figures
@@ -130,7 +137,7 @@ def _untrained_reconstructor(options: Train, model: FaceModel) -> FaceReconstruc
 
 def reconstructor_step(options: Train, model: FaceModel, portraits: PortraitSet, device: torch.device) -> Step:
     """A step as ``train.reconstructor`` does it by default."""
-    config = ReconstructorTraining(data=Path())
+    config = ReconstructorTraining(data=PortraitConfig(portraits=Path()))
     network = _untrained_reconstructor(options, model).to(device)
     objective, priors = RenderObjective(model, Camera(config.focal), config.render), Priors(model, PriorWeights())
     optimiser = make_optimiser(network, config.optimiser, config.lr, config.weight_decay)
@@ -144,26 +151,28 @@ def reconstructor_step(options: Train, model: FaceModel, portraits: PortraitSet,
 
 
 def rig_step(options: Train, model: FaceModel, portraits: PortraitSet, device: torch.device) -> Step:
-    """A step as ``train.rig`` does it by default: pairs in both directions, and slider requests."""
-    config = RigTraining(data=Path(), reconstructor=Path(), components=options.components)
+    """A step as ``train.rig.train`` does it by default: pairs in both directions, and slider requests."""
+    data = RigDataConfig(portraits=Path(), reconstructor=Path())
+    config = RigTraining(data=data, network=RigNetworkConfig(components=options.components))
+    network, cycle = config.network, config.cycle
     reconstructor = _untrained_reconstructor(options, model).eval().requires_grad_(False).to(device)
-    rig: RigNet = build(RigConfig(options.slots, model.sizes, components=config.components, rank=config.rank)).to(
+    rig: RigNet = build(RigConfig(options.slots, model.sizes, components=network.components, rank=network.rank)).to(
         device
     )
     size = options.slots * 512
-    basis = torch.linalg.qr(torch.randn(size, config.components))[0].T.contiguous()
-    space = LatentPCA(torch.zeros(size), basis, torch.ones(config.components)).to(device)
-    price = torch.eye(config.components, device=device) / config.components
-    losses = RigLosses(model, reconstructor, rig, space, price, config.render, config.weights)
+    basis = torch.linalg.qr(torch.randn(size, network.components))[0].T.contiguous()
+    space = LatentPCA(torch.zeros(size), basis, torch.ones(network.components)).to(device)
+    penalty = torch.eye(network.components, device=device) / network.components
+    losses = RigLosses(model, reconstructor, rig, space, penalty, cycle.render, cycle.weights)
     with torch.no_grad():
-        own = reconstructor.vector(portraits.ws().to(device))
-    optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
+        source = reconstructor.vector(portraits.ws().to(device))
+    optimiser = make_optimiser(rig, cycle.optimiser, cycle.lr, cycle.weight_decay)
     there = on_device(portraits, device)
-    work = RigStep(losses, there, own, config.pairs, config.requests, config.siamese)
+    work = RigStep(cycle, losses, there, source)
     batch = gather(there, torch.arange(4, device=device))
-    params = FaceParams.from_vector(own[:4], model.sizes, model.expression_names)
+    params = FaceParams.from_vector(source[:4], model.sizes, model.expression_names)
     # Two directions, and two rendered losses for each control of a pair.
-    pictures = 4 * config.pairs * len(config.controls)
+    pictures = 4 * cycle.pairs * len(network.controls)
     parity = render_parity(model, params, reconstructor.camera, batch.image, batch.landmarks)
     return Step(_runner(work, optimiser, options.seed, device), pictures, parity)
 
@@ -172,7 +181,7 @@ def _runner(
     work: ReconstructorStep | RigStep, optimiser: torch.optim.Optimizer, seed: int, device: torch.device
 ) -> Callable[[int], object]:
     """Steps as training does them, draws on the CPU included, each until the device is done with it."""
-    steps, draw = Steps(partial(work, optimiser), device), torch.Generator().manual_seed(seed)
+    steps, draw = StepRunner(partial(work, optimiser), device), torch.Generator().manual_seed(seed)
 
     def run(_: int) -> None:
         steps(work.draw(draw))

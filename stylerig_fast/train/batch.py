@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def code_statistics(portraits: PortraitSet) -> tuple[Tensor, Tensor]:
-    """Mean and deviation ``(num_ws, 512)`` of the codes, in two passes over blocks."""
+    """Mean and standard deviation ``(num_ws, 512)`` of the codes, accumulated in blocks."""
     total, square = torch.zeros(()), torch.zeros(())
     for index in torch.arange(len(portraits)).split(1000):
         ws = portraits.ws(index).double()
@@ -27,14 +27,14 @@ def code_statistics(portraits: PortraitSet) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PortraitBatch:
     """Portraits on the training device.
 
     Attributes:
         w: ``(B, num_ws, 512)``.
         image: ``(B, 3, H, W)`` in [0, 1].
-        landmarks: ``(B, 68, 2)`` in image widths.
-        detected: ``(B,)`` 1 or 0.
+        landmarks: ``(B, 68, 2)`` in picture widths.
+        detected: ``(B,)`` 1 where landmarks were detected, else 0.
     """
 
     w: Tensor
@@ -47,7 +47,7 @@ def on_device(portraits: PortraitSet, device: str | torch.device) -> PortraitSet
     """The portraits on the training device, where steps gather them; on the CPU the same set.
 
     Their pictures stay on the CPU if they would take more than `LARGEST_SHARE` of a GPU's free memory (14,000 of 128 px
-    are 0.7 GB, 200,000 are 9.8 GB). Each step then uploads its own, see `pictures`.
+    are 0.7 GB, 200,000 are 9.8 GB). Each step then uploads its own, see `pictures_to_upload`.
     """
     device = torch.device(device)
     if device.type != "cuda":
@@ -65,8 +65,8 @@ def on_device(portraits: PortraitSet, device: str | torch.device) -> PortraitSet
     return portraits.to(device, pictures=fit)
 
 
-def pictures(portraits: PortraitSet, index: Tensor) -> dict[str, Tensor]:
-    """``{"images": (…, 3, H, W)}`` uint8 for `gather`, if they lie on the CPU and the rest of the set does not.
+def pictures_to_upload(portraits: PortraitSet, index: Tensor) -> dict[str, Tensor]:
+    """``{"images": (…, 3, H, W)}`` uint8 for `gather` if pictures stay on the CPU (see `on_device`), else empty.
 
     Args:
         portraits: of `on_device`.
@@ -75,15 +75,15 @@ def pictures(portraits: PortraitSet, index: Tensor) -> dict[str, Tensor]:
     return {} if portraits.images.device == portraits.w_a.device else {"images": portraits.images[index]}
 
 
-def gather(portraits: PortraitSet, index: Tensor, images: Tensor | None = None) -> Batch:
+def gather(portraits: PortraitSet, index: Tensor, images: Tensor | None = None) -> PortraitBatch:
     """The portraits in ``index`` as a batch.
 
     Args:
         portraits: of `on_device`.
         index: ``(B,)`` which of them, on the same device.
-        images: their pictures, where those are not in ``portraits``' device memory; see `pictures`.
+        images: their pictures, where those are not in ``portraits``' device memory; see `pictures_to_upload`.
     """
-    return Batch(
+    return PortraitBatch(
         portraits.ws(index),
         (portraits.images[index] if images is None else images).float() / 255,
         portraits.landmarks[index],

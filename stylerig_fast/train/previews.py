@@ -18,7 +18,17 @@ from stylerig_fast.rignet import RigNet
 def reconstruction_grid(
     model: FaceModel, reconstructor: FaceReconstructor, portraits: PortraitSet, index: Tensor
 ) -> np.ndarray:
-    """One column per portrait: the picture, the rendered model, the model over the picture; uint8 ``(H, W, 3)``."""
+    """One column per portrait: the picture, the rendered face model, the model over the picture.
+
+    Args:
+        model: the face model, on the training device.
+        reconstructor: the F in training.
+        portraits: on the CPU.
+        index: ``(n,)`` which of them.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
+    """
     device = model.mean.device
     picture = portraits.images[index].to(device).float() / 255
     rendered = render(model, reconstructor(portraits.ws(index).to(device)), reconstructor.camera, portraits.size)
@@ -32,24 +42,24 @@ def reconstruction_grid(
 
 @torch.no_grad()
 def edit_grid(generator: Generator, rig: RigNet, reconstructor: FaceReconstructor, codes: Tensor) -> np.ndarray:
-    """One row per person: as is, yaw -20 and +20, jaw open if the face model can, light from left and right.
+    """One row per person: unedited, yaw -20 and +20 degrees, open jaw if the face model has one, light from both sides.
 
     Args:
-        generator: makes the pictures, 128 px.
-        rig: edits.
+        generator: makes the pictures, of 128 px at most.
+        rig: the RigNet in training.
         reconstructor: the F it is trained against.
-        codes: ``(n, num_ws, 512)`` people.
+        codes: ``(n, num_ws, 512)`` of the people.
 
     Returns:
         uint8 ``(H, W, 3)``.
     """
-    own = reconstructor(codes)
-    requests = [own, own.with_pose(yaw=-20), own.with_pose(yaw=20)]
-    requests += [own.with_expression(jawOpen=0.5)] if "jawOpen" in own.expression_names else []
-    requests += [own.with_light(direction=(side, 0, 1)) for side in (-1, 1)]
+    source = reconstructor(codes)
+    targets = [source, source.with_pose(yaw=-20), source.with_pose(yaw=20)]
+    targets += [source.with_expression(jawOpen=0.5)] if "jawOpen" in source.expression_names else []
+    targets += [source.with_light(direction=(side, 0, 1)) for side in (-1, 1)]
     columns = []
-    for request in requests:
-        edited = rig(codes, request.vector(), own.vector())
+    for target in targets:
+        edited = rig(codes, target.vector(), source.vector())
         columns.append(torch.cat(list(generator.synthesis(edited, min(128, generator.resolution))), dim=-2))
     grid = torch.cat(columns, dim=-1).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     return grid.permute(1, 2, 0).cpu().numpy()

@@ -1,60 +1,54 @@
-"""A training run's folder: config, TensorBoard events, metrics, and a state to resume from."""
+"""The folder of a training run: its config, TensorBoard events, metrics, and a state to resume from."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 
 import numpy as np
 import torch
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from stylerig_fast.checkpoint import read_checkpoint, save_checkpoint, write_atomically
 from stylerig_fast.errors import CheckpointError
+from stylerig_fast.train.config import ReconstructorTraining, RigTraining
+from stylerig_fast.train.former_options import rename_stored
 
 
-class Run:
-    """``folder`` with ``config.json``, ``events.*``, ``metrics.json`` and ``state/`` (safetensors, never pickle)."""
+class RunFolder:
+    """``runs/<name>``: ``config.json``, ``events.*``, ``metrics.json`` and ``state/`` (safetensors, never pickle)."""
 
-    def __init__(self, folder: Path, config: object, resume: bool) -> None:
-        """Opens a run.
+    def __init__(self, config: ReconstructorTraining | RigTraining) -> None:
+        """Opens the folder that ``config.run`` names.
 
         Raises:
-            CheckpointError: the folder holds a run already and ``resume`` is False, or holds one with another config.
+            CheckpointError: it holds a run already and ``config.run.resume`` is False, or one with another config.
         """
-        self.folder = folder
-        given = _plain(config)
-        path = folder / "config.json"
+        run = config.run
+        self.folder = run.runs / run.name
+        path = self.folder / "config.json"
         if path.exists():
-            if not resume:
-                raise CheckpointError(f"{folder}: holds a run already; pass --resume to go on, or another --name")
-            before = json.loads(path.read_text())
-            # An option that is newer than the run had its default then.
-            before = _defaults(config) | before
-            changed = sorted(k for k in given if k != "resume" and before.get(k) != given[k])
-            if changed:
-                raise CheckpointError(
-                    f"{folder}: the run to resume had another {', '.join(changed)}; use another --name"
-                )
+            if not run.resume:
+                raise CheckpointError(f"{self.folder}: holds a run already; pass --resume to go on, or another --name")
+            self._check_unchanged(config, json.loads(path.read_text()))
         else:
-            write_atomically(path, (json.dumps(given, indent=2) + "\n").encode())
-        self.writer = SummaryWriter(str(folder))
+            write_atomically(path, (json.dumps(_plain(config), indent=2) + "\n").encode())
+        self.writer = SummaryWriter(str(self.folder))
 
-    def __enter__(self) -> Run:
+    def _check_unchanged(self, config: ReconstructorTraining | RigTraining, stored: Mapping[str, object]) -> None:
+        before, now = rename_stored(_flat(stored), config), _flat(_plain(config))
+        # An option that is newer than the run had its default then.
+        before = _flat(_defaults(config)) | before
+        changed = sorted(name for name in now if name != "run.resume" and before.get(name) != now[name])
+        if changed:
+            raise CheckpointError(
+                f"{self.folder}: the run to resume had another {', '.join(changed)}; use another --name"
+            )
+
+    def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(
@@ -63,17 +57,27 @@ class Run:
         self.writer.close()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes scalars to TensorBoard."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
     def picture(self, name: str, image: np.ndarray, step: int) -> None:
-        """``image``: uint8 ``(H, W, 3)``."""
+        """Writes a picture to TensorBoard; ``image``: uint8 ``(H, W, 3)``."""
         self.writer.add_image(name, image, step, dataformats="HWC")
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
+        """Writes ``metrics.json``."""
         write_atomically(self.folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
 
     def save_state(self, step: int, module: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> None:
+        """Stores all that `load_state` restores.
+
+        Args:
+            step: steps done so far.
+            module: the network in training.
+            optimiser: of its parameters.
+            draw: the random generator of the steps.
+        """
         state = {f"module.{name}": value for name, value in module.state_dict().items()}
         for index, values in optimiser.state_dict()["state"].items():
             state |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
@@ -81,7 +85,7 @@ class Run:
         save_checkpoint(self.folder / "state", "training state", {"step": step}, state)
 
     def load_state(self, module: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> int:
-        """Restores what `save_state` wrote; returns the step to go on from, 0 when there is nothing yet."""
+        """Restores what `save_state` stored; returns the step to go on from, 0 if there is no state yet."""
         if not (self.folder / "state" / "config.json").exists():
             return 0
         config, state = read_checkpoint(self.folder / "state", "training state")
@@ -97,48 +101,31 @@ class Run:
         return int(config["step"])  # type: ignore[call-overload]
 
 
-def progress(description: str, start: int, steps: int) -> Iterator[tuple[int, Progress]]:
-    """Steps ``start … steps - 1`` under a progress bar whose description the caller may update."""
-    with Progress(*_columns()) as bar:
-        task = bar.add_task(description, total=steps, completed=start)
-        for step in range(start, steps):
-            yield step, bar
-            bar.advance(task)
-
-
-@contextmanager
-def counter(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; what it gives is called with what is done and how much there is."""
-    with Progress(*_columns()) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _columns() -> tuple[ProgressColumn, ...]:
-    return (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-
-
-def describe(bar: Progress, description: str, values: Mapping[str, float]) -> None:
-    """Shows the loss parts in the progress bar."""
-    parts = " ".join(f"{name} {value:.4f}" for name, value in values.items())
-    bar.update(bar.task_ids[0], description=f"{description} {parts}")
-
-
-def _defaults(config: object) -> dict[str, object]:
-    """The options of a config that have a plain default, with it."""
-    return {option.name: option.default for option in dataclasses.fields(config) if _is_plain(option.default)}  # type: ignore[arg-type]
-
-
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _plain(config: object) -> dict[str, object]:
-    values: dict[str, object] = json.loads(json.dumps(dataclasses.asdict(config), default=str))  # type: ignore[call-overload]
+def _plain(config: ReconstructorTraining | RigTraining) -> dict[str, object]:
+    """The config as plain JSON values, nested."""
+    values: dict[str, object] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     return values
+
+
+def _defaults(config: ReconstructorTraining | RigTraining) -> dict[str, object]:
+    """The config that has nothing but its defaults and the required options, as plain values."""
+    kind = type(config)
+    data = type(config.data)(
+        **{
+            option.name: getattr(config.data, option.name)
+            for option in dataclasses.fields(config.data)
+            if option.default is dataclasses.MISSING
+        }
+    )
+    return _plain(kind(data=data))  # type: ignore[arg-type]
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """``{"group.option": value}`` of nested options."""
+    result: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            result |= _flat(value, f"{prefix}{name}.")
+        else:
+            result[prefix + name] = value
+    return result

@@ -9,7 +9,8 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.generators import MobileStyleGAN
 from stylerig_fast.measurement.landmarks import LandmarkDetector
-from stylerig_fast.train.sample_portraits import SampleConfig, run
+from stylerig_fast.train.config import SampleConfig
+from stylerig_fast.train.sample_portraits import run
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.train.batch import gather, on_device, pictures
+from stylerig_fast.train.batch import gather, on_device, pictures_to_upload
 from stylerig_fast.train.loop import descend, make_optimiser, set_cosine_lr
-from stylerig_fast.train.step_runner import Steps
+from stylerig_fast.train.step_runner import StepRunner
 
 
 def test_on_the_cpu_the_work_is_called_with_what_was_drawn() -> None:
@@ -20,7 +20,7 @@ def test_on_the_cpu_the_work_is_called_with_what_was_drawn() -> None:
         seen.append((x, y))
         return {"loss": x.sum()}
 
-    steps = Steps(work, "cpu")
+    steps = StepRunner(work, "cpu")
     drawn = {"x": torch.ones(3), "y": torch.arange(2)}
     for _ in range(5):
         assert float(steps(drawn)["loss"]) == 3
@@ -35,7 +35,7 @@ def test_batches_are_the_portraits(world: Path) -> None:
     assert there.images.data_ptr() == portraits.images.data_ptr()
     assert torch.equal(batch.w, portraits.ws(index)) and torch.equal(batch.landmarks, portraits.landmarks[index])
     assert torch.equal(batch.image, portraits.images[index] / 255) and batch.detected.tolist() == [1, 1, 1]
-    assert pictures(there, index) == {}
+    assert pictures_to_upload(there, index) == {}
     other = gather(there, index, images=255 - portraits.images[index])
     torch.testing.assert_close(other.image, 1 - batch.image)
 

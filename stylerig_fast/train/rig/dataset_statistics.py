@@ -1,4 +1,7 @@
-"""What is read off the training portraits before a rig is solved or trained: the same for every rig of one F."""
+"""Step 0: statistics of the training portraits: F's parameters of them, and the principal components of their codes.
+
+Every part is computed when it is first used, and only once: all trainings with the same portraits and F can share it.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,18 @@ from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.train.rig.closed_form import LinearWorld
-from stylerig_fast.train.rig.context import principal, surroundings, surroundings_map
-from stylerig_fast.train.rig.picture_regression import Observed, observe
-from stylerig_fast.train.weights import DirectionWeights
+from stylerig_fast.train.config import RigTraining
+from stylerig_fast.train.loop import begin
+from stylerig_fast.train.rig.picture_regression import PictureRegression, regress_background, regress_pictures
 
 
-class Survey:
-    """The training portraits as F, the code space and the pictures show them. Each part is made when first asked for.
+class DatasetStatistics:
+    """Statistics of the training portraits, and what they were computed with.
 
-    Args:
-        portraits: training set.
+    Attributes:
+        portraits: the training set of N portraits.
         model: the face model, on the training device.
         reconstructor: the trained F, likewise.
-        components: principal components of W+. around: of hair, clothes and background.
-        seed: of the search for the components.
     """
 
     def __init__(
@@ -34,49 +34,74 @@ class Survey:
         model: FaceModel,
         reconstructor: FaceReconstructor,
         components: int,
-        around: int,
+        background_components: int,
         seed: int = 0,
     ) -> None:
+        """Computes nothing yet.
+
+        Args:
+            portraits: training set.
+            model: the face model, on the training device.
+            reconstructor: the trained F, likewise.
+            components: K, principal components of W+.
+            background_components: principal components of hair, clothes and background.
+            seed: of the randomised PCA.
+        """
         self.portraits, self.model, self.reconstructor = portraits, model, reconstructor
-        self.components, self.around, self.seed = components, around, seed
-        self._worlds: dict[DirectionWeights, LinearWorld] = {}
-        # States of rigs after what is solved, and prices, by what they were solved with; see `train.rig`.
-        self.starts: dict[str, tuple[dict[str, Tensor], Tensor]] = {}
+        self.components, self.background_components, self.seed = components, background_components, seed
+
+    @staticmethod
+    def load(config: RigTraining) -> DatasetStatistics:
+        """Of the portraits, face model and F that a training names.
+
+        Raises:
+            CheckpointError: F is missing, damaged, or for another face model.
+            DataError: the portraits could not be read.
+        """
+        model, portraits = begin(config.data, config.run)
+        reconstructor = FaceReconstructor.from_pretrained(config.data.reconstructor, config.run.device)
+        reconstructor.check_face_model(model)
+        components, background = config.network.components, config.closed_form.background_components
+        return DatasetStatistics(portraits, model, reconstructor, components, background, config.run.seed)
 
     @cached_property
-    def own(self) -> Tensor:
-        """F of every portrait, ``(N, P)``."""
+    def source(self) -> Tensor:
+        """p_w = F(w) of every portrait, ``(N, P)``."""
         return reconstruct_all(self.reconstructor, self.portraits, self.model.mean.device)
 
     @cached_property
-    def space(self) -> LatentPCA:
+    def latent_pca(self) -> LatentPCA:
+        """The K principal components of the whole W+ code."""
         return LatentPCA.fit(self.portraits, self.components, self.seed).to(self.model.mean.device)
 
     @cached_property
-    def codes(self) -> Tensor:
-        """Whitened codes ``(N, K)``."""
-        return self.space.whiten_all(self.portraits)
+    def whitened_codes(self) -> Tensor:
+        """The codes as uncorrelated coordinates of unit variance, ``(N, K)``."""
+        return self.latent_pca.whiten_all(self.portraits)
 
     @cached_property
-    def observed(self) -> Observed:
-        return observe(self.portraits, self.own, self.codes, self.model, self.reconstructor.camera)
+    def picture_regression(self) -> PictureRegression:
+        """What the pictures show, linear in the whitened code (step 1)."""
+        camera = self.reconstructor.camera
+        return regress_pictures(self.portraits, self.source, self.whitened_codes, self.model, camera)
 
     @cached_property
-    def surroundings(self) -> Tensor:
-        return surroundings_map(self.codes, principal(surroundings(self.portraits), self.around))
-
-    def world(self, weights: DirectionWeights) -> LinearWorld:
-        """The linear world of these portraits."""
-        if weights not in self._worlds:
-            camera, seen = self.reconstructor.camera, self.observed
-            self._worlds[weights] = LinearWorld.of(
-                self.own, self.codes, seen, self.surroundings, self.model, camera, weights
-            )
-        return self._worlds[weights]
+    def background_regression(self) -> Tensor:
+        """Hair, clothes and background, linear in the whitened code ``(K, M)`` (step 1)."""
+        return regress_background(self.portraits, self.whitened_codes, self.background_components)
 
 
 @torch.no_grad()
 def reconstruct_all(reconstructor: FaceReconstructor, portraits: PortraitSet, device: str | torch.device) -> Tensor:
-    """F of every portrait, ``(N, P)`` on ``device``."""
+    """F of every portrait.
+
+    Args:
+        reconstructor: F, on ``device``.
+        portraits: N portraits.
+        device: of the training.
+
+    Returns:
+        ``(N, P)`` on ``device``.
+    """
     blocks = torch.arange(len(portraits)).split(512)
     return torch.cat([reconstructor.vector(portraits.ws(index).to(device)) for index in blocks])

@@ -1,10 +1,10 @@
-"""What edited pictures show wrong, made up for: the loop of training, closed through the generator.
+"""Step 5: correction of the edits by what edited pictures show: the loop of training, closed through the generator.
 
-F sees neither that eyes close when a head turns nor that its mouth shuts; the directions are right on average and for
-small steps. So the rig edits training people, their pictures are rendered and measured, and what they show beyond the
-rendered face model is taken off: of turns, and of what they add to an angle's square, as it depends on the person; of
-expressions, what they move on average besides themselves. Faces' measures do this, not what training must not see:
-dlib's descriptor of the person, the fitted light, the surroundings.
+F sees neither that eyes close when a head turns nor that its mouth shuts, and the directions of step 2 hold on average
+and for small edits. So the rig edits training people, their pictures are rendered and measured, and the difference to
+the rendered face model is corrected as in step 3: of turns, for the turn and for the change of the angle's square, per
+person; of expressions, the side effects on other measures, on average. The pictures are measured with the estimators of
+`stylerig_fast.measurement` alone. The held-out ones of the evaluation have no part in it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, KEPT, 
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
-from stylerig_fast.train.rig.closed_form import LinearWorld
-from stylerig_fast.train.rig.initialise import picture_columns
-from stylerig_fast.train.rig.person_correction import Answers, regress, take_off
+from stylerig_fast.train.loop import counter
+from stylerig_fast.train.rig.closed_form import LinearEditModel, image_ranks
+from stylerig_fast.train.rig.person_correction import EditErrors, regress_errors, subtract_errors
 from stylerig_fast.train.rig.picture_regression import ANGLES, MEASURES
-from stylerig_fast.train.run_folder import counter
 
 TURNS: dict[Kind, float] = {"yaw": 20.0, "pitch": 10.0}  # degrees, either way
 UNITS: dict[Kind, tuple[tuple[str, ...], float]] = {
@@ -38,154 +37,158 @@ UNITS: dict[Kind, tuple[tuple[str, ...], float]] = {
     "brows": (BROWS_UNITS, 1.0),
 }
 _RIDGE = 600.0  # of the regressions, in pictures
-_SHARE = 4  # units are asked of every fourth of the people
-# The component of an axis-angle that an angle is nearly, and its sign.
+_SHARE = 4  # expressions are rendered of every fourth of the people
+# The component of the axis-angle vector that an angle nearly is, and its sign.
 _COMPONENT: dict[Kind, tuple[int, float]] = {"yaw": (1, 1.0), "pitch": (0, -1.0)}
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """One edit of everybody.
+class _TrialEdit:
+    """One edit that is rendered for many people.
 
     Attributes:
-        request: what is asked.
-        rows: the requests of the rig that it is made of, see `SubspaceRigNet.request`.
-        kept: ``(M,)`` bool, the measures that it should leave to the rendered face model.
+        request: the edit.
+        rows: the rig's deltas that it consists of, see `SubspaceRigNet.request`.
+        corrected: ``(M,)`` bool, the measures that should change as on the rendered face model and are corrected.
     """
 
     request: Request
     rows: list[int]
-    kept: Tensor
+    corrected: Tensor
 
 
-def look_at_edits(engine: Engine, portraits: PortraitSet, world: LinearWorld, people: int, seed: int = 0) -> None:
-    """`answer_pictures` of training people within 10 degrees of yaw; a second process looks while this one renders.
+def correct_with_images(
+    engine: Engine, portraits: PortraitSet, edit_model: LinearEditModel, people: int, seed: int = 0
+) -> None:
+    """Corrects a rig by its edits of training people within 10 degrees of yaw.
+
+    A second process measures pictures while this one renders.
 
     Args:
         engine: with a `SubspaceRigNet`, which is changed in place.
         portraits: training set.
-        world: says how measures are mended.
-        people: how many, if there are as many.
+        edit_model: of step 2; says how measures are corrected.
+        people: how many are edited, at most.
         seed: of the choice of people.
     """
-    seen, mending = world.observed, world.mending()
+    shown, corrective = edit_model.pictures, edit_model.corrective_directions()
     with analyzing_beside(engine.face_model, engine.camera) as (analyzer, pool), counter("pictures of edits") as count:
         codes = portraits.ws(frontal_people(portraits, analyzer.estimator, seed=seed)[:people])
-        answer_pictures(engine, analyzer, codes, seen.deviation, seen.measures, mending, pool, progress=count)
+        correct_by_edits_of(engine, analyzer, codes, shown.std, shown.measures, corrective, pool, progress=count)
 
 
 @torch.no_grad()
-def answer_pictures(
+def correct_by_edits_of(
     engine: Engine,
     analyzer: FaceAnalyzer,
     codes: Tensor,
-    deviation: Tensor,
+    std: Tensor,
     measures: Tensor,
-    mending: Tensor,
+    corrective_directions: Tensor,
     pool: PictureAnalyzer | None = None,
     resolution: int = 512,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Renders edits of training people and takes off what they show wrong.
+    """Renders and measures edits of the given people, and subtracts the errors of the pictures from the rig.
 
     Args:
         engine: with a `SubspaceRigNet`, which is changed in place.
         analyzer: of rendered face models, and of the pictures unless ``pool`` measures those.
-        codes: ``(n, num_ws, w_dim)`` training people; a quarter of them is asked for expressions.
-        deviation: ``(M,)`` of `MEASURES` over portraits.
-        measures: ``(K, M)`` what the code says of them, in deviations.
-        mending: ``(M, K)`` offsets that move each measure by one deviation.
+        codes: ``(n, num_ws, w_dim)`` training people; a quarter of them is given expressions.
+        std: ``(M,)`` standard deviations of `MEASURES` over portraits.
+        measures: ``(K, M)`` regression of the measures on the code, in standard deviations.
+        corrective_directions: ``(M, K)`` offsets that change each measure by one standard deviation.
         pool: measures the pictures.
         resolution: of the pictures.
         progress: called with the number of pictures made so far, and of all.
     """
     rig = engine.rig_net
     assert isinstance(rig, SubspaceRigNet)
-    turns, units = _turns(rig), _units(rig, engine.face_model.expression_names)
-    own = engine.reconstructor.vector(codes.to(rig.p_std))
-    # A few thousand people say little of 768 components: F's parameters of them say more, and what measures they have.
-    knowing = torch.block_diag(measures, torch.eye(own.shape[1]).to(measures))
-    person = rig.person(codes.to(rig.p_std), own) @ knowing
+    turns, expressions = _turns(rig), _expressions(rig, engine.face_model.expression_names)
+    source = engine.reconstructor.vector(codes.to(rig.p_std))
+    # A few thousand people are too few for 768 components: a person is F's parameters and the measures of the code.
+    known = torch.block_diag(measures, torch.eye(source.shape[1]).to(measures))
+    person = rig.person(codes.to(rig.p_std), source) @ known
     few = slice(0, max(1, len(codes) // _SHARE))
-    of_turns, of_units = (len(asked) and (1 + len(asked)) for asked in (turns, units))
-    total = len(codes) * of_turns + len(codes[few]) * of_units
-    means = mending.new_zeros(len(MEASURES), len(rig.direction))
-    slopes = mending.new_zeros(len(MEASURES), len(rig.direction), len(knowing))
+    per_turn, per_expression = (len(edits) and (1 + len(edits)) for edits in (turns, expressions))
+    total = len(codes) * per_turn + len(codes[few]) * per_expression
+    means = corrective_directions.new_zeros(len(MEASURES), len(rig.direction))
+    slopes = corrective_directions.new_zeros(len(MEASURES), len(rig.direction), len(known))
 
-    def show(asked: Sequence[_Asked], rows: slice, made: int = 0) -> list[Tensor]:
-        """What pictures show beyond the rendered face model, ``(n, M)`` deviations per edit; NaN without a face."""
-        seen = measure_edits(
+    def errors_of(edits: Sequence[_TrialEdit], rows: slice, made: int = 0) -> list[Tensor]:
+        """Change in pictures beyond the rendered face model's ``(n, M)``, in std, per edit; NaN without a face."""
+        measured = measure_edits(
             engine,
             analyzer,
             codes[rows],
-            [each.request for each in asked],
+            [each.request for each in edits],
             pool=pool,
             resolution=resolution,
             progress=None if progress is None else lambda done: progress(made + done, total),
         )
-        start = _values(seen.before) - _values(seen.rendered)
+        start = _values(measured.before) - _values(measured.rendered)
         return [
-            ((_values(edit.picture) - _values(edit.rendered) - start) / deviation.double()).to(mending)
-            for edit in seen.edits
+            ((_values(edit.picture) - _values(edit.rendered) - start) / std.double()).to(corrective_directions)
+            for edit in measured.edits
         ]
 
     if turns:
-        strays = show(turns, slice(None))
-        before = FaceParams.from_vector(own, engine.face_model.sizes, engine.face_model.expression_names)
-        for pair, wrong in zip(
-            zip(turns[::2], turns[1::2], strict=True), torch.cat(strays).split(2 * len(codes)), strict=True
-        ):
+        before = FaceParams.from_vector(source, engine.face_model.sizes, engine.face_model.expression_names)
+        both_ways = zip(turns[::2], turns[1::2], strict=True)
+        errors = torch.cat(errors_of(turns, slice(None))).split(2 * len(codes))
+        for pair, error in zip(both_ways, errors, strict=True):
             rows = pair[0].rows
-            request = torch.cat([rig.request(each.request.apply(before).vector(), own)[:, rows] for each in pair])
-            known = torch.isfinite(wrong).all(1)
-            means[:, rows], by_person = regress(request[known], person.repeat(2, 1)[known], wrong[known], _RIDGE)
-            slopes[:, rows] = by_person @ knowing.T
-    if units:
-        for asked, stray in zip(units, show(units, few, len(codes) * of_turns), strict=True):
-            level = UNITS[asked.request.kind][1]
-            request = (level - own[few][:, rig.columns[asked.rows]]).mean(0) / rig.p_std[asked.rows]
-            # The smallest change of the units' directions that takes off what all of them do together.
-            off = torch.where(asked.kept, stray.nanmean(0), 0.0)[:, None] * request / request.square().sum()
-            means[:, asked.rows] += off
-    take_off(rig, Answers(means, slopes, mending), picture_columns(rig))
+            delta = torch.cat([rig.request(each.request.apply(before).vector(), source)[:, rows] for each in pair])
+            detected = torch.isfinite(error).all(1)
+            person_twice = person.repeat(2, 1)
+            means[:, rows], by_person = regress_errors(delta[detected], person_twice[detected], error[detected], _RIDGE)
+            slopes[:, rows] = by_person @ known.T
+    if expressions:
+        for edit, error in zip(expressions, errors_of(expressions, few, len(codes) * per_turn), strict=True):
+            level = UNITS[edit.request.kind][1]
+            delta = (level - source[few][:, rig.columns[edit.rows]]).mean(0) / rig.p_std[edit.rows]
+            # The smallest change of the expressions' directions that removes the error of all of them together.
+            off = torch.where(edit.corrected, error.nanmean(0), 0.0)[:, None] * delta / delta.square().sum()
+            means[:, edit.rows] += off
+    subtract_errors(rig, EditErrors(means, slopes, corrective_directions), image_ranks(rig))
 
 
-def _turns(rig: SubspaceRigNet) -> list[_Asked]:
+def _turns(rig: SubspaceRigNet) -> list[_TrialEdit]:
     """Less and more of each angle, one after the other."""
-    found = []
+    edits = []
     for angle, most in TURNS.items():
         component, sign = _COMPONENT[angle]
         for amount in (-most, most):
             if rig.turns:
                 rows = [rig.turns[component], len(rig.columns) + component]
                 request = Request(f"{angle}{amount:+g}", angle, amount, _turned(component, sign * amount))
-                found.append(_Asked(request, rows, torch.ones(len(MEASURES), dtype=torch.bool)))
-    return found
+                edits.append(_TrialEdit(request, rows, torch.ones(len(MEASURES), dtype=torch.bool)))
+    return edits
 
 
 def _turned(component: int, degrees: float) -> Callable[[FaceParams], FaceParams]:
-    def turned(own: FaceParams) -> FaceParams:
-        rotation = own.blocks["rotation"].clone()
+    def turned(source: FaceParams) -> FaceParams:
+        rotation = source.blocks["rotation"].clone()
         rotation[:, component] += math.radians(degrees)
-        return own.with_blocks(rotation=rotation)
+        return source.with_blocks(rotation=rotation)
 
     return turned
 
 
-def _units(rig: SubspaceRigNet, names: Sequence[str]) -> list[_Asked]:
+def _expressions(rig: SubspaceRigNet, names: Sequence[str]) -> list[_TrialEdit]:
     start = sum(rig.config.sizes[name] for name in BLOCKS[: BLOCKS.index("expression")])
     place = {column: row for row, column in enumerate(rig.columns.tolist())}
-    found = []
+    edits = []
     for kind, (units, level) in UNITS.items():
         if "expression" in rig.config.controls and all(unit in names for unit in units):
             rows = [place[start + names.index(unit)] for unit in units]
-            kept = torch.tensor([measure in (*KEPT[kind], "glasses") for measure in MEASURES])
-            found.append(_Asked(express(kind, units, level), rows, kept))
-    return found
+            corrected = torch.tensor([measure in (*KEPT[kind], "glasses") for measure in MEASURES])
+            edits.append(_TrialEdit(express(kind, units, level), rows, corrected))
+    return edits
 
 
-def _values(seen: Measurements) -> Tensor:
-    """`MEASURES` ``(B, M)`` float64; NaN where no face was found."""
-    angles = torch.stack([seen.value(name) for name in MEASURES[ANGLES]], dim=1)
-    rest = torch.stack([seen.value("light"), seen.value("glasses")], dim=1)
-    return torch.cat([angles, seen.measures.stacked().double(), rest], dim=1)
+def _values(measured: Measurements) -> Tensor:
+    """`MEASURES` ``(B, M)`` float64; NaN where no face was detected."""
+    angles = torch.stack([measured.value(name) for name in MEASURES[ANGLES]], dim=1)
+    rest = torch.stack([measured.value("light"), measured.value("glasses")], dim=1)
+    return torch.cat([angles, measured.measures.stacked().double(), rest], dim=1)

@@ -1,10 +1,13 @@
-"""What the training pictures show, as linear functions of the code.
+"""Step 1: what the training pictures show, as linear functions of the code.
 
-F sees parameters; what people judge is the picture. Three kinds of things can be read off every training portrait:
+F predicts parameters; people look at the picture. Three kinds of things can be measured in every training portrait:
 measures of the face (pose, openings, widths, heights, light), the inner landmarks in the frame of the eyes, and the
 colours of the skin at the face model's vertices, which follow the head when it turns. Each is regressed on the whitened
-code. Codes being about Gaussian, the regression is the mean derivative over people (Stein's lemma): what an offset does
-to the picture, on average, as far as it is straight.
+code. As codes are nearly Gaussian, the regression is the mean derivative over people (Stein's lemma): what an offset of
+the code does to the picture on average, as far as it is linear.
+
+The render loss compares the face alone, so nothing in it keeps an edit from adding a hat. So the colours of a coarse
+ring of pixels around the face (hair, clothes, background) are regressed on the code too.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
@@ -30,97 +34,160 @@ MEASURES = (
     *("eye_opening_right", "eye_opening_left", "brow_height", "light", "glasses"),
 )
 ANGLES, LIGHT = slice(0, 3), MEASURES.index("light")
-LANDMARK_UNIT = 0.03  # outer-eye distances that count as one; about their deviation over portraits
+LANDMARK_UNIT = 0.03  # outer-eye distances that count as one; about the landmarks' standard deviation over portraits
 RIDGE = 0.02  # of the regressions, in variances of the whitened code
 _STRIDE = 3  # every third vertex is sampled
-_OUTLIERS = 0.002  # measures beyond these quantiles are moved to them
+_OUTLIERS = 0.002  # measures beyond these quantiles are clamped to them
+_GRID = 16  # cells per side of the coarse picture whose outer ones are the background
+# Centre and half axes of the ellipse that an FFHQ-aligned face fills, in picture widths.
+_FACE_CENTRE, _FACE_AXES = (0.5, 0.56), (0.3, 0.36)
 
 
 @dataclass(frozen=True)
-class Observed:
-    """Regressions on K whitened codes, and the units that they count in.
+class PictureRegression:
+    """Regressions of M measures, landmarks and colours on K whitened code coordinates.
 
     Attributes:
-        measures: ``(K, M)`` in deviations over portraits. deviation: ``(M,)`` those deviations.
+        measures: ``(K, M)`` in standard deviations over portraits; see `MEASURES`.
+        std: ``(M,)`` those standard deviations.
         landmarks: ``(K, 102)`` in `LANDMARK_UNIT`.
-        vertices: ``(V,)`` the vertices whose colours are sampled. trust: ``(V,)`` how often they are seen, mean 1.
+        vertices: ``(V,)`` indices of the vertices whose colours are sampled.
+        visibility: ``(V,)`` how often they are visible, mean 1.
         colours: ``(K, V, 3)`` RGB.
     """
 
     measures: Tensor
-    deviation: Tensor
+    std: Tensor
     landmarks: Tensor
     vertices: Tensor
-    trust: Tensor
+    visibility: Tensor
     colours: Tensor
 
 
-def rendered_answers(model: FaceModel, params: FaceParams, camera: Camera, deviation: Tensor) -> tuple[Tensor, Tensor]:
-    """Measures ``(B, M)`` and landmarks ``(B, 102)`` of the face model itself, in the units of `Observed`.
+def rendered_measures(model: FaceModel, params: FaceParams, camera: Camera, std: Tensor) -> tuple[Tensor, Tensor]:
+    """What the rendered face model itself shows, in the units of `PictureRegression`.
 
-    Light is 0, for directions answer it as F sees it, and so are glasses.
+    Light and glasses are 0: edit directions follow the light that F reconstructs, and the face model wears no glasses.
+
+    Args:
+        model: the face model.
+        params: of B faces.
+        camera: F's.
+        std: ``(M,)`` standard deviations of the measures.
+
+    Returns:
+        Measures ``(B, M)`` and landmarks ``(B, 102)``.
     """
     landmarks = evaluate(model, params, camera).landmarks
     degrees = params.pose_degrees()
     face = measure_face(landmarks, degrees[:, 0]).stacked()
     values = torch.cat([degrees, face, torch.zeros_like(face[:, :2])], dim=1)
-    return values / deviation, _framed(landmarks) / LANDMARK_UNIT
+    return values / std, _in_eye_frame(landmarks) / LANDMARK_UNIT
 
 
 @torch.no_grad()
-def observe(portraits: PortraitSet, own: Tensor, codes: Tensor, model: FaceModel, camera: Camera) -> Observed:
-    """Reads the training portraits and regresses what they show on their codes.
+def regress_pictures(
+    portraits: PortraitSet, source: Tensor, codes: Tensor, model: FaceModel, camera: Camera
+) -> PictureRegression:
+    """Measures the training portraits and regresses what they show on their codes.
 
     Args:
         portraits: the training set; those without a detected face are left out.
-        own: ``(N, P)`` F of the codes: where the face model lies in each picture.
+        source: ``(N, P)`` F of the codes: where the face model lies in each picture.
         codes: ``(N, K)`` whitened.
         model: the face model.
         camera: F's.
     """
-    found = portraits.detected.to(codes.device)
-    x = codes[found] - codes[found].mean(0)
+    detected = portraits.detected.to(codes.device)
+    x = codes[detected] - codes[detected].mean(0)
     covariance = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1], device=x.device)
 
     def regressed(values: Tensor) -> Tensor:
-        seen = values.to(codes)[found]
-        return torch.linalg.solve(covariance, x.T @ (seen - seen.mean(0)) / len(x))
+        y = values.to(codes)[detected]
+        return torch.linalg.solve(covariance, x.T @ (y - y.mean(0)) / len(x))
 
-    degrees = PoseEstimator(model.to("cpu"), camera).fit(portraits.landmarks).degrees.float()
-    face = measure_face(portraits.landmarks, degrees[:, 0]).stacked()
-    blocks = torch.arange(len(portraits)).split(256)
-    seen = []
-    for rows in blocks:
-        pictures, landmarks = portraits.images[rows].float() / 255, portraits.landmarks[rows]
-        light, glasses = measure_light(pictures, landmarks).asymmetry, measure_glasses(pictures, landmarks)
-        seen.append(torch.stack([light.float(), glasses.float()], dim=1))
-    measures = torch.cat([degrees, face, torch.cat(seen)], dim=1)
+    measures = _measures(portraits, model, camera)
     ends = torch.quantile(measures[portraits.detected], torch.tensor([_OUTLIERS, 1 - _OUTLIERS]), dim=0)
     measures = measures.clamp(ends[0], ends[1])
-    deviation = measures[portraits.detected].std(0).clamp_min(1e-6)
+    std = measures[portraits.detected].std(0).clamp_min(1e-6)
 
     vertices = torch.arange(0, model.num_vertices, _STRIDE, device=model.mean.device)
     parts = []
-    for rows in blocks:
-        surface = evaluate(model, FaceParams.from_vector(own[rows], model.sizes, model.expression_names), camera)
-        pictures = portraits.images[rows].to(own.device).float() / 255
+    for rows in torch.arange(len(portraits)).split(256):
+        surface = evaluate(model, FaceParams.from_vector(source[rows], model.sizes, model.expression_names), camera)
+        pictures = portraits.images[rows].to(source.device).float() / 255
         parts.append(picture_at_vertices(model, surface, pictures, camera, vertices))
     colours, weight = (torch.cat(values) for values in zip(*parts, strict=True))
     mean = (colours * weight[..., None]).sum(0) / weight.sum(0)[:, None].clamp_min(1)
-    # A vertex that is out of sight says nothing of its colour: the mean.
+    # A hidden vertex tells nothing about its colour: it gets the mean.
     colours = (colours - mean) * (weight > 0)[..., None]
-    trust = weight.mean(0)
-    return Observed(
-        measures=regressed(measures / deviation),
-        deviation=deviation.to(codes),
-        landmarks=regressed(_framed(portraits.landmarks) / LANDMARK_UNIT),
+    visibility = weight.mean(0)
+    return PictureRegression(
+        measures=regressed(measures / std),
+        std=std.to(codes),
+        landmarks=regressed(_in_eye_frame(portraits.landmarks) / LANDMARK_UNIT),
         vertices=vertices,
-        trust=(trust / trust.mean()).clamp_max(2),
+        visibility=(visibility / visibility.mean()).clamp_max(2),
         colours=regressed(colours.flatten(1)).unflatten(1, (-1, 3)),
     )
 
 
-def _framed(landmarks: Tensor) -> Tensor:
+def regress_background(portraits: PortraitSet, codes: Tensor, components: int) -> Tensor:
+    """Hair, clothes and background as a linear function of the code.
+
+    Args:
+        portraits: the training set.
+        codes: ``(N, K)`` whitened.
+        components: M, principal components of the background's colours.
+
+    Returns:
+        ``(K, M)`` in standard deviations of the components.
+    """
+    return covariance_with(codes, principal_components(background_colours(portraits), components))
+
+
+def background_colours(portraits: PortraitSet) -> Tensor:
+    """Colours of the coarse cells around the face, ``(N, 3 * cells)`` in [0, 1]."""
+    cells = (torch.arange(_GRID) + 0.5) / _GRID
+    x, y = cells[None, :] - _FACE_CENTRE[0], cells[:, None] - _FACE_CENTRE[1]
+    outside = (x / _FACE_AXES[0]) ** 2 + (y / _FACE_AXES[1]) ** 2 > 1
+    blocks = torch.arange(len(portraits)).split(500)
+    return torch.cat(
+        [
+            adaptive_avg_pool2d(portraits.images[index].float() / 255, _GRID)[:, :, outside].flatten(1)
+            for index in blocks
+        ]
+    )
+
+
+def principal_components(values: Tensor, components: int) -> Tensor:
+    """Scores ``(N, components)`` of ``values`` ``(N, D)`` on their leading principal components, of unit variance."""
+    centred = values - values.mean(0)
+    variance, axes = torch.linalg.eigh(centred.T @ centred / len(values))
+    order = variance.argsort(descending=True)[:components]
+    return centred @ axes[:, order] / variance[order].clamp_min(1e-12).sqrt()
+
+
+def covariance_with(codes: Tensor, scores: Tensor) -> Tensor:
+    """Covariance ``(K, M)`` of whitened codes ``(N, K)`` with scores ``(N, M)``: as the codes are white, it is the
+    regression of the scores on them.
+    """
+    return codes.T @ scores.to(codes) / len(codes)
+
+
+def _measures(portraits: PortraitSet, model: FaceModel, camera: Camera) -> Tensor:
+    """`MEASURES` of the portraits, ``(N, M)``."""
+    degrees = PoseEstimator(model.to("cpu"), camera).fit(portraits.landmarks).degrees.float()
+    face = measure_face(portraits.landmarks, degrees[:, 0]).stacked()
+    rest = []
+    for rows in torch.arange(len(portraits)).split(256):
+        pictures, landmarks = portraits.images[rows].float() / 255, portraits.landmarks[rows]
+        light, glasses = measure_light(pictures, landmarks).asymmetry, measure_glasses(pictures, landmarks)
+        rest.append(torch.stack([light.float(), glasses.float()], dim=1))
+    return torch.cat([degrees, face, torch.cat(rest)], dim=1)
+
+
+def _in_eye_frame(landmarks: Tensor) -> Tensor:
     """The 51 inner landmarks ``(B, 102)`` in the frame of the eyes: origin between them, unit their distance."""
     a, b = OUTER_EYE_CORNERS
     across = landmarks[:, b] - landmarks[:, a]

@@ -1,226 +1,224 @@
-"""Stage ``rig``: trains RigNet against a frozen F by two-way cycle consistency (Tewari et al. 2020, section 4.4)."""
+"""The training of RigNet. `run` is the method; the parts of it follow in the order in which they are called.
+
+The optimiser's loop is that of Tewari et al. 2020, section 4.4. The steps around it are solved in closed form.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
-from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator, open_generator
-from stylerig_fast.measurement.edit_runner import frontal_people
-from stylerig_fast.measurement.parallel import analyzing_beside
-from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build
+from stylerig_fast.rignet import RigConfig, RigNet, SubspaceRigNet, build
 from stylerig_fast.train.batch import on_device
-from stylerig_fast.train.config import with_preset
-from stylerig_fast.train.loop import make_optimiser, set_cosine_lr
+from stylerig_fast.train.config import RigTraining, with_preset
+from stylerig_fast.train.loop import describe, make_optimiser, progress, set_cosine_lr
 from stylerig_fast.train.previews import edit_grid
-from stylerig_fast.train.render_objective import RenderWeights
-from stylerig_fast.train.rig.dataset_statistics import Survey
-from stylerig_fast.train.rig.gain_calibration import calibrate
-from stylerig_fast.train.rig.image_correction import look_at_edits
-from stylerig_fast.train.rig.initialise import initialise
+from stylerig_fast.train.rig.closed_form import LinearEditModel, initialise
+from stylerig_fast.train.rig.dataset_statistics import DatasetStatistics
+from stylerig_fast.train.rig.gain_calibration import calibrate_gains
+from stylerig_fast.train.rig.image_correction import correct_with_images
 from stylerig_fast.train.rig.losses import RigLosses
-from stylerig_fast.train.rig.package import pack
-from stylerig_fast.train.rig.person_correction import answer_personally
+from stylerig_fast.train.rig.package import package
+from stylerig_fast.train.rig.person_correction import correct_with_reconstructor
 from stylerig_fast.train.rig.step import RigStep
-from stylerig_fast.train.run_folder import Run, describe, progress
-from stylerig_fast.train.setting import begin
-from stylerig_fast.train.step_runner import Steps
-from stylerig_fast.train.weights import DirectionWeights, RigWeights
+from stylerig_fast.train.run_folder import RunFolder
+from stylerig_fast.train.step_runner import StepRunner
 from stylerig_fast.trained_for import TrainedFor
 
-# The paper's settings where ours differ; what it does not state stays as it is.
-PAPER = {
-    "form": "linear",
-    "start": "zero",
-    "optimiser": "adadelta",
-    "lr": 0.01,
-    "requests": 0,
-    "people": 0,
-    "pictures": 0,
-    "calibrate": 0,
-    "weights": RigWeights(price=0.0),
-}
 
-# What the start depends on, beside the survey and whether anything is priced.
-STARTED_BY = ("form", "controls", "components", "rank", "start", "people", "directions", "seed")
-
-
-@dataclass(frozen=True)
-class RigTraining:
-    """Train RigNet against a trained F."""
-
-    data: Path  # folder of portrait shards; the last one is held out
-    reconstructor: Path  # folder of the trained F
-    preset: Literal["default", "paper"] = "default"  # paper: the paper's settings for what is not set here
-    name: str = "rig"  # the run is written to runs/<name>
-    runs: Path = Path("runs")  # folder of runs
-    face_model: Path | None = None  # a face model file; the open face model by default
-    controls: tuple[Literal["pose", "expression", "illumination"], ...] = ("pose", "expression", "illumination")
-    form: Form = "subspace"  # form of RigNet; linear is the paper's
-    components: int = 768  # joint principal components of W+
-    rank: int = 96  # subspace: rank of the product of request and person
-    start: Literal["linear", "zero"] = "linear"  # start from the best directions of a linear world, or from no edit
-    people: int = 8000  # on whose codes F's answers are regressed before training; 0 for one edit for all
-    pictures: int = 4000  # on whose edited pictures measures are regressed after training, at most; 0 for none
-    size: int = 128  # pictures are compared at this many pixels
-    limit: int | None = None  # use only so many portraits
-    steps: int = 200  # optimiser steps
-    pairs: int = 8  # pairs (w, v) per step; each gives one sample per control and direction
-    surroundings: int = 32  # principal components of hair, clothes and background that edits keep
-    requests: int = 64  # slider requests per step
-    siamese: bool = True  # also train every pair with v and w swapped
-    optimiser: Literal["adamw", "adadelta"] = "adamw"  # adadelta is the paper's; it hardly moves the rig here
-    lr: float = 1e-4  # peak learning rate
-    weight_decay: float = 0.0  # adamw's
-    render: RenderWeights = field(default_factory=RenderWeights)
-    weights: RigWeights = field(default_factory=RigWeights)
-    directions: DirectionWeights = field(default_factory=DirectionWeights)
-    compare: Literal["pictures", "parameters"] = "pictures"  # pairs: what F sees is rendered, or compared as it is
-    generator: str = ""  # name, or folder of a converted one; by default the one that the portraits name
-    calibrate: int = 40  # training people, at most, on whose pictures gains are measured afterwards; 0 leaves them at 1
-    grid: int = 4  # people in the picture grids; 0 for none, and then no generator is needed but to calibrate
-    seed: int = 0  # of every random draw
-    device: str = "cpu"  # cpu or cuda
-    capture: bool = True  # cuda: replay each step from one CUDA graph
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the pictures; bfloat16 is faster where processors have it
-    threads: int = 0  # CPU threads; 0 leaves torch's default
-    log_every: int = 25  # steps between TensorBoard entries
-    save_every: int = 100  # steps between states to resume from and picture grids
-    resume: bool = False  # go on with a run of the same name
-
-
-def run(config: RigTraining, survey: Survey | None = None) -> RigNet:
-    """Trains RigNet, writes ``runs/<name>/rig`` and the Engine's folder ``runs/<name>/engine``; returns it.
+def run(config: RigTraining, stats: DatasetStatistics | None = None, solved: SolvedRig | None = None) -> RigNet:
+    """Trains RigNet; writes ``runs/<name>/rig`` and ``runs/<name>/engine``, the folder of an Engine.
 
     Args:
         config: of the training.
-        survey: `survey_of` a config with the same portraits, F and components; made anew without.
+        stats: `DatasetStatistics.load` of a config with the same portraits, F and components; computed if not given.
+        solved: `solve` of a config with the same seed and settings of steps 1 to 3; computed if not given.
+
+    Returns:
+        The rig, in eval mode.
+
+    Raises:
+        CheckpointError: the generator is not the portraits', F is for another one, or the folder holds another run.
+        DataError: the portraits could not be read.
     """
-    if config.preset == "paper":
-        config = with_preset(config, PAPER)
-    survey = survey or survey_of(config)
-    model, portraits, reconstructor, own = survey.model, survey.portraits, survey.reconstructor, survey.own
-    generator, trained_for = trained_against(config, portraits, model)
-    reconstructor.config.trained_for.check("reconstructor", trained_for)
-    torch.manual_seed(config.seed)
-    rig = build(
-        RigConfig(
-            num_ws=portraits.num_ws,
-            sizes=model.sizes,
-            form=config.form,
-            controls=config.controls,
-            components=config.components,
-            rank=config.rank,
-            trained_for=trained_for,
-        )
-    ).to(config.device)
-    engine = None
-    if generator is not None:
-        dtype = getattr(torch, config.dtype)
-        engine = Engine(generator, rig, reconstructor, model, device=config.device, dtype=dtype)
-    price = start_of(rig, survey, config)
-    rig.train().requires_grad_(True)  # an Engine freezes what it is given
-    losses = RigLosses(model, reconstructor, rig, survey.space, price, config.render, config.weights, config.compare)
-    draw = torch.Generator().manual_seed(config.seed)
-    optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
-    work = RigStep(losses, on_device(portraits, config.device), own, config.pairs, config.requests, config.siamese)
-    steps = Steps(partial(work, optimiser), config.device, config.capture)
-    with Run(config.runs / config.name, config, config.resume) as record:
-        start = record.load_state(rig, optimiser, draw)
-        began, values = time.perf_counter(), {}
-        for step, bar in progress("rig", start, config.steps):
-            set_cosine_lr(optimiser, config.optimiser, config.lr, step, config.steps)
-            parts = steps(work.draw(draw))
-            if (step + 1) % config.log_every == 0:
-                found = {name: float(part) for name, part in parts.items()}
-                record.log(step + 1, found)
-                values = {name: value for name, value in found.items() if name != "loss"}
-                describe(bar, "rig", values)
-            if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-                record.save_state(step + 1, rig, optimiser, draw)
-                if generator is not None and config.grid:
-                    people = portraits.ws(slice(0, config.grid)).to(config.device)
-                    record.picture("edits", edit_grid(generator, rig, reconstructor, people), step + 1)
-        rig.eval().requires_grad_(False)
-        seconds = time.perf_counter() - began
-        if config.pictures and config.start == "linear" and engine is not None:
-            # After training against F, which sees less and would undo it.
-            world = survey.world(config.directions)
-            look_at_edits(engine, portraits, world, config.pictures, config.seed)
-        shares = []
-        if engine is not None and config.calibrate:
-            shares = calibrate_on(engine, portraits, config)
+    config = with_preset(config)
+    # Step 0: F's parameters of the training portraits, and the principal components of their codes.
+    stats = stats or DatasetStatistics.load(config)
+    generator, trained_for = open_generator_of(stats, config)
+    stats.reconstructor.config.trained_for.check("reconstructor", trained_for)
+    # Steps 1 to 3: what pictures show, regressed on the code; edit directions; their correction per person.
+    solved = solved or solve(config, stats)
+    rig = new_rig(config, stats, trained_for)
+    rig.load_state_dict(solved.state)
+    with RunFolder(config) as record:
+        # Step 4: cycle-consistency training against F.
+        metrics = train_cycle_consistency(rig, solved.penalty, stats, config, record, generator)
+        # Steps 5 and 6: correction and calibration by what edited pictures show.
+        shares = correct_on_pictures(rig, solved.edit_model, stats, config, generator)
         rig.save_pretrained(record.folder / "rig")
-        stored = Path(config.generator) if Path(config.generator or "-").is_dir() else None
-        pack(record.folder / "engine", rig, reconstructor, model, portraits, own, config.face_model, stored)
-        record.write_metrics({"portraits": len(portraits), "seconds": seconds, "loss": values, "shares": shares})
+        package(record.folder / "engine", rig, stats, config.data.face_model, converted_folder(config))
+        record.write_metrics({"portraits": len(stats.portraits), **metrics, "shares": shares})
     return rig
 
 
-def trained_against(
-    config: RigTraining, portraits: PortraitSet, model: FaceModel
-) -> tuple[Generator | None, TrainedFor]:
-    """The generator, where one is needed, and what the rig's config will say it was trained for.
+@dataclass(frozen=True)
+class SolvedRig:
+    """A rig after steps 1 to 3: what is solved before the first optimiser step.
+
+    Attributes:
+        state: its ``state_dict``.
+        penalty: ``(K, K)`` the matrix of side effects that step 4 penalises.
+        edit_model: of step 2, which step 5 needs; None for a rig that starts from zero.
+    """
+
+    state: dict[str, Tensor]
+    penalty: Tensor
+    edit_model: LinearEditModel | None
+
+
+def solve(config: RigTraining, stats: DatasetStatistics) -> SolvedRig:
+    """Steps 1 to 3: solves for the rig that the training starts from.
+
+    Args:
+        config: of the training.
+        stats: of its portraits.
+    """
+    config = with_preset(config)
+    torch.manual_seed(config.run.seed)
+    rig = new_rig(config, stats, TrainedFor())
+    if config.closed_form.start == "zero":
+        initialise(rig, stats)
+        penalty = torch.zeros(config.network.components, config.network.components, device=config.run.device)
+        if config.cycle.weights.side_effects:
+            penalty = LinearEditModel.fit(stats, config.closed_form).side_effect_penalty()
+        return SolvedRig(rig.state_dict(), penalty, None)
+    edit_model = LinearEditModel.fit(stats, config.closed_form)  # step 1, what offsets of the code do
+    initialise(rig, stats, edit_model)  # step 2, the best offset for each parameter
+    penalty = edit_model.penalty_beyond_reconstructor()
+    if config.person.people:
+        assert isinstance(rig, SubspaceRigNet)
+        correct_with_reconstructor(rig, stats, config.person.people, config.run.seed)  # step 3
+    return SolvedRig(rig.state_dict(), penalty, edit_model)
+
+
+def train_cycle_consistency(
+    rig: RigNet,
+    penalty: Tensor,
+    stats: DatasetStatistics,
+    config: RigTraining,
+    record: RunFolder,
+    generator: Generator | None,
+) -> dict[str, object]:
+    """Step 4: the optimiser's loop.
+
+    Args:
+        rig: after steps 1 to 3, trained in place; in eval mode and frozen afterwards.
+        penalty: ``(K, K)`` the matrix of side effects.
+        stats: of the training set.
+        config: of the training.
+        record: gets the loss, previews, and states to resume from; a state that it holds is gone on with.
+        generator: makes the previews; none are made without.
+
+    Returns:
+        The seconds that the loop took and the loss terms when they were last logged.
+    """
+    cycle, run, reconstructor = config.cycle, config.run, stats.reconstructor
+    losses = RigLosses(
+        stats.model, reconstructor, rig, stats.latent_pca, penalty, cycle.render, cycle.weights, cycle.compare
+    )
+    draw = torch.Generator().manual_seed(run.seed)
+    optimiser = make_optimiser(rig, cycle.optimiser, cycle.lr, cycle.weight_decay)
+    step = RigStep(cycle, losses, on_device(stats.portraits, run.device), stats.source)
+    run_step = StepRunner(partial(step, optimiser), run.device, run.capture)
+    start = record.load_state(rig, optimiser, draw)
+    began, shown = time.perf_counter(), {}
+    for index, bar in progress("rig", start, cycle.steps):
+        set_cosine_lr(optimiser, cycle.optimiser, cycle.lr, index, cycle.steps)
+        terms = run_step(step.draw(draw))
+        done = index + 1
+        if done % run.log_every == 0:
+            values = {name: float(term) for name, term in terms.items()}
+            record.log(done, values)
+            shown = {name: value for name, value in values.items() if name != "loss"}
+            describe(bar, "rig", shown)
+        if done % run.save_every == 0 or done == cycle.steps:
+            record.save_state(done, rig, optimiser, draw)
+            if generator is not None and run.preview_people:
+                people = stats.portraits.ws(slice(0, run.preview_people)).to(run.device)
+                record.picture("edits", edit_grid(generator, rig, reconstructor, people), done)
+    rig.eval().requires_grad_(False)
+    return {"seconds": time.perf_counter() - began, "loss": shown}
+
+
+def correct_on_pictures(
+    rig: RigNet,
+    edit_model: LinearEditModel | None,
+    stats: DatasetStatistics,
+    config: RigTraining,
+    generator: Generator | None,
+) -> list[dict[str, float]]:
+    """Steps 5 and 6, on edited pictures; after the training against F, which sees less of them and would undo it.
+
+    Args:
+        rig: after step 4, changed in place.
+        edit_model: of step 2; step 5 is skipped without.
+        stats: of the training set.
+        config: of the training.
+        generator: makes the pictures; both steps are skipped without.
+
+    Returns:
+        What `calibrate_gains` returns; empty if it is skipped.
+    """
+    if generator is None or not (config.images.people or config.gains.people):
+        return []
+    device, seed, dtype = config.run.device, config.run.seed, getattr(torch, config.run.dtype)
+    engine = Engine(generator, rig, stats.reconstructor, stats.model, device=device, dtype=dtype)
+    if config.images.people and edit_model is not None:
+        correct_with_images(engine, stats.portraits, edit_model, config.images.people, seed)  # step 5
+    return calibrate_gains(engine, stats.portraits, config.gains.people, seed) if config.gains.people else []  # step 6
+
+
+# ---- what it begins with ------------------------------------------------------------------------------------
+
+
+def new_rig(config: RigTraining, stats: DatasetStatistics, trained_for: TrainedFor) -> RigNet:
+    """An untrained RigNet of the portraits' and the face model's sizes, on the training device."""
+    network = config.network
+    shape = RigConfig(
+        num_ws=stats.portraits.num_ws,
+        sizes=stats.model.sizes,
+        form=network.form,
+        controls=network.controls,
+        components=network.components,
+        rank=network.rank,
+        trained_for=trained_for,
+    )
+    return build(shape).to(config.run.device)
+
+
+def open_generator_of(stats: DatasetStatistics, config: RigTraining) -> tuple[Generator | None, TrainedFor]:
+    """The generator that made the portraits, if the training needs one, and what the rig will be trained for.
 
     Raises:
         CheckpointError: the generator is not the one that made the portraits.
     """
-    made = TrainedFor(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint())
-    if not (config.grid or config.pictures or config.calibrate):
-        return None, made
-    generator = open_generator(config.generator or portraits.generator, config.device)
-    found = TrainedFor.of(generator, model)
-    made.check("portrait set", found)
-    return generator, found
+    portraits, model = stats.portraits, stats.model
+    made_by = TrainedFor(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint())
+    if not (config.run.preview_people or config.images.people or config.gains.people):
+        return None, made_by
+    generator = open_generator(config.data.generator or portraits.generator, config.run.device)
+    trained_for = TrainedFor.of(generator, model)
+    made_by.check("portrait set", trained_for)
+    return generator, trained_for
 
 
-def survey_of(config: RigTraining) -> Survey:
-    """What the training reads off its portraits."""
-    model, portraits = begin(config)
-    reconstructor = FaceReconstructor.from_pretrained(config.reconstructor, config.device)
-    reconstructor.check_face_model(model)
-    return Survey(portraits, model, reconstructor, config.components, config.surroundings, config.seed)
-
-
-def start_of(rig: RigNet, survey: Survey, config: RigTraining) -> Tensor:
-    """`solve_start`, once for all trainings of a survey that start alike."""
-    key = repr([getattr(config, name) for name in STARTED_BY] + [config.weights.price > 0])
-    if key not in survey.starts:
-        price = solve_start(rig, survey, config)
-        survey.starts[key] = {name: value.clone() for name, value in rig.state_dict().items()}, price
-    state, price = survey.starts[key]
-    rig.load_state_dict(state)
-    return price
-
-
-def solve_start(rig: RigNet, survey: Survey, config: RigTraining) -> Tensor:
-    """Fills a new rig: statistics, and what is solved before any step; the price of what training adds ``(K, K)``."""
-    linear = config.start == "linear"
-    price = torch.zeros(config.components, config.components, device=config.device)
-    world = survey.world(config.directions) if linear or config.weights.price else None
-    if world is not None:
-        price = world.unmeasured() if linear else world.price()
-    initialise(rig, survey.portraits, survey.own, survey.space, world if linear else None)
-    if linear and config.people:
-        assert isinstance(rig, SubspaceRigNet)
-        answer_personally(
-            rig, survey.reconstructor, survey.portraits, survey.own, survey.model, config.people, seed=config.seed
-        )
-    return price
-
-
-def calibrate_on(engine: Engine, portraits: PortraitSet, config: RigTraining) -> list[dict[str, float]]:
-    """Calibrates the gains on training people within 10 degrees of yaw; see `calibrate`."""
-    with analyzing_beside(engine.face_model, engine.camera) as (analyzer, pool):
-        people = frontal_people(portraits, analyzer.estimator, seed=config.seed)[: config.calibrate]
-        return calibrate(engine, analyzer, portraits.ws(people), pool)
+def converted_folder(config: RigTraining) -> Path | None:
+    """The folder of the generator, where the config names one and not a pretrained generator."""
+    return Path(config.data.generator) if Path(config.data.generator or "-").is_dir() else None

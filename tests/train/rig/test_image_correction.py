@@ -1,4 +1,4 @@
-"""What pictures show wrong about edits is made up for: either way of a turn, its square, and unit by unit."""
+"""Errors that pictures show of edits are corrected: either way of a turn, its square, and unit by unit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stylerig_fast.measurement.expression import FaceMeasures
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet
-from stylerig_fast.train.rig import image_correction as pictured
-from stylerig_fast.train.rig.image_correction import answer_pictures
+from stylerig_fast.train.rig import image_correction
+from stylerig_fast.train.rig.image_correction import correct_by_edits_of
 from stylerig_fast.train.rig.picture_regression import MEASURES
 
 K, SLOTS, PEOPLE = 15, 2, 200
@@ -42,9 +42,9 @@ class World:
         self.rig_net.direction[columns.index(self.start["rotation"]), COMPONENT["pitch"]] = -10.0
         self.rig_net.direction[self.jaw, K - 1] = 1.0
         self.reconstructor = SimpleNamespace(vector=self.vector)
-        self.deviation = torch.tensor([10.0, 7.0, 1.0, 0.05, 0.08, 0.04, 0.015, 0.015, 0.03, 0.2, 1.0])
+        self.std = torch.tensor([10.0, 7.0, 1.0, 0.05, 0.08, 0.04, 0.015, 0.015, 0.03, 0.2, 1.0])
         # A deviation of these components is a tenth of a radian.
-        self.angles = torch.rad2deg(torch.tensor(0.1)) / self.deviation[:2]
+        self.angles = torch.rad2deg(torch.tensor(0.1)) / self.std[:2]
         self.shown: list[Tensor] = []
 
     def people(self, seed: int) -> Tensor:
@@ -72,7 +72,7 @@ class World:
         values[:, COMPONENT["mouth_opening"]] += 0.3 * yaw * (1 + person)
         values[:, COMPONENT["pitch"]] += 0.5 * jaw
         values[:, :2] *= self.angles
-        values = values * self.deviation
+        values = values * self.std
         columns = torch.zeros(len(w), len(MEASURED), dtype=torch.float64)
         for name in ("yaw", "pitch", "roll", "light", "glasses"):
             columns[:, MEASURED.index(name)] = values[:, COMPONENT[name]].double()
@@ -103,56 +103,56 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def mended(face_model: FaceModel) -> tuple[World, Tensor, Tensor]:
-    """The world after its rig was mended; and what edits of new people showed before and after."""
+def corrected(face_model: FaceModel) -> tuple[World, Tensor, Tensor]:
+    """The world after its rig was corrected; and what edits of new people showed before and after."""
     world = World(face_model)
     analyzer = FaceAnalyzer(face_model, detector=SimpleNamespace())  # type: ignore[arg-type]
-    before = strays(world)
-    mending = torch.eye(len(MEASURES), K)
-    mending[:2] /= world.angles[:, None]
+    before = changes(world)
+    corrective = torch.eye(len(MEASURES), K)
+    corrective[:2] /= world.angles[:, None]
     measures = torch.eye(K, len(MEASURES))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictured, "_RIDGE", 100.0)  # a fifth of the people that the default is for
-        answer_pictures(world, analyzer, world.people(1), world.deviation, measures, mending, pool=world)  # type: ignore[arg-type]
-    return world, before, strays(world)
+        patch.setattr(image_correction, "_RIDGE", 100.0)  # a fifth of the people that the default is for
+        correct_by_edits_of(world, analyzer, world.people(1), world.std, measures, corrective, pool=world)  # type: ignore[arg-type]
+    return world, before, changes(world)
 
 
-def strays(world: World) -> Tensor:
+def changes(world: World) -> Tensor:
     """Deviations ``(3, N, M)`` by which measures move when new people turn left, right, or open the mouth."""
     w = world.people(2)
-    own = world.params(w)
-    turned = [own.with_pose(yaw=own.pose_degrees()[:, 0] + step) for step in (-15.0, 15.0)]
-    asked = [*turned, own.with_expression(jawOpen=0.5)]
+    source = world.params(w)
+    turned = [source.with_pose(yaw=source.pose_degrees()[:, 0] + step) for step in (-15.0, 15.0)]
+    asked = [*turned, source.with_expression(jawOpen=0.5)]
     pictures = [
         torch.cat([o.values[:, :3], o.measures.stacked()], 1)
         for o in map(world.seen, [w, *(world.rig(w, p) for p in asked)])
     ]
-    return torch.stack([(p - pictures[0]) / world.deviation[:9] for p in pictures[1:]]).float()
+    return torch.stack([(p - pictures[0]) / world.std[:9] for p in pictures[1:]]).float()
 
 
-def test_eyes_stay_open_either_way_of_a_turn(mended: tuple[World, Tensor, Tensor]) -> None:
-    _, before, after = mended
+def test_eyes_stay_open_either_way_of_a_turn(corrected: tuple[World, Tensor, Tensor]) -> None:
+    _, before, after = corrected
     eyes = COMPONENT["eye_opening_left"]
     assert float(before[:2, :, eyes].mean()) < -0.5
     assert float(after[:2, :, eyes].mean().abs()) < 0.15
 
 
-def test_what_depends_on_the_person_is_mended_for_each(mended: tuple[World, Tensor, Tensor]) -> None:
-    _, before, after = mended
+def test_what_depends_on_the_person_is_corrected_for_each(corrected: tuple[World, Tensor, Tensor]) -> None:
+    _, before, after = corrected
     mouth = COMPONENT["mouth_opening"]
     assert float(after[:2, :, mouth].abs().mean()) < 0.4 * float(before[:2, :, mouth].abs().mean())
 
 
-def test_a_unit_stops_turning_the_head(mended: tuple[World, Tensor, Tensor]) -> None:
-    _, before, after = mended
+def test_a_unit_stops_turning_the_head(corrected: tuple[World, Tensor, Tensor]) -> None:
+    _, before, after = corrected
     pitch = COMPONENT["pitch"]
     assert float(before[2, :, pitch].mean()) > 0.15
     assert float(after[2, :, pitch].mean().abs()) < 0.02
 
 
-def test_the_turn_itself_still_happens(mended: tuple[World, Tensor, Tensor]) -> None:
-    world, before, after = mended
+def test_the_turn_itself_still_happens(corrected: tuple[World, Tensor, Tensor]) -> None:
+    world, before, after = corrected
     yaw = COMPONENT["yaw"]
-    degrees = after[:2, :, yaw].mean(1) * world.deviation[yaw]
+    degrees = after[:2, :, yaw].mean(1) * world.std[yaw]
     torch.testing.assert_close(degrees, torch.tensor([-15.0, 15.0]), atol=1.0, rtol=0)
     assert float(before[1, :, yaw].mean()) > 0

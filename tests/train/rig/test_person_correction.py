@@ -1,4 +1,4 @@
-"""What F sees wrong about each person's edits is made up for, as far as it is linear in the code."""
+"""The errors that F reconstructs of each person's edits are corrected, as far as they are linear in the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet
-from stylerig_fast.train.rig.person_correction import answer_personally
+from stylerig_fast.train.rig.person_correction import correct_with_reconstructor
 
 K = 12
 COUNT = 600
@@ -63,19 +63,20 @@ def setting(face_model: FaceModel) -> tuple[SubspaceRigNet, PersonalF, Any, Tens
 def errors(rig: SubspaceRigNet, seen: PersonalF, model: FaceModel, amount: float) -> Tensor:
     """Degrees by which F's yaw and pitch miss a request of yaw, ``(N, 2)``, on new people."""
     w = (torch.randn(400, K, generator=torch.Generator().manual_seed(9)) @ seen.basis).unflatten(1, (2, 512))
-    own = seen.vector(w)
-    asked = FaceParams.from_vector(own, model.sizes, model.expression_names)
+    source = seen.vector(w)
+    asked = FaceParams.from_vector(source, model.sizes, model.expression_names)
     asked = asked.with_pose(yaw=asked.pose_degrees()[:, 0] + amount)
-    found = FaceParams.from_vector(seen.vector(rig(w, asked.vector(), own)), model.sizes, model.expression_names)
+    found = FaceParams.from_vector(seen.vector(rig(w, asked.vector(), source)), model.sizes, model.expression_names)
     return (found.pose_degrees() - asked.pose_degrees())[:, :2]
 
 
-def test_answers_depend_on_the_person(
+def test_edits_are_corrected_for_each_person(
     setting: tuple[SubspaceRigNet, PersonalF, Any, Tensor], face_model: FaceModel
 ) -> None:
-    rig, seen, portraits, own = setting
+    rig, seen, portraits, source = setting
     before = errors(rig, seen, face_model, 15.0).abs().mean(0)
-    answer_personally(rig, seen, portraits, own, face_model, people=COUNT)  # type: ignore[arg-type]
+    stats = SimpleNamespace(reconstructor=seen, portraits=portraits, source=source, model=face_model)
+    correct_with_reconstructor(rig, stats, people=COUNT)  # type: ignore[arg-type]
     after = errors(rig, seen, face_model, 15.0).abs().mean(0)
     assert before[0] > 3 and before[1] > 1.5
     assert after[0] < 0.6 * before[0]
@@ -93,12 +94,13 @@ def test_the_same_seed_gives_the_same_rig(world: Path, face_model: FaceModel) ->
         rig = SubspaceRigNet(RigConfig(4, face_model.sizes, components=8, rank=7)).requires_grad_(False)
         rig.basis.copy_(basis)
         rig.direction.copy_(torch.ones_like(rig.direction) * math.pi / 100)
-        own = seen.vector(portraits.ws())
-        answer_personally(rig, seen, portraits, own, face_model, people=60, seed=3)  # type: ignore[arg-type]
+        source = seen.vector(portraits.ws())
+        stats = SimpleNamespace(reconstructor=seen, portraits=portraits, source=source, model=face_model)
+        correct_with_reconstructor(rig, stats, people=60, seed=3)  # type: ignore[arg-type]
         rigs.append(rig)
     for name, value in rigs[0].state_dict().items():
         # Components without any size may be turned freely inside the product; what they make is what counts.
         if name not in ("request_factor", "code_factor", "own_factor"):
             assert torch.equal(value, rigs[1].state_dict()[name])
-    w, own = portraits.ws(), seen.vector(portraits.ws())
-    torch.testing.assert_close(rigs[0](w, own + 0.1, own), rigs[1](w, own + 0.1, own))
+    w, source = portraits.ws(), seen.vector(portraits.ws())
+    torch.testing.assert_close(rigs[0](w, source + 0.1, source), rigs[1](w, source + 0.1, source))
