@@ -74,7 +74,7 @@ class RigNet(nn.Module):
 
     Attributes:
         gain: ``(C,)`` multiplies the request per edited coefficient, measured on pictures after training
-            (see ``train.calibrate``); ones while training.
+            (see ``train.rig.gain_calibration``); ones while training.
     """
 
     columns: Tensor

@@ -19,14 +19,21 @@ from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
-from stylerig_fast.train.batches import gather, on_device
-from stylerig_fast.train.captured import WARM_UP, Steps
-from stylerig_fast.train.losses import RigLosses
-from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective
-from stylerig_fast.train.optimise import make_optimiser
-from stylerig_fast.train.reconstructor import ReconstructorStep, ReconstructorTraining
-from stylerig_fast.train.rig import RigTraining
-from stylerig_fast.train.rig_step import RigStep
+from stylerig_fast.train.batch import gather, on_device
+from stylerig_fast.train.config import (
+    PortraitConfig,
+    PriorWeights,
+    ReconstructorTraining,
+    RigDataConfig,
+    RigNetworkConfig,
+    RigTraining,
+)
+from stylerig_fast.train.loop import make_optimiser
+from stylerig_fast.train.reconstructor import ReconstructorStep
+from stylerig_fast.train.render_objective import Priors, RenderObjective
+from stylerig_fast.train.rig.losses import RigLosses
+from stylerig_fast.train.rig.step import RigStep
+from stylerig_fast.train.step_runner import WARM_UP, StepRunner
 
 from ..harness.interleave import TimingPlan, interleave
 from ..harness.latency_stats import latency_stats
@@ -136,7 +143,7 @@ def reconstructor_step(
         portraits: on any device.
         device: of the step.
     """
-    config = ReconstructorTraining(data=Path())
+    config = ReconstructorTraining(data=PortraitConfig(portraits=Path()))
     network = _untrained_reconstructor(options, model).to(device)
     objective, priors = RenderObjective(model, Camera(config.focal), config.render), Priors(model, PriorWeights())
     optimiser = make_optimiser(network, config.optimiser, config.lr, config.weight_decay)
@@ -160,25 +167,27 @@ def rig_step(options: TrainBenchmark, model: FaceModel, portraits: PortraitSet, 
         portraits: on any device.
         device: of the step.
     """
-    config = RigTraining(data=Path(), reconstructor=Path(), components=options.components)
+    data = RigDataConfig(portraits=Path(), reconstructor=Path())
+    config = RigTraining(data=data, network=RigNetworkConfig(components=options.components))
+    network, cycle = config.network, config.cycle
     reconstructor = _untrained_reconstructor(options, model).eval().requires_grad_(False).to(device)
-    rig: RigNet = build(RigConfig(options.slots, model.sizes, components=config.components, rank=config.rank)).to(
+    rig: RigNet = build(RigConfig(options.slots, model.sizes, components=network.components, rank=network.rank)).to(
         device
     )
     size = options.slots * 512
-    basis = torch.linalg.qr(torch.randn(size, config.components))[0].T.contiguous()
-    space = LatentPCA(torch.zeros(size), basis, torch.ones(config.components)).to(device)
-    side_effect_penalty = torch.eye(config.components, device=device) / config.components
-    losses = RigLosses(model, reconstructor, rig, space, side_effect_penalty, config.render, config.weights)
+    basis = torch.linalg.qr(torch.randn(size, network.components))[0].T.contiguous()
+    space = LatentPCA(torch.zeros(size), basis, torch.ones(network.components)).to(device)
+    side_effect_penalty = torch.eye(network.components, device=device) / network.components
+    losses = RigLosses(model, reconstructor, rig, space, side_effect_penalty, cycle.render, cycle.weights)
     with torch.no_grad():
         source = reconstructor.vector(portraits.ws().to(device))
-    optimiser = make_optimiser(rig, config.optimiser, config.lr, config.weight_decay)
+    optimiser = make_optimiser(rig, cycle.optimiser, cycle.lr, cycle.weight_decay)
     on_this_device = on_device(portraits, device)
-    training_step = RigStep(losses, on_this_device, source, config.pairs, config.requests, config.siamese)
+    training_step = RigStep(cycle, losses, on_this_device, source)
     batch = gather(on_this_device, torch.arange(4, device=device))
     params = FaceParams.from_vector(source[:4], model.sizes, model.expression_names)
     # Two directions, and two rendered losses for each control of a pair.
-    pictures = 4 * config.pairs * len(config.controls)
+    pictures = 4 * cycle.pairs * len(network.controls)
     parity = render_parity(model, params, reconstructor.camera, batch.image, batch.landmarks)
     return TrainingStep(_runner(training_step, optimiser, options.seed, device), pictures, parity)
 
@@ -187,7 +196,7 @@ def _runner(
     step: ReconstructorStep | RigStep, optimiser: torch.optim.Optimizer, seed: int, device: torch.device
 ) -> Callable[[int], object]:
     """Steps as training takes them, random draws on the CPU included; each returns when the device is done."""
-    steps, draw = Steps(partial(step, optimiser), device), torch.Generator().manual_seed(seed)
+    steps, draw = StepRunner(partial(step, optimiser), device), torch.Generator().manual_seed(seed)
 
     def run(_: int) -> None:
         steps(step.draw(draw))

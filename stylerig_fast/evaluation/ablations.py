@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -24,23 +24,43 @@ from stylerig_fast.measurement.edit_runner import choose_people, measure_edits
 from stylerig_fast.measurement.edit_suite import Request, standard_requests
 from stylerig_fast.measurement.memory import give_large_blocks_back
 from stylerig_fast.measurement.parallel import ProcessPoolAnalyzer
-from stylerig_fast.train import rig
-from stylerig_fast.train.rig import RigTraining
-from stylerig_fast.train.weights import RigWeights
+from stylerig_fast.train.config import (
+    GainCalibrationConfig,
+    ImageCorrectionConfig,
+    RigDataConfig,
+    RigRunConfig,
+    RigTraining,
+    with_preset,
+)
+from stylerig_fast.train.rig import train as rig
+from stylerig_fast.train.rig.dataset_statistics import DatasetStatistics
+from stylerig_fast.train.rig.train import SolvedRig
 
 Change = Callable[[RigTraining], RigTraining]
 
 
-def _weights(**values: float) -> Change:
+def _with(group: str, **values: Any) -> Change:
+    """Changes settings of one group of the training's config."""
+
     def changed(config: RigTraining) -> RigTraining:
-        return dataclasses.replace(config, weights=dataclasses.replace(config.weights, **values))
+        return dataclasses.replace(config, **{group: dataclasses.replace(getattr(config, group), **values)})
 
     return changed
 
 
-def _directions(**values: float) -> Change:
+def _weights(**values: float) -> Change:
     def changed(config: RigTraining) -> RigTraining:
-        return dataclasses.replace(config, directions=dataclasses.replace(config.directions, **values))
+        weights = dataclasses.replace(config.cycle.weights, **values)
+        return _with("cycle", weights=weights)(config)
+
+    return changed
+
+
+def _all(*changes: Change) -> Change:
+    def changed(config: RigTraining) -> RigTraining:
+        for change in changes:
+            config = change(config)
+        return config
 
     return changed
 
@@ -50,20 +70,20 @@ ABLATIONS: dict[str, Change] = {
     "whole": lambda config: config,
     "no-reconstruction": _weights(reconstruction=0.0),
     "no-consistency": _weights(consistency=0.0),
-    "no-siamese": lambda config: dataclasses.replace(config, siamese=False),
-    "no-price": _weights(price=0.0),
-    "parameter-loss": lambda config: dataclasses.replace(config, compare="parameters"),
-    "no-surroundings": _directions(surroundings=0.0),
-    "no-colours": _directions(colours=0.0, length=1.0),
-    "no-pictures": lambda config: dataclasses.replace(config, pictures=0),
-    "one-edit-for-all": lambda config: dataclasses.replace(config, people=0, pictures=0, steps=0),
-    "no-linear-start": lambda config: dataclasses.replace(config, start="zero"),
-    "no-requests": lambda config: dataclasses.replace(config, requests=0),
-    "linear": lambda config: dataclasses.replace(config, form="linear", start="zero"),
-    "paper": lambda config: dataclasses.replace(config, preset="paper", weights=RigWeights()),
-    "pose-alone": lambda config: dataclasses.replace(config, controls=("pose",)),
-    "expression-alone": lambda config: dataclasses.replace(config, controls=("expression",)),
-    "illumination-alone": lambda config: dataclasses.replace(config, controls=("illumination",)),
+    "no-siamese": _with("cycle", siamese=False),
+    "no-price": _weights(side_effects=0.0),
+    "parameter-loss": _with("cycle", compare="parameters"),
+    "no-surroundings": _with("closed_form", background=0.0),
+    "no-colours": _with("closed_form", colours=0.0, length=1.0),
+    "no-pictures": _with("images", people=0),
+    "one-edit-for-all": _all(_with("person", people=0), _with("images", people=0), _with("cycle", steps=0)),
+    "no-linear-start": _with("closed_form", start="zero"),
+    "no-requests": _with("cycle", requests=0),
+    "linear": _all(_with("network", form="linear"), _with("closed_form", start="zero")),
+    "paper": lambda config: dataclasses.replace(config, preset="paper"),
+    "pose-alone": _with("network", controls=("pose",)),
+    "expression-alone": _with("network", controls=("expression",)),
+    "illumination-alone": _with("network", controls=("illumination",)),
 }
 CONTROL_OF = {"yaw": "pose", "pitch": "pose", "light": "illumination"}
 SHOWN = (
@@ -109,27 +129,29 @@ def run(config: Ablations) -> dict[str, dict[str, float]]:
     if unknown:
         raise ValueError(f"unknown ablations {unknown}; there are {', '.join(ABLATIONS)}")
     found: dict[str, dict[str, float]] = {}
-    survey = None
+    stats: DatasetStatistics | None = None
+    # Rigs after steps 1 to 3, by all that these depend on beside the portraits and F.
+    solved: dict[Hashable, SolvedRig] = {}
     for name in config.only or ABLATIONS:
         training = RigTraining(
-            data=config.data,
-            reconstructor=config.reconstructor,
-            name=f"ablation-{name}",
-            runs=config.runs,
-            steps=config.steps,
-            pictures=config.pictures,
-            calibrate=config.calibrate,
-            limit=config.limit,
-            grid=0,
-            seed=config.seed,
-            dtype=config.dtype,
+            data=RigDataConfig(portraits=config.data, reconstructor=config.reconstructor, limit=config.limit),
+            images=ImageCorrectionConfig(config.pictures),
+            gains=GainCalibrationConfig(config.calibrate),
+            run=RigRunConfig(
+                name=f"ablation-{name}", runs=config.runs, preview_people=0, seed=config.seed, dtype=config.dtype
+            ),
         )
-        training = ABLATIONS[name](training)
-        folder = config.runs / training.name
+        training = with_preset(ABLATIONS[name](_with("cycle", steps=config.steps)(training)))
+        folder = config.runs / training.run.name
         if not (folder / "engine" / "reach.json").is_file():
-            survey = survey or rig.survey_of(training)
-            rig.run(dataclasses.replace(training, resume=(folder / "config.json").is_file()), survey)
-        found[name] = measure(folder / "engine", training.controls, config)
+            stats = stats or DatasetStatistics.load(training)
+            penalised = training.cycle.weights.side_effects > 0
+            start = (training.network, training.closed_form, training.person, penalised)
+            if start not in solved:
+                solved[start] = rig.solve(training, stats)
+            training = _with("run", resume=(folder / "config.json").is_file())(training)
+            rig.run(training, stats, solved[start])
+        found[name] = measure(folder / "engine", training.network.controls, config)
         write_atomically(config.runs / "ablations.json", (json.dumps(found, indent=1) + "\n").encode())
     return found
 

@@ -8,12 +8,13 @@ import pytest
 from stylerig_fast.evaluation import ablations
 from stylerig_fast.evaluation.ablations import ABLATIONS, Ablations, answerable
 from stylerig_fast.measurement.edit_suite import standard_requests
-from stylerig_fast.train import rig
-from stylerig_fast.train.rig import RigTraining
+from stylerig_fast.train.config import RigDataConfig, RigTraining
+from stylerig_fast.train.rig import train as rig
+from stylerig_fast.train.rig.dataset_statistics import DatasetStatistics
 
 
 def test_each_ablation_changes_something_and_one_is_the_whole():
-    whole = RigTraining(data=Path("d"), reconstructor=Path("r"))
+    whole = RigTraining(data=RigDataConfig(portraits=Path("d"), reconstructor=Path("r")))
     changed = {name: change(whole) for name, change in ABLATIONS.items()}
     assert changed.pop("whole") == whole
     assert all(config != whole for config in changed.values())
@@ -28,22 +29,34 @@ def test_single_controls_are_asked_for_theirs_alone():
 
 
 def test_what_is_trained_is_not_trained_again(tmp_path, monkeypatch, capsys):
-    trained = []
+    trained, solved = [], []
 
-    def train(config, survey):
-        assert survey == "survey"
-        trained.append(config.name)
-        engine = config.runs / config.name / "engine"
+    def solve(config, stats):
+        assert stats == "stats"
+        solved.append(config.run.name)
+        return f"solved for {config.run.name}"
+
+    def train(config, stats, start):
+        trained.append((config.run.name, stats, start))
+        engine = config.run.runs / config.run.name / "engine"
         engine.mkdir(parents=True)
         (engine / "reach.json").write_text("{}")
 
     monkeypatch.setattr(rig, "run", train)
-    monkeypatch.setattr(rig, "survey_of", lambda config: "survey")
+    monkeypatch.setattr(rig, "solve", solve)
+    monkeypatch.setattr(DatasetStatistics, "load", lambda config: "stats")
     monkeypatch.setattr(ablations, "measure", lambda folder, controls, config: {"yaw.gain": 0.9})
-    arguments = ["--data", "d", "--reconstructor", "r", "--runs", str(tmp_path), "--only", "whole", "no-siamese"]
+    arguments = ["--data", "d", "--reconstructor", "r", "--runs", str(tmp_path), "--only"]
+    arguments += ["whole", "no-siamese", "one-edit-for-all"]
     assert ablations.main(arguments) == 0
     assert ablations.main(arguments) == 0
-    assert trained == ["ablation-whole", "ablation-no-siamese"]
+    # What is solved before training is shared where its settings are the same.
+    assert solved == ["ablation-whole", "ablation-one-edit-for-all"]
+    assert trained == [
+        ("ablation-whole", "stats", "solved for ablation-whole"),
+        ("ablation-no-siamese", "stats", "solved for ablation-whole"),
+        ("ablation-one-edit-for-all", "stats", "solved for ablation-one-edit-for-all"),
+    ]
     assert "0.900" in capsys.readouterr().out
     assert (tmp_path / "ablations.json").is_file()
 

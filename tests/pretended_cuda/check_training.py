@@ -20,18 +20,20 @@ from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, build
-from stylerig_fast.train import batches, reconstructor, rig
-from stylerig_fast.train.captured import WARM_UP, Steps, Uploads
-from stylerig_fast.train.losses import RigLosses
-from stylerig_fast.train.objective import Priors, RenderObjective
-from stylerig_fast.train.optimise import make_optimiser, set_cosine_lr
-from stylerig_fast.train.reconstructor import ReconstructorStep, ReconstructorTraining, new_reconstructor
-from stylerig_fast.train.rig_step import RigStep
-from stylerig_fast.train.run import Run
-from stylerig_fast.train.survey import reconstruct_all
+from stylerig_fast.train import batch, reconstructor
+from stylerig_fast.train.config import CycleConfig, PortraitConfig, ReconstructorTraining
+from stylerig_fast.train.loop import make_optimiser, set_cosine_lr
+from stylerig_fast.train.reconstructor import ReconstructorStep, new_reconstructor
+from stylerig_fast.train.render_objective import Priors, RenderObjective
+from stylerig_fast.train.rig import train
+from stylerig_fast.train.rig.dataset_statistics import reconstruct_all
+from stylerig_fast.train.rig.losses import RigLosses
+from stylerig_fast.train.rig.step import RigStep
+from stylerig_fast.train.run_folder import RunFolder
+from stylerig_fast.train.step_runner import WARM_UP, StepRunner, UploadBuffer
 from tests.data.test_sampling import TinyDetector
+from tests.train.rig.test_train import training as rig_config
 from tests.train.test_reconstructor import config as reconstructor_config
-from tests.train.test_rig import training as rig_config
 
 from .waits import Refused, counted
 
@@ -46,7 +48,7 @@ class Training:
     def __init__(self, network: nn.Module, work: Any, optimiser: str, capture: bool) -> None:
         self.network, self.work, self.name = network, work, optimiser
         self.optimiser = make_optimiser(network, optimiser, 1e-2, 1e-2)
-        self.steps = Steps(partial(work, self.optimiser), CUDA, capture)
+        self.steps = StepRunner(partial(work, self.optimiser), CUDA, capture)
         self.draw = torch.Generator().manual_seed(3)
 
     def run(self, steps: int = STEPS) -> list[dict[str, float]]:
@@ -61,8 +63,8 @@ class Training:
 
 def train_f(portraits: PortraitSet, model: FaceModel, optimiser: str = "adamw", capture: bool = True) -> Training:
     torch.manual_seed(0)
-    config = ReconstructorTraining(data=Path(), batch=4)
-    there, moved = batches.on_device(portraits, CUDA), model.to(CUDA)
+    config = ReconstructorTraining(data=PortraitConfig(portraits=Path()), batch=4)
+    there, moved = batch.on_device(portraits, CUDA), model.to(CUDA)
     network = new_reconstructor(model, portraits, 16, config.focal).to(CUDA)
     objective, priors = RenderObjective(moved, Camera(config.focal), config.render), Priors(moved, config.priors)
     poses = 0.1 * torch.randn(len(portraits), 3)
@@ -71,14 +73,14 @@ def train_f(portraits: PortraitSet, model: FaceModel, optimiser: str = "adamw", 
 
 def train_rig(portraits: PortraitSet, model: FaceModel, optimiser: str = "adamw", capture: bool = True) -> Training:
     torch.manual_seed(0)
-    config = rig.RigTraining(data=Path(), reconstructor=Path())
-    there, moved = batches.on_device(portraits, CUDA), model.to(CUDA)
+    config = CycleConfig(pairs=2, requests=3)
+    there, moved = batch.on_device(portraits, CUDA), model.to(CUDA)
     f = new_reconstructor(model, portraits, 16, 4.26).eval().requires_grad_(False).to(CUDA)
     network = build(RigConfig(portraits.num_ws, model.sizes, components=8, rank=2)).to(CUDA)
     space = LatentPCA.fit(portraits, 8).to(CUDA)
     losses = RigLosses(moved, f, network, space, torch.eye(8).to(CUDA), config.render, config.weights)
-    own = reconstruct_all(f, portraits, CUDA)
-    return Training(network, RigStep(losses, there, own, 2, 3, True), optimiser, capture)
+    source = reconstruct_all(f, portraits, CUDA)
+    return Training(network, RigStep(config, losses, there, source), optimiser, capture)
 
 
 TRAININGS = {"reconstructor": train_f, "rig": train_rig}
@@ -120,7 +122,7 @@ def test_no_step_waits(
     monkeypatch: Any,
 ) -> None:
     if kept == "pictures on the CPU":
-        monkeypatch.setattr(batches, "LARGEST_SHARE", 0.0)
+        monkeypatch.setattr(batch, "LARGEST_SHARE", 0.0)
     training = start(portraits, face_model)
     assert training.work.portraits.images.is_cuda == (kept == "pictures on the device")
     training.run(1)  # makes the optimiser's state, and what is made once for a mesh
@@ -132,7 +134,7 @@ def test_no_step_waits(
         counts.append(waits)
     capture = Counter(
         {
-            'stylerig_fast/train/captured.py: with torch.cuda.graph(graph, capture_error_mode="thread_local"): '
+            'stylerig_fast/train/step_runner.py: with torch.cuda.graph(graph, capture_error_mode="thread_local"): '
             "(synchronize)": 1
         }
     )
@@ -148,7 +150,7 @@ def test_where_the_pictures_are_changes_nothing(
 ) -> None:
     resident = [start(portraits, face_model).run(2) for start in TRAININGS.values()]
     assert not caplog.records
-    monkeypatch.setattr(batches, "LARGEST_SHARE", 0.0)
+    monkeypatch.setattr(batch, "LARGEST_SHARE", 0.0)
     assert [start(portraits, face_model).run(2) for start in TRAININGS.values()] == resident
     assert "every step uploads its own" in caplog.text
 
@@ -167,7 +169,7 @@ def test_a_set_is_drawn_by_the_compiled_network(tmp_path: Path, monkeypatch: pyt
 
 
 def test_work_that_waits_is_not_captured() -> None:
-    steps = Steps(lambda x: {"loss": x[x > 0].sum()}, CUDA)
+    steps = StepRunner(lambda x: {"loss": x[x > 0].sum()}, CUDA)
     for _ in range(WARM_UP):
         steps({"x": torch.ones(3)})
     with pytest.raises(Refused, match=r"boolean index"):
@@ -176,7 +178,7 @@ def test_work_that_waits_is_not_captured() -> None:
 
 def test_uploads_are_one_copy_and_of_one_shape() -> None:
     given = {"a": torch.arange(3), "b": torch.rand(2, 5), "c": torch.tensor([True]), "d": torch.zeros(0, 4)}
-    uploads = Uploads(given, CUDA)
+    uploads = UploadBuffer(given, CUDA)
     with counted() as waits:
         uploads.fill(given)
     assert not waits
@@ -200,18 +202,18 @@ def test_both_stages_from_their_commands_and_back_from_a_state(
     class Stop(Exception):
         pass
 
-    save = Run.save_state
+    save = RunFolder.save_state
 
     def save_and_stop(self: Any, step: int, *rest: Any) -> None:
         save(self, step, *rest)
         raise Stop
 
-    monkeypatch.setattr(Run, "save_state", save_and_stop)
+    monkeypatch.setattr(RunFolder, "save_state", save_and_stop)
     with pytest.raises(Stop):
         reconstructor.run(reconstructor_config(world, tmp_path, steps=10, name="halves", **options))
-    monkeypatch.setattr(Run, "save_state", save)
+    monkeypatch.setattr(RunFolder, "save_state", save)
     halves = reconstructor.run(reconstructor_config(world, tmp_path, steps=10, name="halves", resume=True, **options))
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(halves.state_dict()[name], value, msg=name)
-    trained = rig.run(rig_config(world, folder, tmp_path, steps=6, people=8, **options))
+    trained = train.run(rig_config(world, folder, tmp_path, steps=6, people=8, **options))
     assert trained.gain.is_cuda

@@ -17,14 +17,23 @@ from stylerig_fast.face.model_io import load_face_model, save_face_model
 from stylerig_fast.generators import Generator, open_generator, save_generator
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.measurement.landmarks import Landmarks
-from stylerig_fast.train.reconstructor import ReconstructorTraining
+from stylerig_fast.train.config import (
+    ClosedFormConfig,
+    CycleConfig,
+    GainCalibrationConfig,
+    ImageCorrectionConfig,
+    PortraitConfig,
+    ReconstructorTraining,
+    RigDataConfig,
+    RigNetworkConfig,
+    RigRunConfig,
+    RigTraining,
+    RunConfig,
+    SampleConfig,
+)
 from stylerig_fast.train.reconstructor import run as train_reconstructor
-from stylerig_fast.train.rig import RigTraining
-from stylerig_fast.train.rig import run as train_rig
-from stylerig_fast.train.sample import SampleConfig
-from stylerig_fast.train.sample import run as sample
-
-SHARED = {"size": 32, "seed": 1}
+from stylerig_fast.train.rig.train import run as train_rig
+from stylerig_fast.train.sample_portraits import run as sample
 
 
 class CentralFace:
@@ -65,19 +74,27 @@ def parts(tmp_path_factory: pytest.TempPathFactory, face_model: FaceModel) -> Pa
 def reconstructor(parts: Path, runs: Path) -> Path:
     train_reconstructor(
         ReconstructorTraining(
-            data=parts / "set", runs=runs, face_model=parts / "face.safetensors", steps=3, batch=4, hidden=16, **SHARED
+            data=PortraitConfig(portraits=parts / "set", face_model=parts / "face.safetensors", size=32),
+            steps=3,
+            batch=4,
+            hidden=16,
+            run=RunConfig(name="reconstructor", runs=runs, seed=1),
         )
     )
     return runs / "reconstructor" / "reconstructor"
 
 
-def rig_training(parts: Path, trained: Path, runs: Path, **options: object) -> RigTraining:
-    values: dict = {"generator": str(parts / "generator"), "steps": 2, "pairs": 2, "requests": 4, "components": 16}
-    values |= (
-        {"rank": 2, "surroundings": 3, "pictures": 0, "calibrate": 0, "grid": 1, "log_every": 1} | SHARED | options
-    )
+def rig_training(parts: Path, trained: Path, runs: Path, **data: object) -> RigTraining:
+    """A small training; ``data`` replaces fields of the data's config."""
+    values: dict = {"generator": str(parts / "generator"), "face_model": parts / "face.safetensors"} | data
     return RigTraining(
-        data=parts / "set", reconstructor=trained, runs=runs, face_model=parts / "face.safetensors", **values
+        data=RigDataConfig(portraits=parts / "set", reconstructor=trained, size=32, **values),
+        network=RigNetworkConfig(components=16, rank=2),
+        closed_form=ClosedFormConfig(background_components=3),
+        cycle=CycleConfig(steps=2, pairs=2, requests=4),
+        images=ImageCorrectionConfig(0),
+        gains=GainCalibrationConfig(0),
+        run=RigRunConfig(name="rig", runs=runs, preview_people=1, log_every=1, seed=1),
     )
 
 
@@ -105,4 +122,4 @@ def test_the_portraits_generator_is_asked_for(parts: Path, tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match="portrait set was trained for|portrait set"):
         train_rig(rig_training(parts, trained, tmp_path, generator=str(tmp_path / "other")))
     with pytest.raises(CheckpointError, match="parameters of 'without units'"):
-        train_rig(dataclasses.replace(rig_training(parts, trained, tmp_path), face_model=None))
+        train_rig(rig_training(parts, trained, tmp_path, face_model=None))

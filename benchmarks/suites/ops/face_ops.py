@@ -12,8 +12,9 @@ from stylerig_fast import ops
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.render import evaluate, landmark_loss, mesh_adjacency, render_loss
-from stylerig_fast.train.objective import Priors, PriorWeights, RenderObjective, RenderWeights
-from stylerig_fast.train.optimise import make_optimiser
+from stylerig_fast.train.config import PriorWeights, RenderWeights
+from stylerig_fast.train.loop import make_optimiser
+from stylerig_fast.train.render_objective import Priors, RenderObjective
 
 from .measure import MachineRates, OpCost, OpRow, largest_difference
 from .scene import CAMERA, Scene
