@@ -18,7 +18,7 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.generators.folder import FAMILIES
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import RigConfig, RigNet, SubspaceRigNet, build
 
 from .options import BenchOptions

@@ -29,7 +29,7 @@ from stylerig_fast.errors import ExportError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator
 from stylerig_fast.params import BLOCKS
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigNet
 
 from . import rig as rig_graphs

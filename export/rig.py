@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import ExportError
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import MOST_SQUARED, BilinearRigNet, LinearRigNet, RigNet, SubspaceRigNet
 
 from .graph import Graph, Value

@@ -13,9 +13,9 @@ import tyro
 from stylerig_fast.commands.convert import Convert
 from stylerig_fast.commands.demo import Demo
 from stylerig_fast.commands.doctor import Doctor
+from stylerig_fast.commands.edit import Edit, Generate, Mix, Sample, Transfer
 from stylerig_fast.commands.evaluate import Evaluate
 from stylerig_fast.commands.export import Export
-from stylerig_fast.commands.people import Edit, Generate, Mix, Sample, Transfer
 from stylerig_fast.commands.studio import Studio
 from stylerig_fast.errors import StyleRigError
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylerig_fast.face.known_pose import KnownPose, degrees_of
+from stylerig_fast.face.arguments import Values, batch_of, check_finite, values_like
 from stylerig_fast.face.lighting import SH_CONSTANTS, dominant_direction, light, turn_light
+from stylerig_fast.face.pose_cache import KnownPose, degrees_of
 from stylerig_fast.face.rotation import degrees_to_axis_angle
-from stylerig_fast.face.values import Values, batch_of, check_finite, values_like
 
 BLOCKS = ("identity", "albedo", "expression", "illumination", "rotation", "translation")
 SHAPES: dict[str, tuple[int, ...]] = {"illumination": (9, 3), "rotation": (3,), "translation": (3,)}

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
 from stylerig_fast.params import BLOCKS, CONTROLS
-from stylerig_fast.reconstruction import check_code
-from stylerig_fast.trained_for import TrainedFor
+from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.reconstructor import check_code
 
 Form = Literal["linear", "subspace", "bilinear"]
 

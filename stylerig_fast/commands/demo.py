@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stylerig_fast.commands.contact_sheet import Tile, draw_sheet
 from stylerig_fast.commands.options import EngineOptions, Stopwatch, sample
 from stylerig_fast.commands.output import Pixels, check_output, write_png
-from stylerig_fast.commands.sheet import Tile, draw_sheet
 from stylerig_fast.params import FaceParams
 
 if TYPE_CHECKING:

@@ -113,7 +113,7 @@ class Evaluate(EngineOptions):
         from stylerig_fast.evaluation.study import Plan, run_study
         from stylerig_fast.measurement.memory import give_large_blocks_back
         from stylerig_fast.measurement.range_sweep import reach_table, write_reach
-        from stylerig_fast.reconstruction import FaceReconstructor
+        from stylerig_fast.reconstructor import FaceReconstructor
 
         began = time.perf_counter()
         give_large_blocks_back()

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylerig_fast.engine.loading import expand_codes
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.roll import LEAST
-from stylerig_fast.face.values import all_finite
+from stylerig_fast.face.arguments import all_finite
 from stylerig_fast.params import FaceParams
 
 

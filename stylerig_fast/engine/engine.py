@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,21 +15,37 @@ from stylerig_fast import ops
 from stylerig_fast.engine.backends.base import BackendName, BackendSpec, Previews, checked_device, choose
 from stylerig_fast.engine.edit_request import as_request, assemble
 from stylerig_fast.engine.loading import check_parts, expand_codes, find_folder, placed
-from stylerig_fast.engine.mesh import Mesh
 from stylerig_fast.engine.params_cache import Seen
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.roll import turned
 from stylerig_fast.engine.transfers import HostCopies, upload
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.face.arguments import all_finite
 from stylerig_fast.face.model_io import load_face_model, open_face_model
-from stylerig_fast.face.values import all_finite
 from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.params import CONTROLS, FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor, check_code
+from stylerig_fast.reconstructor import FaceReconstructor, check_code
 from stylerig_fast.render import Rendered, evaluate, render
 from stylerig_fast.rignet import RigNet
 
 Output = Literal["numpy", "torch"]
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """What a 3D viewer needs of a batch of faces.
+
+    Attributes:
+        vertices: ``(B, V, 3)`` decimetres, camera space.
+        triangles: ``(T, 3)`` int32.
+        colours: ``(B, V, 3)`` albedo RGB in [0, 1].
+        landmarks: ``(B, 68, 2)`` image widths.
+    """
+
+    vertices: Tensor
+    triangles: Tensor
+    colours: Tensor
+    landmarks: Tensor
 
 
 class Engine:

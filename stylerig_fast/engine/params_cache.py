@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.params import FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 
 
 class Seen:

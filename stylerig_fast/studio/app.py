@@ -14,15 +14,15 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio.engine_protocol import EngineLike
 from stylerig_fast.studio.limits import Limits
-from stylerig_fast.studio.live import live
 from stylerig_fast.studio.protocol import Malformed
 from stylerig_fast.studio.rest import routes
 from stylerig_fast.studio.scheduler import Closed
 from stylerig_fast.studio.security import Access, Guard
 from stylerig_fast.studio.sessions import Refused
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.state import Studio
+from stylerig_fast.studio.websocket import live
 
 STATIC = Path(__file__).parent / "static"
 SWEEP_SECONDS = 30.0

@@ -20,7 +20,7 @@ from torch import Tensor
 from stylerig_fast.engine.edit_request import as_request
 from stylerig_fast.engine.reach import ReachWarning
 from stylerig_fast.params import FaceParams
-from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio.engine_protocol import EngineLike
 from stylerig_fast.studio.protocol import Malformed, Request
 
 # Codes of real people are within a few units; beyond this the networks overflow.

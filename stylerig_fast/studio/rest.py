@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from stylerig_fast.studio import protocol
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.exporting import Export
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.export_job import Export
 from stylerig_fast.studio.people import Person, Rendered, code_from_text, draw, draw_unedited, text_of_code
 from stylerig_fast.studio.pictures import MEDIA_TYPES
 from stylerig_fast.studio.protocol import FromMix, FromSeed
 from stylerig_fast.studio.scheduler import Line
 from stylerig_fast.studio.sessions import Refused, Session
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.state import Studio
 
 # What belongs to a secret address may be kept by the browser, and by nobody between.
 PRIVATE = {"Cache-Control": "private, max-age=3600, immutable"}

@@ -19,9 +19,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from stylerig_fast.studio.app import create_app
-from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio.engine_protocol import EngineLike
 from stylerig_fast.studio.security import Access, is_loopback
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.state import Studio
 
 SHORTEST_TOKEN = 16
 # Seconds that open connections have to end after Ctrl-C.

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stylerig_fast.params import FaceParams
-from stylerig_fast.studio.exporting import Export
+from stylerig_fast.studio.export_job import Export
 from stylerig_fast.studio.limits import Limits
 from stylerig_fast.studio.people import Person
 

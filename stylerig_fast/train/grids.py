@@ -9,7 +9,7 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators.base import Generator
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigNet
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.face import FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigNet, control_columns
 from stylerig_fast.train.batches import Batch
 from stylerig_fast.train.objective import RenderObjective, RenderWeights

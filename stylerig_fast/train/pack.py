@@ -16,7 +16,7 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.face.rotation import axis_angle_to_degrees
 from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.params import FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.render import evaluate
 from stylerig_fast.rignet import RigNet, SubspaceRigNet
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.params import BLOCKS, CONTROLS, FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.initialise import f_columns
 

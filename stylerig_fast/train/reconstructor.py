@@ -15,7 +15,8 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.face.rotation import matrix_to_axis_angle
 from stylerig_fast.measurement.pose import PoseEstimator
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.train.batches import code_statistics, gather, on_device, pictures
 from stylerig_fast.train.captured import Parts, Steps
 from stylerig_fast.train.grids import reconstruction_grid
@@ -24,7 +25,6 @@ from stylerig_fast.train.optimise import descend, make_optimiser, set_cosine_lr
 from stylerig_fast.train.presets import with_preset
 from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.setting import begin
-from stylerig_fast.trained_for import TrainedFor
 
 # The paper's settings where ours differ; what it does not state stays as it is.
 PAPER = {"optimiser": "adadelta", "lr": 0.01, "noise": 0.0, "weight_decay": 0.0, "pose": 0.0}

@@ -17,7 +17,8 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.measurement.edit_runner import frontal_people
 from stylerig_fast.measurement.parallel import analyzing_beside
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build
 from stylerig_fast.train.batches import on_device
 from stylerig_fast.train.calibrate import calibrate
@@ -36,7 +37,6 @@ from stylerig_fast.train.run import Run, describe, progress
 from stylerig_fast.train.setting import begin
 from stylerig_fast.train.survey import Survey
 from stylerig_fast.train.weights import DirectionWeights, RigWeights
-from stylerig_fast.trained_for import TrainedFor
 
 # The paper's settings where ours differ; what it does not state stays as it is.
 PAPER = {

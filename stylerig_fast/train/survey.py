@@ -10,7 +10,7 @@ from torch import Tensor
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.train.context import principal, surroundings, surroundings_map
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.observed import Observed, observe

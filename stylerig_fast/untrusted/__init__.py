@@ -8,7 +8,7 @@ the bytes that are there (:mod:`.tensors`, :mod:`.arrays`). Torch's containers a
 :mod:`.torch_legacy`.
 
 All of it, and the parsers of face models too, runs in a child process with limits (:mod:`.sandbox`, :mod:`.worker`),
-from which nothing comes back but JSON and raw numbers (:mod:`.handover`). Nothing here imports torch.
+from which nothing comes back but JSON and raw numbers (:mod:`.ipc`). Nothing here imports torch.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted.machine import MARK, Machine, Meaning
+from stylerig_fast.untrusted.pickle_vm import MARK, Machine, Meaning
 
 MAX_INTEGER = 128  # bytes; seeds and hashes have 8 to 32
 MAX_PROTOCOL = 5

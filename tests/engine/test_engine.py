@@ -18,8 +18,8 @@ from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import save_generator
 from stylerig_fast.params import CONTROLS
+from stylerig_fast.provenance import TrainedFor
 from stylerig_fast.rignet import RigConfig, RigNet, build
-from stylerig_fast.trained_for import TrainedFor
 
 from .conftest import small_generator, small_parts
 

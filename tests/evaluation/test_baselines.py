@@ -19,7 +19,7 @@ from stylerig_fast.measurement.analyzer import MEASURED
 from stylerig_fast.measurement.edit_method import Asked, Scaled
 from stylerig_fast.measurement.edit_suite import MEASURE, express, turn
 from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 
 SLOTS, WIDTH, PEOPLE = 4, 16, 600
 SIZES = {"identity": 2, "albedo": 2, "expression": 2, "illumination": 27, "rotation": 3, "translation": 3}

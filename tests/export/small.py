@@ -12,7 +12,7 @@ from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.stylegan1 import StyleGAN1
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.generators.stylegan3 import StyleGAN3
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import LinearRigNet, RigConfig, RigNet, SubspaceRigNet, build
 
 MAKERS: dict[str, Callable[[], Generator]] = {

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 
 pytest.importorskip("fastapi", reason="needs the extra `studio`")
 
-from stylerig_fast.studio.describe import describe
+from stylerig_fast.studio.capabilities import describe
 from stylerig_fast.studio.limits import Limits
 from stylerig_fast.studio.people import light_strength, text_of_code
 from tests.studio.client import Client, call

@@ -13,7 +13,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.generators import MobileStyleGAN
 from stylerig_fast.params import FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
 from stylerig_fast.train.batches import gather
 from stylerig_fast.train.grids import edit_grid

@@ -17,7 +17,7 @@ import numpy as np
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.landmark_lists import BASEL_2009
 from stylerig_fast.face.formats.matlab import read_matlab
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, Parts, modes, points, take, triangle_list
 
 NAME = "basel-2009"
 MICROMETRE = 1e-5  # decimetres

@@ -20,7 +20,7 @@ import numpy as np
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.hdf5 import read_hdf5
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, Parts, modes, points, take, triangle_list
 
 NAME = "basel-hdf5"
 MILLIMETRE = 1e-2  # decimetres

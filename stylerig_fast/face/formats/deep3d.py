@@ -16,7 +16,7 @@ import numpy as np
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.matlab import read_matlab
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, named_landmarks, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, Parts, modes, named_landmarks, points, take, triangle_list
 
 NAME = "basel-2009-front"
 FIELDS = ("meanshape", "idBase", "exBase", "meantex", "texBase", "tri", "keypoints")

@@ -15,12 +15,12 @@ from stylerig_fast.face.formats import (
     hdf5,
     ict,
     matlab,
-    packed,
+    npz,
     surrey,
 )
-from stylerig_fast.face.formats.assemble import LandmarkSource, assemble, cut, move_origin, with_landmarks
 from stylerig_fast.face.formats.landmark_files import read_landmark_file
-from stylerig_fast.face.formats.parts import Counts, Parts, read_in_child, take
+from stylerig_fast.face.formats.raw_model import Counts, Parts, read_in_child, take
+from stylerig_fast.face.formats.to_face_model import LandmarkSource, assemble, cut, move_origin, with_landmarks
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import load_face_model
 from stylerig_fast.untrusted import Limits, read_pickle
@@ -98,7 +98,7 @@ def _kind(path: Path, limits: Limits | None) -> str:
         return "own"
     for kind, found in (
         ("basel_hdf5", start.startswith(hdf5.MAGIC)),
-        ("ict", start.startswith(packed.MAGIC)),
+        ("ict", start.startswith(npz.MAGIC)),
         ("surrey", surrey.looks_like_eos(start)),
         ("flame", start.startswith(_PICKLES)),
     ):

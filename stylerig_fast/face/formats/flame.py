@@ -25,7 +25,7 @@ import numpy as np
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.landmark_lists import FLAME
-from stylerig_fast.face.formats.parts import Counts, Parts, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, Parts, points, take, triangle_list
 from stylerig_fast.untrusted.tree import Record
 
 NAME = "flame"

@@ -21,7 +21,7 @@ import numpy as np
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.cereal import Archive
 from stylerig_fast.face.formats.landmark_lists import SURREY_3448, SURREY_JAW
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, Parts, modes, points, take, triangle_list
 
 NAME = "surrey"
 MILLIMETRE = 1e-2  # decimetres

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.complete_landmarks import complete_landmarks, enough, open_landmarks
-from stylerig_fast.face.formats.mirror import nearest_mirror
-from stylerig_fast.face.formats.parts import Counts, Parts
+from stylerig_fast.face.formats.raw_model import Counts, Parts
 from stylerig_fast.face.landmarks import INNER_MOUTH, JAW, OUTER_EYE_CORNERS
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.smooth_albedo import smooth_albedo
@@ -198,3 +197,14 @@ def _centre(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+
+def nearest_mirror(vertices: Tensor, chunk: int = 2048) -> Tensor:
+    """For each vertex ``(V, 3)`` the one nearest to its mirror image in x: ``(V,)`` int64."""
+    # In double, because cdist goes through squared norms.
+    flipped = vertices.double() * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
+    try:
+        from scipy.spatial import KDTree
+    except ImportError:  # the same, some hundred times slower on a large mesh
+        return torch.cat([torch.cdist(part, vertices.double()).argmin(1) for part in flipped.split(chunk)])
+    return torch.from_numpy(KDTree(vertices.double().numpy()).query(flipped.numpy())[1])

@@ -13,7 +13,7 @@ from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.trained_for import TrainedFor
+from stylerig_fast.provenance import TrainedFor
 
 # Where a face of an FFHQ-aligned crop sits, decimetres; the network learns the offset from it.
 MEAN_TRANSLATION = (0.0, 0.0, -11.0)

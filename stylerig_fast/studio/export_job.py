@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylerig_fast.errors import StyleRigError
-from stylerig_fast.studio import exports
-from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio import video
+from stylerig_fast.studio.engine_protocol import EngineLike
 from stylerig_fast.studio.people import Person, Rendered, draw
 from stylerig_fast.studio.protocol import Request, VideoFormat
 from stylerig_fast.studio.scheduler import Closed
@@ -57,7 +57,7 @@ class Export:
     def run(self) -> None:
         """Draws and writes; on a thread of its own, for it waits for turns. Nothing is raised."""
         try:
-            exports.write(self._pictures(), self.path, self.format, self._fps)
+            video.write(self._pictures(), self.path, self.format, self._fps)
             self.state = "ready"
         except (CancelledError, Closed, _Cancelled):
             self._fail("cancelled")

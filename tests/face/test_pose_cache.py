@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.face import known_pose
+from stylerig_fast.face import pose_cache
 from stylerig_fast.face.rotation import axis_angle_to_degrees, degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
 
@@ -18,7 +18,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
         seen.append(rotation)
         return axis_angle_to_degrees(rotation)
 
-    monkeypatch.setattr(known_pose, "axis_angle_to_degrees", counted)
+    monkeypatch.setattr(pose_cache, "axis_angle_to_degrees", counted)
     return seen
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from fastapi import WebSocket, WebSocketDisconnect
 
 from stylerig_fast.studio import protocol
-from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio.engine_protocol import EngineLike
 from stylerig_fast.studio.people import Person, Rendered, draw
 from stylerig_fast.studio.protocol import Edit, Malformed, Ping, Shown
 from stylerig_fast.studio.scheduler import Closed
 from stylerig_fast.studio.sessions import Refused, Session
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.state import Studio
 
 POLICY, TOO_LARGE, TRY_LATER = 1008, 1009, 1013  # RFC 6455, 7.4
 FORGIVEN_PER_SECOND = 10.0

@@ -14,11 +14,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stylerig_fast.studio import exports
-from stylerig_fast.studio.describe import describe, sizes_of
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.exporting import Export
-from stylerig_fast.studio.face_file import FaceFile, face_file
+from stylerig_fast.studio import video
+from stylerig_fast.studio.capabilities import FaceFile, describe, face_file, sizes_of
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.export_job import Export
 from stylerig_fast.studio.limits import Limits
 from stylerig_fast.studio.people import Rendered
 from stylerig_fast.studio.pictures import encode
@@ -105,7 +104,7 @@ class Studio:
         self.check_size(new.size)
         for frame in new.frames:
             self.check_request(frame.request)
-        if new.format not in exports.formats():
+        if new.format not in video.formats():
             raise Refused(400, f"{new.format} cannot be written here; install stylerig-fast[studio]")
         frames = [(session.person(frame.person), frame.request) for frame in new.frames]
         if session.export is not None:
