@@ -76,8 +76,8 @@ def one_of(request: Request, row: int) -> Request:
         return value[row : row + 1] if hasattr(value, "shape") and value.ndim and len(value) == count else value
 
     params = request.params
-    asked = {kind: {name: pick(value) for name, value in values.items()} for kind, values in params.requests.items()}
-    return Request(request.w[row : row + 1], type(params)(requests=asked))
+    asked = {kind: {name: pick(value) for name, value in values.items()} for kind, values in params.pending.items()}
+    return Request(request.w[row : row + 1], type(params)(pending=asked))
 
 
 def _verdict(contestant: Contestant, judged: Request, wanted: list[Pixels], side: int) -> dict[str, Any]:

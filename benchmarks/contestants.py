@@ -12,6 +12,7 @@ from torch import Tensor
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backends.base import BACKENDS
 from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.images import channels_last, to_uint8
 
 from .children import compiles_in_time
 from .openvino_peer import OpenVINO
@@ -86,16 +87,13 @@ class PlainTorch:
         codes = self.rig(request.w, request.params)
         # One after the other on the CPU, as the module does it anyway: a batch of float pictures would take memory.
         blocks = codes.split(1) if codes.device.type == "cpu" else (codes,)
-        pictures = torch.cat([to_uint8(self.synthesis(block, resolution)) for block in blocks])
+        pictures = torch.cat(
+            [channels_last(to_uint8(self.synthesis(block, resolution), overwrite=True)) for block in blocks]
+        )
         return pictures.cpu().numpy()
 
     def info(self) -> dict[str, object]:
         return {"backend": self.name}
-
-
-def to_uint8(image: Tensor) -> Tensor:
-    """Pictures ``(B, 3, H, W)`` in about [-1, 1] as uint8 ``(B, H, W, 3)``; the float pictures are overwritten."""
-    return image.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 @dataclass

@@ -17,6 +17,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.pretrained import NAMES, find_package
+from stylerig_fast.images import to_uint8
 
 from .parity import Pixels
 from .requests import Request
@@ -67,7 +68,7 @@ class OpenVINO:
         def keep(infer: Any, row: int) -> None:
             # The picture lies in the request's own memory and may be overwritten there.
             image = torch.from_numpy(infer.get_output_tensor(0).data)[0]
-            out[row].copy_(image.add_(1).mul_(127.5).round_().clamp_(0, 255).permute(1, 2, 0))
+            out[row].copy_(to_uint8(image, overwrite=True).permute(1, 2, 0))
 
         if len(codes) == 1:
             self._one.infer({0: codes}, share_inputs=True)

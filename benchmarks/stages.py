@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from stylerig_fast.engine import Engine
 from stylerig_fast.generators import Generator
+from stylerig_fast.images import channels_last, to_uint8
 
-from .contestants import to_uint8
 from .requests import Request
 from .work import Counter, without_data
 
@@ -211,7 +211,7 @@ def _edit(engine: Engine, request: Request, resolution: int, marks: Marks) -> No
     with marks.during(REST):
         image = engine.generator.synthesis(codes, resolution)
     with marks.during(UINT8):
-        pictures = to_uint8(image)
+        pictures = channels_last(to_uint8(image, overwrite=True))
     with marks.during(COPY):
         pictures.cpu().numpy()
 

@@ -28,7 +28,7 @@ from stylerig_fast.engine.backends.graph_folder import FORMAT, HEAD, PEOPLE, PRE
 from stylerig_fast.errors import ExportError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator
-from stylerig_fast.params import BLOCKS
+from stylerig_fast.param_layout import BLOCKS
 from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigNet
 

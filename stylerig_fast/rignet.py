@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
-from stylerig_fast.params import BLOCKS, CONTROLS
+from stylerig_fast.param_layout import BLOCKS, CONTROLS
 from stylerig_fast.provenance import TrainedFor
 from stylerig_fast.reconstructor import check_code
 

@@ -23,7 +23,8 @@ from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.arguments import all_finite
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 from stylerig_fast.generators import Generator, open_generator
-from stylerig_fast.params import CONTROLS, FaceParams
+from stylerig_fast.param_layout import CONTROLS
+from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstructor import FaceReconstructor, check_code
 from stylerig_fast.render import Rendered, evaluate, render
 from stylerig_fast.rignet import RigNet

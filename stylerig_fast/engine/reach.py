@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
+from stylerig_fast.warn import warn_caller
 
 ANGLES = ("yaw", "pitch", "roll")
 # From where on an angle in degrees, and a unit of expression, is not the person's own. The angles went through
@@ -72,8 +72,7 @@ class Reach:
                 name = own.expression_names[column - len(ANGLES)]
                 beyond.append(f"{name} {value:.2f} (reachable: {lowest:g} to {highest:g})")
         action = "clamped" if clamp else "the edit may fall short; pass clamp=True to clamp"
-        # The caller's line: limit, assemble, Engine._asked, Engine.edit or rig, and torch.no_grad lie between.
-        warnings.warn(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning, stacklevel=6)
+        warn_caller(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning)
         if not clamp:
             return request
         limited = torch.where(outside, inside, asked)

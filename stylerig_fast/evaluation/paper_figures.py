@@ -11,7 +11,8 @@ from torch import Tensor
 from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.baselines import Sample, StyleMixing
 from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
-from stylerig_fast.params import CONTROLS, FaceParams
+from stylerig_fast.param_layout import CONTROLS
+from stylerig_fast.params import FaceParams
 
 TILE = 192  # pixels of a picture on the page
 STRIP = 7

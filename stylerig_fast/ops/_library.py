@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,7 @@ import torch
 
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.ops import _architectures, _autograd
+from stylerig_fast.warn import warn_caller
 
 Impl = Literal["auto", "reference", "cpu", "cuda"]
 Path_ = Literal["reference", "cpu", "cuda"]
@@ -176,7 +176,7 @@ def notice(message: str) -> None:
     """One visible notice per message."""
     if message not in _noticed:
         _noticed.add(message)
-        warnings.warn(message, stacklevel=4)
+        warn_caller(message)
 
 
 def library() -> Library:

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from stylerig_fast import __version__
 from stylerig_fast.engine.reach import ANGLES, Reach
 from stylerig_fast.face import FaceModel
+from stylerig_fast.face.units import SIDES, mirrored_name, side_of
 from stylerig_fast.params import DEFAULT_LIGHT_STRENGTH
 from stylerig_fast.studio import video
 from stylerig_fast.studio.engine_protocol import EngineLike
@@ -113,8 +114,8 @@ def describe_units(names: Sequence[str], reach: Reach | None) -> list[dict[str, 
 def _describe_unit(name: str, names: Sequence[str], reach: Reach | None) -> dict[str, object]:
     residual = name.startswith("residual_")
     prefix = next((start for start in GROUPS if name.startswith(start)), "")
-    side = next((side for side in ("Left", "Right") if name.endswith(side) and name not in SIDEWAYS), "")
-    mirror = {"Left": name[:-4] + "Right", "Right": name[:-5] + "Left"}.get(side)
+    side = "" if name in SIDEWAYS else side_of(name)
+    mirror = mirrored_name(name) if side else ""
     low, high = RESIDUAL_RANGE if residual else (0.0, 1.0)
     reached = None if reach is None else reach.expression.get(name, None if residual else (0.0, 1.0))
     return {
@@ -148,7 +149,7 @@ def presets_for(names: Collection[str]) -> dict[str, Mapping[str, float]]:
 
 def _sides(units: Mapping[str, float]) -> dict[str, float]:
     """Each unit, and its left and right ones; those that no model has are sorted out later."""
-    return {unit + side: value for unit, value in units.items() for side in ("", "Left", "Right")}
+    return {unit + side: value for unit, value in units.items() for side in ("", *SIDES)}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from stylerig_fast.engine.edit_request import as_request
 from stylerig_fast.engine.reach import ReachWarning
+from stylerig_fast.images import luminance
 from stylerig_fast.params import FaceParams
 from stylerig_fast.studio.engine_protocol import EngineLike
 from stylerig_fast.studio.protocol import Malformed, Request
@@ -79,7 +80,7 @@ def describe_params(params: FaceParams) -> dict[str, object]:
 
 def light_strength(illumination: Tensor) -> float:
     """The share of the light ``(1, 9, 3)`` that is directional: what `turn_light` would make its linear band from."""
-    constant, *linear = (illumination[0, :4] @ illumination.new_tensor([0.299, 0.587, 0.114])).tolist()
+    constant, *linear = luminance(illumination[0, :4]).tolist()
     length = float(np.hypot(np.hypot(linear[0], linear[1]), linear[2]))
     return min(length / (2 / 3**0.5 * constant), 1.0) if constant > 1e-6 else 1.0
 

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from stylerig_fast.untrusted.limits import Limits
 from stylerig_fast.untrusted.regular_file import open_regular
 from stylerig_fast.untrusted.tree import Tree
 from stylerig_fast.untrusted.worker import ERROR
+from stylerig_fast.warn import warn_caller
 
 _READER = re.compile(r"stylerig_fast(\.\w+)+:\w+", re.ASCII)
 _ROOT = Path(__file__).resolve().parents[2]
@@ -179,7 +179,6 @@ def _printable(text: str) -> str:
 
 def _notice(unlimited: Any) -> None:
     if isinstance(unlimited, list) and "memory" in unlimited:
-        warnings.warn(
-            "this system does not limit a process's memory: a hostile checkpoint could fill it. Time is limited",
-            stacklevel=4,
+        warn_caller(
+            "this system does not limit a process's memory: a hostile checkpoint could fill it. Time is limited"
         )

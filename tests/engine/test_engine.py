@@ -17,7 +17,7 @@ from stylerig_fast.engine.reach import Reach, ReachWarning
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import save_generator
-from stylerig_fast.params import CONTROLS
+from stylerig_fast.param_layout import CONTROLS
 from stylerig_fast.provenance import TrainedFor
 from stylerig_fast.rignet import RigConfig, RigNet, build
 

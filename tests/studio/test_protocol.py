@@ -50,19 +50,19 @@ def test_what_is_absent_stays():
     assert (message.format, message.quality) == ("jpeg", 85)
     params = as_params(message.request)
     assert params.blocks == {}
-    assert params.requests == {}
+    assert params.pending == {}
 
 
 def test_a_request_becomes_parameters():
     asked = parse(LIVE, asking(pose={"yaw": 10}, expression={"jawOpen": 0.5}, illumination=GAMMA))
     assert isinstance(asked, Edit)
     params = as_params(asked.request)
-    assert params.requests == {"pose": {"yaw": 10.0}, "expression": {"jawOpen": 0.5}}
+    assert params.pending == {"pose": {"yaw": 10.0}, "expression": {"jawOpen": 0.5}}
     assert params.illumination is not None
     assert params.illumination.shape == (1, 9, 3)
     np.testing.assert_array_equal(params.illumination[0, 0], [2.5] * 3)
     light = as_params(Request(light={"direction": (1.0, 0.0, 1.0), "strength": 0.3}))
-    assert light.requests == {"light": {"direction": (1.0, 0.0, 1.0), "strength": 0.3}}
+    assert light.pending == {"light": {"direction": (1.0, 0.0, 1.0), "strength": 0.3}}
 
 
 def test_the_small_messages():

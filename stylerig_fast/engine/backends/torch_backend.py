@@ -16,6 +16,7 @@ from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops.mobile_cuda_synthesis import MobileCudaSynthesis
 from stylerig_fast.ops.mobile_synthesis import MobileSynthesis, machine_kernels
 from stylerig_fast.ops.stylegan2_synthesis import StyleGAN2Synthesis
@@ -40,8 +41,7 @@ class EagerBackend:
         """See `Backend`; one by one, so that memory does not grow with the batch."""
         out = torch.empty(len(w), resolution, resolution, 3, dtype=torch.uint8, device=w.device)
         for row, code in zip(out, w.split(1), strict=True):
-            image = self.generator.synthesis(code, resolution)[0]
-            row.copy_(image.add(1).mul(127.5).round_().clamp_(0, 255).permute(1, 2, 0))
+            row.copy_(to_uint8(self.generator.synthesis(code, resolution)[0]).permute(1, 2, 0))
         return out
 
     def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -17,6 +16,7 @@ from stylerig_fast.face.formats.raw_model import Counts, Parts
 from stylerig_fast.face.landmarks import INNER_MOUTH, JAW, OUTER_EYE_CORNERS
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.smooth_albedo import smooth_albedo
+from stylerig_fast.warn import warn_caller
 
 # Vertices of the landmarks by number from 0 (some may be missing), or what finds them on a model without any.
 LandmarkSource: TypeAlias = Mapping[int, int] | Callable[[FaceModel], Sequence[int]]
@@ -151,10 +151,9 @@ def _landmarks(model: FaceModel, where: str, source: LandmarkSource, jaw: Sequen
             f"({len(known)} are). Give a file with --landmarks FILE (68 vertex numbers, or an eos mapping), or have "
             "them found on rendered pictures with --landmarks detect"
         )
-    warnings.warn(
+    warn_caller(
         f"{where}: {68 - len(known)} of the 68 landmarks are not in its list; they are placed by warping the open "
-        "face model's. Look at them with --preview",
-        stacklevel=2,
+        "face model's. Look at them with --preview"
     )
     return complete_landmarks(model.mean.double().numpy(), model.triangles.numpy(), known, jaw)
 

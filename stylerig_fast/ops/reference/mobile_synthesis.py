@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylerig_fast.generators.mobilestylegan import SLOPE, MobileStyleGAN, inverse_haar
+from stylerig_fast.images import to_uint8
 
 # In bfloat16 the blocks before this one (up to 16 px) stay float32: their errors decide what is drawn where.
 FIRST_ROUNDED = 2
@@ -172,5 +173,5 @@ def four_pixels(bands: Tensor) -> Tensor:
 
 
 def to_bytes(picture: Tensor) -> Tensor:
-    """From [-1, 1] to uint8, halves to even."""
-    return picture.add(1).mul(127.5).round().clamp(0, 255).byte()
+    """From [-1, 1] to uint8, halves to even, NaN to 0."""
+    return to_uint8(picture)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylerig_fast.images import to_uint8
+
 SLOPE = 0.2
 
 
@@ -66,4 +68,4 @@ def styled_epilogue(
 
 def to_bytes(image: Tensor) -> Tensor:
     """From [-1, 1] to uint8, halves to even, NaN to 0."""
-    return image.add(1).mul(127.5).round().nan_to_num(0, 255, 0).clamp(0, 255).byte()
+    return to_uint8(image)
