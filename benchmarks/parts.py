@@ -84,7 +84,7 @@ def open_parts(options: BenchOptions) -> Parts:
 
 def precision_of(folder: Path) -> str:
     """Name of the torch dtype that a folder's graphs are in; CheckpointError if it is no such folder."""
-    return str(PRECISIONS[GraphFolder(folder).head.precision]).removeprefix("torch.")
+    return str(PRECISIONS[GraphFolder(folder).manifest.precision]).removeprefix("torch.")
 
 
 def export(parts: Parts, folder: Path, precisions: Iterable[str]) -> str:
@@ -103,7 +103,7 @@ def export(parts: Parts, folder: Path, precisions: Iterable[str]) -> str:
         if precision not in parts.graphs:
             try:
                 onnx.export_onnx(
-                    onnx.Parts.of(parts.plain), folder / precision, onnx.Options(getattr(torch, precision))
+                    onnx.ExportParts.of(parts.plain), folder / precision, onnx.ExportOptions(getattr(torch, precision))
                 )
             except ExportError as error:
                 return str(error)

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from stylerig_fast.errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
+# Format 1 differs in names of a rig's tensors alone.
+READABLE = (1, 2)
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 M = TypeVar("M", bound=nn.Module)
@@ -69,8 +71,15 @@ def save_checkpoint(
     write_atomically(folder / CONFIG, (json.dumps(head, indent=2) + "\n").encode())
 
 
-def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], dict[str, Tensor]]:
+def read_checkpoint(
+    folder: str | Path, kind: str, renamed: Mapping[str, str] | None = None
+) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Config and tensors of a checkpoint folder.
+
+    Args:
+        folder: as `save_checkpoint` wrote it.
+        kind: what it should hold.
+        renamed: tensors of format 1 that are called otherwise today: old name to new name.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the folder holds another kind of checkpoint.
@@ -91,9 +100,10 @@ def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], d
         ) from error
     if found != kind or not isinstance(config, dict):
         raise CheckpointError(f"{folder}: holds a {found!r} checkpoint, expected {kind!r}")
-    if version != FORMAT:
+    if version not in READABLE:
         raise CheckpointError(
-            f"{folder}: checkpoint format {version!r}, this version reads {FORMAT}; update stylerig-fast"
+            f"{folder}: checkpoint format {version!r}, this version reads {READABLE[0]} to {READABLE[-1]}; update "
+            "stylerig-fast"
         )
     weights = (folder / WEIGHTS).read_bytes()
     digest = hashlib.sha256(weights).hexdigest()
@@ -102,16 +112,33 @@ def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], d
             f"{folder / WEIGHTS}: sha256 {digest[:12]}… is not the recorded {str(sha256)[:12]}…; "
             "the file is truncated or changed: fetch or train it again"
         )
-    return config, load_safetensors(weights)
+    tensors = load_safetensors(weights)
+    if version == 1 and renamed:
+        mixed = sorted(renamed.values() & tensors.keys())
+        if mixed:
+            raise CheckpointError(f"{folder / WEIGHTS}: format 1 with tensors of format 2: {', '.join(mixed)}")
+        tensors = {renamed.get(name, name): value for name, value in tensors.items()}
+    return config, tensors
 
 
-def load_checkpoint(folder: str | Path, kind: str, build: Callable[[Mapping[str, object]], M]) -> M:
+def load_checkpoint(
+    folder: str | Path,
+    kind: str,
+    build: Callable[[Mapping[str, object]], M],
+    renamed: Mapping[str, str] | None = None,
+) -> M:
     """A module rebuilt from its config, in eval mode, with every tensor loaded.
+
+    Args:
+        folder: as `save_checkpoint` wrote it.
+        kind: what it should hold.
+        build: makes the module of the config.
+        renamed: as in `read_checkpoint`.
 
     Raises:
         CheckpointError: as `read_checkpoint`, or the tensors do not fit the config; the message names them.
     """
-    config, tensors = read_checkpoint(folder, kind)
+    config, tensors = read_checkpoint(folder, kind, renamed)
     try:
         module = build(config)
     except (TypeError, KeyError, ValueError, RuntimeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def test_frames_of_the_package_and_of_torch_are_passed_over(monkeypatch) -> None
 
 
 def test_a_package_with_a_similar_name_is_a_caller(monkeypatch) -> None:
-    space = {"warn_caller": warn_caller, "__name__": "stylerig_fast_more.tools"}
+    space: dict[str, Any] = {"warn_caller": warn_caller, "__name__": "stylerig_fast_more.tools"}
     exec(compile("def call():\n    warn_caller('x')\n", "more.py", "exec"), space)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import torch
-from stylerig_fast.export.onnx import Options, Parts, graph
+from stylerig_fast.export.onnx import ExportOptions, ExportParts, graph
 
 from ..options import BenchOptions
 from ..parts import open_parts
@@ -82,7 +82,7 @@ def main() -> int:
     log = trt.Logger(trt.Logger.WARNING)
     found: dict[str, Any] = {"version": str(trt.__version__)}
     plain = open_parts(BenchOptions(generator=work.words.generator)).plain
-    content = graph(Parts.of(plain), "edit", Options(torch.float16)).SerializeToString()
+    content = graph(ExportParts.of(plain), "edit", ExportOptions(torch.float16)).SerializeToString()
     for name in ("any GPU", "this GPU"):
         start = time.monotonic()
         try:

@@ -11,7 +11,7 @@ import tyro
 from PIL import Image
 
 from stylerig_fast.commands.convert_face import ConvertFace
-from stylerig_fast.commands.options import Stopwatch
+from stylerig_fast.commands.options import CallTimer
 from stylerig_fast.commands.output import check_output, print_report, write_png
 from stylerig_fast.generators import Generator
 from stylerig_fast.images import to_uint8
@@ -63,7 +63,7 @@ class ConvertGenerator:
             raise ValueError(f"{self.out} is a file; --out names a folder")
         if self.preview is not None:
             check_output(self.preview)
-        with Stopwatch(torch.device("cpu")) as watch:
+        with CallTimer(torch.device("cpu")) as watch:
             limits = Limits(seconds=self.limits.seconds, memory=int(self.limits.memory * 2**30))
             generator, form = convert_checkpoint(self.source, self.name, limits, self.allow_nonfinite)
             save_generator(self.out, generator, format=form, file=self.source.name)
@@ -97,7 +97,7 @@ def _people(generator: Generator, n: int, seed: int, psi: float) -> Image.Image:
 
 
 @dataclass(kw_only=True)
-class Convert:
+class ConvertCommand:
     """Convert a generator or a face model of another project to the files that everything here loads."""
 
     what: Annotated[

@@ -34,7 +34,7 @@ OPTIONAL = {
 
 
 @dataclass(kw_only=True)
-class Doctor:
+class DoctorCommand:
     """Say what is installed, which path each op takes and why, and how to get the faster one."""
 
     json: bool = False

@@ -57,10 +57,10 @@ def transfer_grid(engine: Engine, targets: Tensor, sources: Tensor, mixing: Styl
     """Control by control, the rig's transfer beside style mixing's, the paper's Fig. 5."""
     columns: list[tuple[str, Tensor]] = [("person", targets), ("source", sources)]
     for control in CONTROLS:
-        columns.append((f"{control}: rig", engine.rig(targets, engine.transferred(targets, sources, (control,)))))
+        columns.append((f"{control}: rig", engine.rig(targets, engine.transfer_params(targets, sources, (control,)))))
         first, end = mixing.ranges[_MIXED_AS[control]]
         columns.append(
-            (f"{control}: mixing, slots {first}-{end - 1}", engine.mixed(targets, sources, range(first, end)))
+            (f"{control}: mixing, slots {first}-{end - 1}", engine.mix_codes(targets, sources, range(first, end)))
         )
     pictures = torch.stack([show(engine, code) for _, code in columns], dim=1)
     return Grid(pictures, tuple(name for name, _ in columns), tuple("" for _ in targets))

@@ -18,7 +18,7 @@ from stylerig_fast.face.units import SIDES, mirrored_name, side_of
 from stylerig_fast.params import DEFAULT_LIGHT_STRENGTH
 from stylerig_fast.studio import video
 from stylerig_fast.studio.engine_protocol import EngineLike
-from stylerig_fast.studio.limits import Limits
+from stylerig_fast.studio.limits import StudioLimits
 
 SMALLEST = 64
 # Of a picture that is looked at while a slider moves.
@@ -51,7 +51,7 @@ _SIDED = {
 _ONE_SIDE = {"wink": {"eyeBlinkLeft": 1.0, "mouthSmileLeft": 0.4, "cheekSquintLeft": 0.4}}
 
 
-def describe(engine: EngineLike, limits: Limits, preview: int | None = None) -> dict[str, object]:
+def describe(engine: EngineLike, limits: StudioLimits, preview: int | None = None) -> dict[str, object]:
     """The answer to ``GET /api/studio``; ``docs/studio.md`` lists its fields.
 
     Args:

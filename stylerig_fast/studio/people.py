@@ -22,7 +22,7 @@ from stylerig_fast.engine.reach import ReachWarning
 from stylerig_fast.images import luminance
 from stylerig_fast.params import FaceParams
 from stylerig_fast.studio.engine_protocol import EngineLike
-from stylerig_fast.studio.protocol import Malformed, Request
+from stylerig_fast.studio.protocol import EditFields, Malformed
 
 # Codes of real people are within a few units; beyond this the networks overflow.
 LARGEST_CODE = 1e3
@@ -53,7 +53,7 @@ class Person:
 
 
 @dataclass
-class Rendered:
+class DrawnPicture:
     """A picture and how it came about.
 
     Attributes:
@@ -85,7 +85,7 @@ def light_strength(illumination: Tensor) -> float:
     return min(length / (2 / 3**0.5 * constant), 1.0) if constant > 1e-6 else 1.0
 
 
-def as_params(request: Request) -> FaceParams:
+def as_params(request: EditFields) -> FaceParams:
     """The request as partial FaceParams."""
     asked = request.model_dump(exclude_none=True)
     params = as_request(asked.get("pose"), asked.get("expression"), asked.get("light"))
@@ -94,20 +94,20 @@ def as_params(request: Request) -> FaceParams:
     return params
 
 
-def draw(engine: EngineLike, person: Person, request: Request, size: int) -> Rendered:
+def draw(engine: EngineLike, person: Person, request: EditFields, size: int) -> DrawnPicture:
     """A picture of a person; runs on the Engine's thread."""
     params, said = as_params(request), list[str]()
     start = time.perf_counter()
     with _reach_warnings(said):
         pictures = engine.edit(person.w, params, resolution=size)
-    return Rendered(pictures[0], 1e3 * (time.perf_counter() - start), said)
+    return DrawnPicture(pictures[0], 1e3 * (time.perf_counter() - start), said)
 
 
-def draw_unedited(engine: EngineLike, person: Person, size: int) -> Rendered:
+def draw_unedited(engine: EngineLike, person: Person, size: int) -> DrawnPicture:
     """A person's own picture; runs on the Engine's thread."""
     start = time.perf_counter()
     pictures = engine.render(person.w, resolution=size)
-    return Rendered(pictures[0], 1e3 * (time.perf_counter() - start))
+    return DrawnPicture(pictures[0], 1e3 * (time.perf_counter() - start))
 
 
 def code_from_text(text: str, num_ws: int, w_dim: int) -> Tensor:

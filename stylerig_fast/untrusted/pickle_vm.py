@@ -34,7 +34,7 @@ class Meaning(Protocol):
         """Gives a described object its state."""
 
 
-class Machine:
+class PickleVM:
     """The state of one pickle being read.
 
     Args:

@@ -66,8 +66,8 @@ class CudaGraphBackend:
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
         return self._run("pictures", resolution, lambda code: self._draw(code, resolution), w)
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
-        return self._run("edit", resolution, lambda *a: self._draw(self.rig(*a), resolution), w, request, own)
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
+        return self._run("edit", resolution, lambda *a: self._draw(self.rig(*a), resolution), w, params, source)
 
     def describe(self) -> dict[str, object]:
         return {

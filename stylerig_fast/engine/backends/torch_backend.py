@@ -44,8 +44,8 @@ class EagerBackend:
             row.copy_(to_uint8(self.generator.synthesis(code, resolution)[0]).permute(1, 2, 0))
         return out
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
-        return self.pictures(self.rig(w, request, own), resolution)
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
+        return self.pictures(self.rig(w, params, source), resolution)
 
     def describe(self) -> dict[str, object]:
         return {"synthesis": "torch, eager"}
@@ -69,8 +69,8 @@ class CompiledBackend:
         preview = is_preview(resolution, self.network.resolution)
         return (self.quick if preview else self.network).pictures(w, resolution, preview=preview and self.early)
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
-        return self.pictures(self.rig(w, request, own), resolution)
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
+        return self.pictures(self.rig(w, params, source), resolution)
 
     def describe(self) -> dict[str, object]:
         quick = "" if self.quick is self.network else f"; previews in {self.quick.dtype}, {self.quick.kernels}"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.complete_landmarks import complete_landmarks, enough, open_landmarks
-from stylerig_fast.face.formats.raw_model import Counts, Parts
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel
 from stylerig_fast.face.landmarks import INNER_MOUTH, JAW, OUTER_EYE_CORNERS
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.smooth_albedo import smooth_albedo
@@ -28,7 +28,7 @@ LIKE_A_FACE = (0.4, 1.0)
 EYE_DISTANCE = (0.6, 1.2)  # decimetres between the outer eye corners; adults have about 0.9
 
 
-def assemble(parts: Parts, where: str, counts: Counts, landmarks: LandmarkSource | None = None) -> FaceModel:
+def assemble(parts: RawFaceModel, where: str, counts: Counts, landmarks: LandmarkSource | None = None) -> FaceModel:
     """The face model.
 
     Args:
@@ -109,7 +109,7 @@ def face_outward(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return triangles if flux >= 0 else triangles[:, ::-1]
 
 
-def _unplaced(parts: Parts, counts: Counts, vertices: np.ndarray, triangles: np.ndarray) -> FaceModel:
+def _unplaced(parts: RawFaceModel, counts: Counts, vertices: np.ndarray, triangles: np.ndarray) -> FaceModel:
     """The model without landmarks, in the middle of its bounding box."""
     vertices = vertices - np.array([0, 1, 1]) * (vertices.min(0) + vertices.max(0)) / 2
     mean = _tensor(vertices)

@@ -13,7 +13,7 @@ from stylerig_fast.face.formats import landmark_lists, read_face_model, to_face_
 from stylerig_fast.face.formats.complete_landmarks import complete_landmarks, enough
 from stylerig_fast.face.formats.ict import load_ict
 from stylerig_fast.face.formats.landmark_files import read_landmark_file
-from stylerig_fast.face.formats.raw_model import Counts, Parts
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel
 from stylerig_fast.face.landmarks import JAW
 from stylerig_fast.face.model_io import open_face_model
 from tests.face.formats import writers
@@ -184,7 +184,7 @@ def test_landmark_files_that_cannot_be_read(tmp_path):
 
 def parts_of(model, unit=1.0, **changes):
     numbers = dict(enumerate(model.landmarks.tolist()))
-    made = Parts(
+    made = RawFaceModel(
         name="made",
         unit=unit,
         mean=model.mean.double().numpy(),
