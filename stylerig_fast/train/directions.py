@@ -16,7 +16,8 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.lighting import sh_basis
-from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.param_layout import ParamLayout
+from stylerig_fast.params import FaceParams
 from stylerig_fast.train.observed import ANGLES, LIGHT, MEASURES, Observed, rendered_answers
 from stylerig_fast.train.weights import DirectionWeights
 
@@ -126,8 +127,7 @@ class LinearWorld:
         return torch.cat(found)
 
     def _lights(self) -> Tensor:
-        start = sum(self.model.sizes[name] for name in BLOCKS[: BLOCKS.index("illumination")])
-        seen = self.mixing[start : start + self.model.sizes["illumination"]].T
+        seen = self.mixing[ParamLayout(self.model.sizes).slice("illumination")].T
         # A wrong light costs what it does to the colours of the average face.
         shading = self._shading().unflatten(0, (3, 9)).transpose(0, 1).flatten(0, 1).flatten(1)
         metric = shading @ shading.T
@@ -160,7 +160,8 @@ class LinearWorld:
     @cached_property
     def _price_but_colours(self) -> Tensor:
         weights, k = self.weights, self.mixing.shape[1]
-        identity = self.mixing[: self.model.sizes["identity"] + self.model.sizes["albedo"]].T
+        layout = ParamLayout(self.model.sizes)
+        identity = torch.cat([self.mixing[layout.slice(block)] for block in ("identity", "albedo")]).T
         return (
             weights.length / k * torch.eye(k, dtype=self.mixing.dtype, device=self.mixing.device)
             + weights.surroundings * _unit(self.surroundings)

@@ -9,6 +9,7 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators.base import Generator
+from stylerig_fast.images import to_uint8
 from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigNet
@@ -51,5 +52,4 @@ def edit_grid(generator: Generator, rig: RigNet, reconstructor: FaceReconstructo
     for request in requests:
         edited = rig(codes, request.vector(), own.vector())
         columns.append(torch.cat(list(generator.synthesis(edited, min(128, generator.resolution))), dim=-2))
-    grid = torch.cat(columns, dim=-1).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return grid.permute(1, 2, 0).cpu().numpy()
+    return to_uint8(torch.cat(columns, dim=-1)).permute(1, 2, 0).cpu().numpy()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.params import BLOCKS, CONTROLS
+from stylerig_fast.param_layout import BLOCKS, ParamLayout, edited_blocks
 from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
 from stylerig_fast.train.batches import code_statistics
 from stylerig_fast.train.directions import LinearWorld
@@ -21,7 +21,7 @@ def request_scale(std: Tensor, sizes: Mapping[str, int]) -> Tensor:
     Some units hardly vary over people (nobody shows the tongue); in their own deviations, moving their slider would be
     a request of any size.
     """
-    blocks = std.split([sizes[name] for name in BLOCKS])
+    blocks = [std[ParamLayout(sizes).slice(name)] for name in BLOCKS]
     return torch.cat([block.clamp_min(0.3 * float(block.square().mean().sqrt())) for block in blocks])
 
 
@@ -65,17 +65,17 @@ def initialise(
     if isinstance(rig, SubspaceRigNet):
         rig.w_mean.copy_(space.mean.view_as(rig.w_mean))
         rig.basis.copy_(space.basis)
-        rig.deviation.copy_(space.deviation)
+        rig.std.copy_(space.deviation)
         rig.p_std.copy_(request_scale(std, rig.config.sizes)[rig.columns])
-        rig.own_mean.copy_(mean)
-        rig.own_std.copy_(std)
+        rig.source_mean.copy_(mean)
+        rig.source_std.copy_(std)
     if world is not None:
         if not isinstance(rig, SubspaceRigNet):
             raise ValueError("only the subspace form starts from the linear world; pass --start zero")
         directions = world.directions()
-        blocks = [name for name in BLOCKS if name in {CONTROLS[control] for control in rig.config.controls}]
+        blocks = edited_blocks(rig.config.controls)
         rig.direction[: len(rig.p_std)] = torch.cat([directions[name] for name in blocks]) * rig.p_std[:, None]
         # Empty until pictures fill them: beside zeros nothing has a gradient, so that training leaves them alone.
-        for value in (rig.request_factor, rig.code_factor, rig.own_factor):
+        for value in (rig.delta_factor, rig.code_factor, rig.source_factor):
             value[:, picture_columns(rig)] = 0
         rig.product[picture_columns(rig)] = 0

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.face import FaceModel
-from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.param_layout import ParamLayout
+from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstructor import FaceReconstructor
-from stylerig_fast.rignet import RigNet, control_columns
+from stylerig_fast.rignet import RigNet
 from stylerig_fast.train.batches import Batch
 from stylerig_fast.train.objective import RenderObjective, RenderWeights
 from stylerig_fast.train.requests import SurfaceObjective, draw_requests
@@ -40,14 +41,13 @@ class RigLosses:
         self.surface = SurfaceObjective(model, reconstructor.camera)
         # The rig pays for what it adds to its start.
         self.start = copy.deepcopy(rig).requires_grad_(False)
-        width = sum(model.sizes[name] for name in BLOCKS)
-        device = model.mean.device
-        self.edited = torch.zeros(len(controls), width, dtype=torch.bool, device=device)
+        layout = ParamLayout(model.sizes)
+        self.edited = torch.zeros(len(controls), layout.size, dtype=torch.bool, device=model.mean.device)
         for row, control in enumerate(controls):
-            self.edited[row, control_columns(model.sizes, (control,))] = True
+            self.edited[row, layout.columns((control,))] = True
         # Translation is neither edited nor kept: a turned head may move in the crop (the paper's supplement).
         self.kept = ~self.edited
-        self.kept[:, -model.sizes["translation"] :] = False
+        self.kept[:, layout.slice("translation")] = False
 
     def _params(self, vector: Tensor) -> FaceParams:
         return FaceParams.from_vector(vector, self.model.sizes, self.model.expression_names)

@@ -12,7 +12,6 @@ that F judges well, solved instead of descended. What pictures show wrong is mad
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +19,9 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
-from stylerig_fast.params import BLOCKS, CONTROLS, FaceParams
+from stylerig_fast.face.rotation import SMALL_TURN
+from stylerig_fast.param_layout import ParamLayout, edited_blocks
+from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.initialise import f_columns
@@ -38,7 +39,7 @@ class Answers:
     """What edits do wrong, and how that is mended.
 
     Attributes:
-        means: ``(T, C)`` of each of T tasks, per unit of each of the rig's C requests (`SubspaceRigNet.request`).
+        means: ``(T, C)`` of each of T tasks, per unit of each of the rig's C requests (`SubspaceRigNet.delta`).
         slopes: ``(T, C, K + P)`` how it changes with the person (`SubspaceRigNet.person`).
         mending: ``(T, K)`` offsets that move each task by one.
     """
@@ -71,9 +72,8 @@ def answer_personally(
     """
     rig.product.zero_()
     draw = torch.Generator().manual_seed(seed)
-    blocks = [name for name in BLOCKS if name in {CONTROLS[control] for control in rig.config.controls}]
-    mending = _mending(rig, blocks)
-    names = [name for name in blocks for _ in range(model.sizes[name])]
+    mending = _mending(rig)
+    names = [name for name in edited_blocks(rig.config.controls) for _ in range(model.sizes[name])]
     means = mending.new_zeros(len(TASKS), len(rig.direction))
     slopes = mending.new_zeros(len(TASKS), len(rig.direction), rig.config.components + own.shape[1])
     for row, name in enumerate(names):
@@ -134,32 +134,30 @@ def take_off(rig: SubspaceRigNet, answers: Answers, columns: slice) -> None:
         left, size, right = torch.linalg.svd(slopes, full_matrices=False)
         terms.append((size * mending.norm(), left.T, right, mending.expand(len(size), -1)))
     size, left, right, mending = (torch.cat(parts) for parts in zip(*terms, strict=True))
-    for value in (rig.request_factor, rig.code_factor, rig.own_factor):
+    for value in (rig.delta_factor, rig.code_factor, rig.source_factor):
         value[:, columns] = 0
     rig.product[columns] = 0
     kept = size.argsort(descending=True)[: columns.stop - columns.start]
     kept = kept[size[kept] > 0]
     written, codes = slice(columns.start, columns.start + len(kept)), rig.config.components
     root = size[kept].sqrt()[:, None]
-    rig.request_factor[:, written] = (left[kept] * root).T
+    rig.delta_factor[:, written] = (left[kept] * root).T
     rig.code_factor[:, written] = (right[kept, :codes] * root).T
-    rig.own_factor[:, written] = (right[kept, codes:] * root).T
+    rig.source_factor[:, written] = (right[kept, codes:] * root).T
     rig.product[written] = -torch.nn.functional.normalize(mending[kept], dim=1)
 
 
-def _mending(rig: SubspaceRigNet, blocks: Sequence[str]) -> Tensor:
+def _mending(rig: SubspaceRigNet) -> Tensor:
     """Offsets ``(tasks, K)`` that move each task by one; zeros where the rig does not control it."""
     result = torch.zeros(len(TASKS), rig.config.components, device=rig.direction.device)
-    sizes, direction = rig.config.sizes, rig.direction[: len(rig.p_std)] / rig.p_std[:, None]
-    start = 0
-    for name in blocks:
-        if name == "rotation":
-            # Axis-angle is nearly (−pitch, yaw, −roll).
-            result[0] = direction[start + 1] * math.radians(1)
-            result[1] = -direction[start] * math.radians(1)
-        if name == "illumination":
-            result[2] = direction[start + 3 * _SIDEWAYS : start + 3 * _SIDEWAYS + 3].sum(0)
-        start += sizes[name]
+    layout, direction = ParamLayout(rig.config.sizes), rig.direction[: len(rig.p_std)] / rig.p_std[:, None]
+    if turns := layout.within("rotation", rig.config.controls):
+        for row, angle in enumerate(("yaw", "pitch")):
+            component, sign = SMALL_TURN[angle]
+            result[row] = sign * direction[turns[component]] * math.radians(1)
+    if lights := layout.within("illumination", rig.config.controls):
+        first = lights[3 * _SIDEWAYS]
+        result[2] = direction[first : first + 3].sum(0)
     return result
 
 
@@ -182,7 +180,7 @@ def _wrong(
         after = _tasks(reconstructor.vector(rig(w, asked, before)), model)
         wrong.append(after - _tasks(asked, model))
         people.append(rig.person(w, before))
-        requests.append(rig.request(asked, before))
+        requests.append(rig.delta(asked, before))
     return torch.cat(people), torch.cat(requests), torch.cat(wrong)
 
 

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
+from stylerig_fast.face.rotation import SMALL_TURN
 from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
 from stylerig_fast.measurement.edit_runner import frontal_people, measure_edits
 from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, KEPT, SMILE_UNITS, Kind, Request, express
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
-from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.param_layout import ParamLayout
+from stylerig_fast.params import FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.initialise import picture_columns
@@ -39,8 +41,6 @@ UNITS: dict[Kind, tuple[tuple[str, ...], float]] = {
 }
 _RIDGE = 600.0  # of the regressions, in pictures
 _SHARE = 4  # units are asked of every fourth of the people
-# The component of an axis-angle that an angle is nearly, and its sign.
-_COMPONENT: dict[Kind, tuple[int, float]] = {"yaw": (1, 1.0), "pitch": (0, -1.0)}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Asked:
 
     Attributes:
         request: what is asked.
-        rows: the requests of the rig that it is made of, see `SubspaceRigNet.request`.
+        rows: the requests of the rig that it is made of, see `SubspaceRigNet.delta`.
         kept: ``(M,)`` bool, the measures that it should leave to the rendered face model.
     """
 
@@ -136,7 +136,7 @@ def answer_pictures(
             zip(turns[::2], turns[1::2], strict=True), torch.cat(strays).split(2 * len(codes)), strict=True
         ):
             rows = pair[0].rows
-            request = torch.cat([rig.request(each.request.apply(before).vector(), own)[:, rows] for each in pair])
+            request = torch.cat([rig.delta(each.request.apply(before).vector(), own)[:, rows] for each in pair])
             known = torch.isfinite(wrong).all(1)
             means[:, rows], by_person = regress(request[known], person.repeat(2, 1)[known], wrong[known], _RIDGE)
             slopes[:, rows] = by_person @ knowing.T
@@ -154,7 +154,7 @@ def _turns(rig: SubspaceRigNet) -> list[_Asked]:
     """Less and more of each angle, one after the other."""
     found = []
     for angle, most in TURNS.items():
-        component, sign = _COMPONENT[angle]
+        component, sign = SMALL_TURN[angle]
         for amount in (-most, most):
             if rig.turns:
                 rows = [rig.turns[component], len(rig.columns) + component]
@@ -173,12 +173,11 @@ def _turned(component: int, degrees: float) -> Callable[[FaceParams], FaceParams
 
 
 def _units(rig: SubspaceRigNet, names: Sequence[str]) -> list[_Asked]:
-    start = sum(rig.config.sizes[name] for name in BLOCKS[: BLOCKS.index("expression")])
-    place = {column: row for row, column in enumerate(rig.columns.tolist())}
+    place = ParamLayout(rig.config.sizes).within("expression", rig.config.controls)
     found = []
     for kind, (units, level) in UNITS.items():
         if "expression" in rig.config.controls and all(unit in names for unit in units):
-            rows = [place[start + names.index(unit)] for unit in units]
+            rows = [place[names.index(unit)] for unit in units]
             kept = torch.tensor([measure in (*KEPT[kind], "glasses") for measure in MEASURES])
             found.append(_Asked(express(kind, units, level), rows, kept))
     return found

@@ -13,6 +13,7 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.lighting import shade
+from stylerig_fast.face.units import mirrored_indices
 from stylerig_fast.params import FaceParams
 
 YAW, PITCH = 30.0, 14.0  # degrees: drawn targets lie within ±
@@ -60,12 +61,7 @@ def draw_requests(own: FaceParams, draw: torch.Generator, controls: tuple[str, .
 
 
 def _mirrored(names: tuple[str, ...]) -> Tensor:
-    swap = {"Left": "Right", "Right": "Left"}
-    result = []
-    for index, name in enumerate(names):
-        other = next((name[: -len(end)] + swap[end] for end in swap if name.endswith(end)), name)
-        result.append(names.index(other) if other in names else index)
-    return torch.tensor(result)
+    return torch.tensor(mirrored_indices(names))
 
 
 class SurfaceObjective:

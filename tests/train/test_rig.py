@@ -12,9 +12,10 @@ from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.generators import MobileStyleGAN
+from stylerig_fast.param_layout import ParamLayout
 from stylerig_fast.params import FaceParams
 from stylerig_fast.reconstructor import FaceReconstructor
-from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
+from stylerig_fast.rignet import RigConfig, RigNet, build
 from stylerig_fast.train.batches import gather
 from stylerig_fast.train.grids import edit_grid
 from stylerig_fast.train.losses import RigLosses
@@ -181,7 +182,7 @@ def test_surface_objective_sees_every_block(face_model: FaceModel) -> None:
     objective = SurfaceObjective(face_model, Camera())
     own = world_params(face_model, torch.randn(2, 4, 512, generator=torch.Generator().manual_seed(3)))
     assert float(torch.stack(objective(own, own)).abs().max()) == 0
-    columns = control_columns(face_model.sizes, ("pose", "expression", "illumination"))
+    columns = ParamLayout(face_model.sizes).columns(("pose", "expression", "illumination"))
     vector = own.vector().clone().requires_grad_()
     moved = FaceParams.from_vector(vector + 0.01, face_model.sizes, face_model.expression_names)
     distance, colour = objective(moved, own)
