@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.images import to_float
 
 GRID = 16  # cells per side of the coarse picture
 # Half axes of the ellipse that an FFHQ-aligned face fills, in picture widths, and its centre.
@@ -25,7 +26,7 @@ def surroundings(portraits: PortraitSet) -> Tensor:
     outside = (x / FACE_AXES[0]) ** 2 + (y / FACE_AXES[1]) ** 2 > 1
     blocks = torch.arange(len(portraits)).split(500)
     return torch.cat(
-        [adaptive_avg_pool2d(portraits.images[index].float() / 255, GRID)[:, :, outside].flatten(1) for index in blocks]
+        [adaptive_avg_pool2d(to_float(portraits.images[index]), GRID)[:, :, outside].flatten(1) for index in blocks]
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators.base import Generator
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import to_float, to_uint8
 from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigNet
@@ -21,7 +21,7 @@ def reconstruction_grid(
 ) -> np.ndarray:
     """One column per portrait: the picture, the rendered model, the model over the picture; uint8 ``(H, W, 3)``."""
     device = model.mean.device
-    picture = portraits.images[index].to(device).float() / 255
+    picture = to_float(portraits.images[index].to(device))
     rendered = render(model, reconstructor(portraits.ws(index).to(device)), reconstructor.camera, portraits.size)
     mask = rendered.mask[:, None]
     alone = torch.where(mask, rendered.image, torch.ones_like(picture))

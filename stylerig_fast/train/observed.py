@@ -17,6 +17,7 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, OUTER_EYE_CORNERS
+from stylerig_fast.images import to_float
 from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.measurement.glasses import measure_glasses
 from stylerig_fast.measurement.lighting import measure_light
@@ -91,7 +92,7 @@ def observe(portraits: PortraitSet, own: Tensor, codes: Tensor, model: FaceModel
     blocks = torch.arange(len(portraits)).split(256)
     seen = []
     for rows in blocks:
-        pictures, landmarks = portraits.images[rows].float() / 255, portraits.landmarks[rows]
+        pictures, landmarks = to_float(portraits.images[rows]), portraits.landmarks[rows]
         light, glasses = measure_light(pictures, landmarks).asymmetry, measure_glasses(pictures, landmarks)
         seen.append(torch.stack([light.float(), glasses.float()], dim=1))
     measures = torch.cat([degrees, face, torch.cat(seen)], dim=1)
@@ -103,7 +104,7 @@ def observe(portraits: PortraitSet, own: Tensor, codes: Tensor, model: FaceModel
     parts = []
     for rows in blocks:
         surface = evaluate(model, FaceParams.from_vector(own[rows], model.sizes, model.expression_names), camera)
-        pictures = portraits.images[rows].to(own.device).float() / 255
+        pictures = to_float(portraits.images[rows].to(own.device))
         parts.append(picture_at_vertices(model, surface, pictures, camera, vertices))
     colours, weight = (torch.cat(values) for values in zip(*parts, strict=True))
     mean = (colours * weight[..., None]).sum(0) / weight.sum(0)[:, None].clamp_min(1)
