@@ -31,7 +31,7 @@ OPSETS = {torch.float32: 18, torch.float16: 18, torch.bfloat16: 22}
 IR_VERSIONS = {18: 8, 22: 10}
 
 
-class Graph:
+class GraphBuilder:
     """An ONNX graph in the making.
 
     Attributes:

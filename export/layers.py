@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from stylerig_fast.generators.layers import EPSILON, ModulatedConv
 from stylerig_fast.ops.reference.synthesis import SLOPE
 
-from .graph import Graph, Value
+from .graph import GraphBuilder, Value
 
 Padding = tuple[int, int, int, int]
 
 
-def gemm(graph: Graph, x: Value, weight: Tensor, bias: Tensor | None = None) -> Value:
+def gemm(graph: GraphBuilder, x: Value, weight: Tensor, bias: Tensor | None = None) -> Value:
     """``x (B, N)`` times ``weight (M, N)`` transposed, plus ``bias (M,)``, in float32: ``(B, M)``."""
     inputs = [x, graph.constant("weight", weight)]
     if bias is not None:
@@ -27,24 +27,24 @@ def gemm(graph: Graph, x: Value, weight: Tensor, bias: Tensor | None = None) -> 
     return graph.op("Gemm", *inputs, transB=1)
 
 
-def linear(graph: Graph, x: Value, layer: nn.Linear) -> Value:
+def linear(graph: GraphBuilder, x: Value, layer: nn.Linear) -> Value:
     return gemm(graph, x, layer.weight, layer.bias)
 
 
-def slot(graph: Graph, ws: Value, index: int) -> Value:
+def slot(graph: GraphBuilder, ws: Value, index: int) -> Value:
     """The code of one slot: ``(B, num_ws, w_dim)`` -> ``(B, w_dim)``."""
     with graph.scope("ws"):
         row = graph.op("Slice", ws, *(graph.integers(n) for n in (index, index + 1, 1)))
         return graph.op("Squeeze", row, graph.integers(1))
 
 
-def per_channel(graph: Graph, values: Value) -> Value:
+def per_channel(graph: GraphBuilder, values: Value) -> Value:
     """Float32 ``(B, C)`` as factors of an activation: ``(B, C, 1, 1)`` in the graph's precision."""
     return graph.op("Unsqueeze", graph.low(values), graph.integers(2, 3))
 
 
 def conv(
-    graph: Graph,
+    graph: GraphBuilder,
     x: Value,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -63,7 +63,7 @@ def conv(
 
 
 def conv_transpose(
-    graph: Graph,
+    graph: GraphBuilder,
     x: Value,
     weight: Tensor,
     stride: tuple[int, int],
@@ -87,7 +87,7 @@ def conv_transpose(
     return graph.op("ConvTranspose", *inputs, group=groups, kernel_shape=kernel, pads=pads, strides=list(stride))
 
 
-def without_bfloat16(graph: Graph, x: Value, layer: Callable[[Value], Value]) -> Value:
+def without_bfloat16(graph: GraphBuilder, x: Value, layer: Callable[[Value], Value]) -> Value:
     """``layer(x)`` in the graph's precision, in place of bfloat16 in float32.
 
     What follows each other belongs into one call: TensorRT for RTX 1.7 builds StyleGAN3 in two seconds so, and had not
@@ -100,7 +100,7 @@ def without_bfloat16(graph: Graph, x: Value, layer: Callable[[Value], Value]) ->
     return graph.low(y)
 
 
-def _subpixel_conv(graph: Graph, x: Value, weight: Tensor, stride: int, crop: Padding | int) -> Value:
+def _subpixel_conv(graph: GraphBuilder, x: Value, weight: Tensor, stride: int, crop: Padding | int) -> Value:
     """`conv_transpose` as a convolution with ``stride`` squared times the outputs, laid out in space.
 
     Sample ``stride * q + r`` is the sum over j of ``x[q - j] weight[stride * j + r]``: one kernel for each r.
@@ -117,19 +117,19 @@ def _subpixel_conv(graph: Graph, x: Value, weight: Tensor, stride: int, crop: Pa
     return pad(graph, x, (-left, -right - more_x, -top, -bottom - more_y))
 
 
-def leaky_relu(graph: Graph, x: Value, clamp: float | None = None) -> Value:
+def leaky_relu(graph: GraphBuilder, x: Value, clamp: float | None = None) -> Value:
     x = graph.op("LeakyRelu", x, alpha=SLOPE)
     return x if clamp is None else clip(graph, x, clamp, graph.precision)
 
 
-def clip(graph: Graph, x: Value, bound: float, dtype: torch.dtype) -> Value:
+def clip(graph: GraphBuilder, x: Value, bound: float, dtype: torch.dtype) -> Value:
     """Cuts off at ± ``bound``."""
     bounds = (graph.constant(name, torch.tensor(value), dtype) for name, value in (("min", -bound), ("max", bound)))
     return graph.op("Clip", x, *bounds)
 
 
 def upfirdn2d(
-    graph: Graph,
+    graph: GraphBuilder,
     x: Value,
     channels: int,
     taps: Tensor,
@@ -146,7 +146,7 @@ def upfirdn2d(
 
 
 def _filter(
-    graph: Graph,
+    graph: GraphBuilder,
     x: Value,
     channels: int,
     taps: Tensor,
@@ -178,14 +178,14 @@ def _filter(
         )
 
 
-def _crop(graph: Graph, x: Value, padding: Padding) -> tuple[Value, Padding]:
+def _crop(graph: GraphBuilder, x: Value, padding: Padding) -> tuple[Value, Padding]:
     """What a convolution can still pad itself; negative padding is cropped before it."""
     if min(padding) >= 0:
         return x, padding
     return pad(graph, x, padding), (0, 0, 0, 0)
 
 
-def pad(graph: Graph, x: Value, padding: Padding) -> Value:
+def pad(graph: GraphBuilder, x: Value, padding: Padding) -> Value:
     """Zeros around (left, right, top, bottom); negative numbers crop."""
     if not any(padding):
         return x
@@ -193,7 +193,7 @@ def pad(graph: Graph, x: Value, padding: Padding) -> Value:
     return graph.op("Pad", x, graph.integers(0, 0, top, left, 0, 0, bottom, right), mode="constant")
 
 
-def modulated_conv(graph: Graph, x: Value, w: Value, layer: ModulatedConv) -> Value:
+def modulated_conv(graph: GraphBuilder, x: Value, w: Value, layer: ModulatedConv) -> Value:
     """`generators.layers.ModulatedConv` of the code ``w``.
 
     Args:
@@ -233,7 +233,7 @@ def modulated_conv(graph: Graph, x: Value, w: Value, layer: ModulatedConv) -> Va
     return x if factor is None else graph.op("Mul", x, graph.op("Unsqueeze", factor, graph.integers(2, 3)))
 
 
-def normalised(graph: Graph, x: Value, axes: Sequence[int] = (1,)) -> tuple[Value, Value]:
+def normalised(graph: GraphBuilder, x: Value, axes: Sequence[int] = (1,)) -> tuple[Value, Value]:
     """A float32 value divided by its largest magnitude per sample, and that magnitude: fit for float16."""
     largest = graph.op("ReduceMax", graph.op("Abs", x), graph.integers(*axes), keepdims=1)
     tiny = graph.constant("tiny", torch.tensor(torch.finfo(torch.float32).tiny))

@@ -2,9 +2,9 @@
 
 The graphs, all with the batch as first dimension, float32 except for the pictures:
 
-- ``rig``: ``w (num_ws, w_dim)``, ``params (P)``, ``own (P)`` -> ``w_edited``
+- ``rig``: ``w (num_ws, w_dim)``, ``params (P)``, ``source (P)`` -> ``w_edited``
 - ``generator``: ``ws`` -> ``image`` uint8 ``(R, R, 3)``
-- ``edit``: ``w``, ``params``, ``own`` -> ``image``: the two after each other
+- ``edit``: ``w``, ``params``, ``source`` -> ``image``: the two after each other
 - ``reconstructor``: ``w`` -> ``params``
 """
 
@@ -23,22 +23,30 @@ import torch
 from stylerig_fast import __version__
 from stylerig_fast.checkpoint import write_together
 from stylerig_fast.engine import Engine
-from stylerig_fast.engine.backends.graph_folder import FORMAT, HEAD, PEOPLE, PRECISIONS, Head, Identity, fingerprint
+from stylerig_fast.engine.backends.graph_folder import (
+    FORMAT,
+    MANIFEST,
+    PEOPLE,
+    PRECISIONS,
+    ExportManifest,
+    Identity,
+    fingerprint,
+)
 from stylerig_fast.errors import ExportError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator
-from stylerig_fast.params import BLOCKS
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.param_layout import BLOCKS
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigNet
 
 from . import rig as rig_graphs
 from .families import synthesis
-from .graph import Graph, Value, check
+from .graph import GraphBuilder, Value, check
 from .picture import levels
 
 
 @dataclass(frozen=True)
-class Parts:
+class ExportParts:
     """What is exported: the parts of an Engine, generator in float32."""
 
     generator: Generator
@@ -47,12 +55,12 @@ class Parts:
     face_model: FaceModel
 
     @staticmethod
-    def of(engine: Engine) -> Parts:
-        return Parts(engine.generator, engine.rig_net, engine.reconstructor, engine.face_model)
+    def of(engine: Engine) -> ExportParts:
+        return ExportParts(engine.generator, engine.rig_net, engine.reconstructor, engine.face_model)
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How graphs are written.
 
     Attributes:
@@ -66,7 +74,7 @@ class Options:
     resolution: int | None = None
 
 
-def export_onnx(parts: Parts, folder: str | Path, options: Options | None = None) -> Head:
+def export_onnx(parts: ExportParts, folder: str | Path, options: ExportOptions | None = None) -> ExportManifest:
     """Writes the graphs, ``export.json`` and ``people.npy``.
 
     Over another export either this one or that one is there at any moment, also after a crash. ``people.npy`` holds
@@ -83,24 +91,24 @@ def export_onnx(parts: Parts, folder: str | Path, options: Options | None = None
     Raises:
         ExportError: no graph can be made of these parts with these options.
     """
-    folder, options = Path(folder), options or Options()
+    folder, options = Path(folder), options or ExportOptions()
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"{folder} is a file; name a folder for the graphs")
-    head = describe(parts, options)
+    manifest = describe(parts, options)
 
     def files() -> Iterator[tuple[str, bytes]]:
         for name in GRAPHS:
-            yield f"{name}.onnx", graph(parts, name, options, head).SerializeToString()
+            yield f"{name}.onnx", graph(parts, name, options, manifest).SerializeToString()
         yield PEOPLE, _people(parts.generator)
 
     def described(sums: dict[str, str]) -> bytes:
-        return (json.dumps(asdict(replace(head, files=sums)), indent=2) + "\n").encode()
+        return (json.dumps(asdict(replace(manifest, files=sums)), indent=2) + "\n").encode()
 
-    return replace(head, files=write_together(folder, files(), HEAD, described))
+    return replace(manifest, files=write_together(folder, files(), MANIFEST, described))
 
 
-def describe(parts: Parts, options: Options) -> Head:
-    """The head of an export: names, fingerprints and sizes; no files yet."""
+def describe(parts: ExportParts, options: ExportOptions) -> ExportManifest:
+    """The manifest of an export: names, fingerprints and sizes; no files yet."""
     generator, precision = parts.generator, options.precision
     if precision not in PRECISIONS.values():
         raise ExportError(f"precision {precision} is none of {', '.join(PRECISIONS)}")
@@ -111,7 +119,7 @@ def describe(parts: Parts, options: Options) -> Head:
     resolution = options.resolution or generator.resolution
     if not 4 <= resolution <= generator.resolution or resolution & (resolution - 1):
         raise ExportError(f"resolution is {resolution}, expected a power of two from 4 to {generator.resolution}")
-    return Head(
+    return ExportManifest(
         format=FORMAT,
         generator=Identity(generator.name, generator.fingerprint()),
         rig=Identity(parts.rig.config.form, fingerprint(parts.rig)),
@@ -124,29 +132,31 @@ def describe(parts: Parts, options: Options) -> Head:
         resolution=resolution,
         precision=next(name for name, dtype in PRECISIONS.items() if dtype == precision),
         batch="dynamic" if options.batch is None else f"static {options.batch}",
-        opset=Graph("", precision).opset,
+        opset=GraphBuilder("", precision).opset,
         versions={"stylerig_fast": __version__, "onnx": onnx.__version__, "torch": torch.__version__},
         files={},
     )
 
 
 @torch.no_grad()
-def graph(parts: Parts, name: str, options: Options, head: Head | None = None) -> onnx.ModelProto:
+def graph(
+    parts: ExportParts, name: str, options: ExportOptions, manifest: ExportManifest | None = None
+) -> onnx.ModelProto:
     """One of `GRAPHS`, checked.
 
     Raises:
         ExportError: as `export_onnx`.
     """
-    head = head or describe(parts, options)
+    manifest = manifest or describe(parts, options)
     # The rig and the reconstructor are float32 in every export: so are their files.
     precision = options.precision if name in ("generator", "edit") else torch.float32
-    made = Graph(name, precision, options.batch)
-    GRAPHS[name](made, parts, head)
-    identities = {kind: getattr(head, kind) for kind in ("generator", "rig", "reconstructor", "face_model")}
+    made = GraphBuilder(name, precision, options.batch)
+    GRAPHS[name](made, parts, manifest)
+    identities = {kind: getattr(manifest, kind) for kind in ("generator", "rig", "reconstructor", "face_model")}
     model = made.model(
         {
             "stylerig.graph": name,
-            "stylerig.precision": head.precision,
+            "stylerig.precision": manifest.precision,
             **{f"stylerig.{kind}": each.name for kind, each in identities.items()},
             **{f"stylerig.{kind}_sha256": each.sha256 for kind, each in identities.items()},
         }
@@ -155,36 +165,36 @@ def graph(parts: Parts, name: str, options: Options, head: Head | None = None) -
     return model
 
 
-def _rig(made: Graph, parts: Parts, head: Head) -> None:
-    made.output(_edited(made, parts, head), "w_edited", head.num_ws, head.w_dim)
+def _rig(made: GraphBuilder, parts: ExportParts, manifest: ExportManifest) -> None:
+    made.output(_edited(made, parts, manifest), "w_edited", manifest.num_ws, manifest.w_dim)
 
 
-def _generator(made: Graph, parts: Parts, head: Head) -> None:
-    _picture(made, parts, head, made.input("ws", head.num_ws, head.w_dim))
+def _generator(made: GraphBuilder, parts: ExportParts, manifest: ExportManifest) -> None:
+    _picture(made, parts, manifest, made.input("ws", manifest.num_ws, manifest.w_dim))
 
 
-def _edit(made: Graph, parts: Parts, head: Head) -> None:
-    _picture(made, parts, head, _edited(made, parts, head))
+def _edit(made: GraphBuilder, parts: ExportParts, manifest: ExportManifest) -> None:
+    _picture(made, parts, manifest, _edited(made, parts, manifest))
 
 
-def _reconstructor(made: Graph, parts: Parts, head: Head) -> None:
-    w = made.input("w", head.num_ws, head.w_dim)
-    made.output(rig_graphs.reconstructor(made, parts.reconstructor, w), "params", head.width)
+def _reconstructor(made: GraphBuilder, parts: ExportParts, manifest: ExportManifest) -> None:
+    w = made.input("w", manifest.num_ws, manifest.w_dim)
+    made.output(rig_graphs.reconstructor(made, parts.reconstructor, w), "params", manifest.width)
 
 
-def _edited(made: Graph, parts: Parts, head: Head) -> Value:
-    w = made.input("w", head.num_ws, head.w_dim)
-    params, own = (made.input(name, head.width) for name in ("params", "own"))
+def _edited(made: GraphBuilder, parts: ExportParts, manifest: ExportManifest) -> Value:
+    w = made.input("w", manifest.num_ws, manifest.w_dim)
+    params, source = (made.input(name, manifest.width) for name in ("params", "source"))
     with made.scope("rig"):
-        return rig_graphs.rig(made, parts.rig, w, params, own)
+        return rig_graphs.rig(made, parts.rig, w, params, source)
 
 
-def _picture(made: Graph, parts: Parts, head: Head, ws: Value) -> None:
-    image = levels(made, synthesis(made, parts.generator, ws, head.resolution))
-    made.output(image, "image", head.resolution, head.resolution, 3, dtype=torch.uint8)
+def _picture(made: GraphBuilder, parts: ExportParts, manifest: ExportManifest, ws: Value) -> None:
+    image = levels(made, synthesis(made, parts.generator, ws, manifest.resolution))
+    made.output(image, "image", manifest.resolution, manifest.resolution, 3, dtype=torch.uint8)
 
 
-GRAPHS: dict[str, Callable[[Graph, Parts, Head], None]] = {
+GRAPHS: dict[str, Callable[[GraphBuilder, ExportParts, ExportManifest], None]] = {
     "rig": _rig,
     "generator": _generator,
     "edit": _edit,

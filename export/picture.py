@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from .graph import Graph, Value
+from .graph import GraphBuilder, Value
 
 
-def resized(graph: Graph, image: Value, side: int, resolution: int) -> Value:
+def resized(graph: GraphBuilder, image: Value, side: int, resolution: int) -> Value:
     """The box mean of a picture ``(B, 3, side, side)``, whatever its precision."""
     if side == resolution:
         return image
@@ -16,7 +16,7 @@ def resized(graph: Graph, image: Value, side: int, resolution: int) -> Value:
         return graph.op("AveragePool", image, kernel_shape=[box, box], strides=[box, box])
 
 
-def levels(graph: Graph, image: Value) -> Value:
+def levels(graph: GraphBuilder, image: Value) -> Value:
     """A float32 picture ``(B, 3, R, R)`` in [-1, 1] as uint8 ``(B, R, R, 3)``, rounded as the Engine does.
 
     The cast comes last: TensorRT has uint8 at the network's edge only.

@@ -8,79 +8,79 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import ExportError
-from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import MOST_SQUARED, BilinearRigNet, LinearRigNet, RigNet, SubspaceRigNet
+from stylerig_fast.reconstructor import FaceReconstructor
+from stylerig_fast.rignet import SQUARE_LIMIT, BilinearRigNet, LinearRigNet, RigNet, SubspaceRigNet
 
-from .graph import Graph, Value
+from .graph import GraphBuilder, Value
 from .layers import gemm
 
 
-def rig(graph: Graph, net: RigNet, w: Value, params: Value, own: Value) -> Value:
+def rig(graph: GraphBuilder, net: RigNet, w: Value, params: Value, source: Value) -> Value:
     """The edited codes ``(B, num_ws, w_dim)``, see `RigNet`.
 
     Raises:
         ExportError: the rig is of a form that has no graph.
     """
-    change = graph.op("Sub", params, own)
+    change = graph.op("Sub", params, source)
     if isinstance(net, SubspaceRigNet):
         net = net.compact()
     if isinstance(net, BilinearRigNet):
-        return graph.op("Add", w, _bilinear(graph, net, w, own, change))
+        return graph.op("Add", w, _bilinear(graph, net, w, source, change))
     if isinstance(net, LinearRigNet):
         return graph.op("Add", w, _linear(graph, net, w, params, change))
     raise ExportError(f"rigs of the form {net.config.form!r} cannot be exported, only linear, subspace and bilinear")
 
 
-def _bilinear(graph: Graph, net: BilinearRigNet, w: Value, own: Value, change: Value) -> Value:
-    """D of `BilinearRigNet`."""
-    with graph.scope("request"):
+def _bilinear(graph: GraphBuilder, net: BilinearRigNet, w: Value, source: Value, change: Value) -> Value:
+    """The offset d of `BilinearRigNet`."""
+    with graph.scope("delta"):
         columns, scale = graph.integers(*net.columns.tolist()), graph.constant("scale", 1 / net.p_std.double())
         q = graph.op("Mul", graph.op("Gather", change, columns, axis=1), graph.constant("gain", net.gain))
         q = graph.op("Mul", q, scale)
         if net.turns:
             turns = graph.integers(*net.turns)
-            before = graph.op("Mul", graph.op("Gather", own, columns, axis=1), scale)
+            before = graph.op("Mul", graph.op("Gather", source, columns, axis=1), scale)
             before = graph.op("Gather", before, turns, axis=1)
             after = graph.op("Add", before, graph.op("Gather", q, turns, axis=1))
             squares = graph.op("Sub", graph.op("Mul", after, after), graph.op("Mul", before, before))
             most = (
-                graph.constant(name, torch.tensor(sign * MOST_SQUARED)) for name, sign in (("low", -1), ("high", 1))
+                graph.constant(name, torch.tensor(sign * SQUARE_LIMIT)) for name, sign in (("low", -1), ("high", 1))
             )
             q = graph.op("Concat", q, graph.op("Clip", squares, *most), axis=1)
     with graph.scope("person"):
         with graph.scope("code"):
             code = gemm(graph, _flat(graph, _centred(graph, w, net.w_mean)), net.code_factor.T)
-        with graph.scope("own"):
-            own = graph.op("Sub", own, graph.constant("mean", net.own_mean))
-            person = graph.op("Add", code, gemm(graph, own, net.own_factor.T))
+        with graph.scope("source"):
+            source = graph.op("Sub", source, graph.constant("mean", net.source_mean))
+            person = graph.op("Add", code, gemm(graph, source, net.source_factor.T))
     with graph.scope("product"):
-        product = graph.op("Mul", gemm(graph, q, net.request_factor.T), person)
+        product = graph.op("Mul", gemm(graph, q, net.delta_factor.T), person)
     with graph.scope("offset"):
         return _unflat(graph, gemm(graph, graph.op("Concat", q, product, axis=1), net.change.T), net)
 
 
-def _linear(graph: Graph, net: LinearRigNet, w: Value, params: Value, change: Value) -> Value:
-    """D: matrix products of all slots at a time, slots first."""
-    with graph.scope("request"):
+def _linear(graph: GraphBuilder, net: LinearRigNet, w: Value, params: Value, change: Value) -> Value:
+    """The offset d of `LinearRigNet`: matrix products of all slots at a time, slots first."""
+    with graph.scope("target"):
         more = torch.zeros_like(net.p_mean)
         more[net.columns] = net.gain - 1
-        asked = graph.op("Add", params, graph.op("Mul", change, graph.constant("gain", more)))
-        asked = graph.op("Sub", asked, graph.constant("mean", net.p_mean))
-        asked = graph.op("Div", asked, graph.constant("std", net.p_std))
+        target = graph.op("Add", params, graph.op("Mul", change, graph.constant("gain", more)))
+        target = graph.op("Sub", target, graph.constant("mean", net.p_mean))
+        target = graph.op("Div", target, graph.constant("std", net.p_std))
         decoder = net.decoder[:, net.config.encoder :]
-        request = graph.op("MatMul", asked, graph.constant("weight", decoder))
+        target = graph.op("MatMul", target, graph.constant("weight", decoder))
     with graph.scope("code"):
         x = graph.op("Div", _centred(graph, w, net.w_mean), graph.constant("std", net.w_std))
         x = graph.op("Transpose", x, perm=[1, 0, 2])
         x = graph.op("MatMul", x, graph.constant("encoder", net.encoder))
         x = graph.op("MatMul", x, graph.constant("decoder", net.decoder[:, : net.config.encoder]))
     with graph.scope("offset"):
-        d = graph.op("Transpose", graph.op("Add", x, request), perm=[1, 0, 2])
+        d = graph.op("Transpose", graph.op("Add", x, target), perm=[1, 0, 2])
         d = graph.op("Add", d, graph.constant("bias", net.bias))
         return graph.op("Mul", d, graph.constant("std", net.w_std))
 
 
-def reconstructor(graph: Graph, net: FaceReconstructor, w: Value) -> Value:
+def reconstructor(graph: GraphBuilder, net: FaceReconstructor, w: Value) -> Value:
     """`FaceParams.vector` ``(B, P)`` of what F sees in the codes."""
     layers: list[Any] = list(net.layers)
     first, _, second, _, third = layers
@@ -94,13 +94,13 @@ def reconstructor(graph: Graph, net: FaceReconstructor, w: Value) -> Value:
         return gemm(graph, x, weight, bias)
 
 
-def _centred(graph: Graph, w: Value, mean: Tensor) -> Value:
+def _centred(graph: GraphBuilder, w: Value, mean: Tensor) -> Value:
     return graph.op("Sub", w, graph.constant("mean", mean))
 
 
-def _flat(graph: Graph, w: Value) -> Value:
+def _flat(graph: GraphBuilder, w: Value) -> Value:
     return graph.op("Flatten", w, axis=1)
 
 
-def _unflat(graph: Graph, x: Value, net: RigNet) -> Value:
+def _unflat(graph: GraphBuilder, x: Value, net: RigNet) -> Value:
     return graph.op("Reshape", x, graph.integers(-1, net.config.num_ws, net.config.w_dim))

@@ -61,7 +61,7 @@ def build_plans(engine: Engine, folder: str | Path, out: str | Path | None = Non
         BackendUnavailable: TensorRT or the GPU is missing, or cannot build a plan.
         ExportError: the plans make other pictures than torch.
     """
-    precision = PRECISIONS[GraphFolder(folder).head.precision]
+    precision = PRECISIONS[GraphFolder(folder).manifest.precision]
     spec = BackendSpec(engine.generator, engine.rig_net, engine.device, precision, Path(folder))
     backend = choose("tensorrt", spec).backend
     agreement = check(backend, engine, precision)
@@ -88,14 +88,14 @@ def write_plans(folder: str | Path, out: str | Path | None = None, cache: PlanCa
     library, graphs, profile = find_library(), GraphFolder(folder), Profile()
     cache = cache or PlanCache()
     built = {name: plan_for(library, graphs, name, None, profile, cache) for name in PLANS}
-    head = graphs.head
+    manifest = graphs.manifest
     return {
         "library": str(library),
         "runs on": f"GPUs of compute capability {RTX_GPUS}, with this version of the library, on Linux and Windows",
         "compared with torch": "no: there is no GPU here",
-        "precision": head.precision,
-        "batch": head.batch if head.static_batch else f"{profile.lowest} to {profile.highest}",
-        "resolution": head.resolution,
+        "precision": manifest.precision,
+        "batch": manifest.batch if manifest.static_batch else f"{profile.lowest} to {profile.highest}",
+        "resolution": manifest.resolution,
         "kept in": str(cache.folder),
         "wrote": [] if out is None else _write(built, Path(out)),
         "MB": [round(len(plan) / 1e6, 1) for plan in built.values()],
@@ -124,11 +124,11 @@ def check(backend: Backend, engine: Engine, precision: torch.dtype) -> dict[str,
         ExportError: they differ by more than `MAX_ERROR` in float32, or by less than `MIN_PSNR` in less.
     """
     w = engine.sample(seed=0, n=PEOPLE)
-    own = engine.params(w)
-    request = own.with_pose(yaw=15)
+    source = engine.params(w)
+    request = source.with_pose(yaw=15)
     size = engine.resolution
     eager = EagerBackend(BackendSpec(engine.generator, engine.rig_net, engine.device))
-    asked = (w, request.vector(), own.vector(), size)
+    asked = (w, request.vector(), source.vector(), size)
     found = {
         "generator": Agreement.of(backend.pictures(w, size), eager.pictures(w, size)),
         "edit": Agreement.of(backend.edit(*asked), eager.edit(*asked)),

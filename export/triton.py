@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from stylerig_fast.checkpoint import write_atomically
-from stylerig_fast.engine.backends.graph_folder import GraphFolder, Head
+from stylerig_fast.engine.backends.graph_folder import ExportManifest, GraphFolder
 from stylerig_fast.engine.backends.tensorrt_plan import Profile
 from stylerig_fast.errors import ExportError
 
@@ -51,7 +51,7 @@ def export_triton(
     for name in MODELS:
         file = "model.onnx" if plans is None else "model.plan"
         content[f"{PREFIX}{name}/1/{file}"] = graphs.read(name) if plans is None else plans[name]
-        text = config(name, graphs.head, "onnxruntime" if plans is None else "tensorrt", max_batch)
+        text = config(name, graphs.manifest, "onnxruntime" if plans is None else "tensorrt", max_batch)
         content[f"{PREFIX}{name}/config.pbtxt"] = text.encode()
     # Beside the models: Triton takes every folder of a repository for a model, and leaves files alone.
     content[CLIENT] = (files(__package__) / CLIENT).read_bytes()
@@ -60,15 +60,15 @@ def export_triton(
     return sorted(content)
 
 
-def config(name: str, head: Head, backend: str, max_batch: int) -> str:
+def config(name: str, manifest: ExportManifest, backend: str, max_batch: int) -> str:
     """The text of ``config.pbtxt``.
 
     Graphs for any batch leave out the batch dimension and let Triton make batches; those for one batch have it.
     """
-    static = head.static_batch
-    codes, vector = [head.num_ws, head.w_dim], [head.width]
-    inputs = {"ws": codes} if name == "generator" else {"w": codes, "params": vector, "own": vector}
-    outputs = {"image": [head.resolution, head.resolution, 3]}
+    static = manifest.static_batch
+    codes, vector = [manifest.num_ws, manifest.w_dim], [manifest.width]
+    inputs = dict(zip(manifest.inputs(name), (codes, vector, vector), strict=False))
+    outputs = {"image": [manifest.resolution, manifest.resolution, 3]}
     lines = [
         f'name: "{PREFIX}{name}"',
         f'backend: "{backend}"',

@@ -23,7 +23,7 @@ def draw(client: Any, model: str, **inputs: np.ndarray) -> np.ndarray:
     Args:
         client: an `InferenceServerClient`.
         model: "stylerig_generator" or "stylerig_edit".
-        inputs: ws ``(B, num_ws, 512)``; or w ``(B, num_ws, 512)``, params ``(B, P)`` and own ``(B, P)``.
+        inputs: ws ``(B, num_ws, 512)``; or w ``(B, num_ws, 512)``, params ``(B, P)`` and source ``(B, P)``.
     """
     from tritonclient import http
 

@@ -33,7 +33,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-FORMAT = 1
+FORMAT = 2
+# Format 1 differs in names of a rig's tensors alone.
+READABLE = (1, 2)
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 M = TypeVar("M", bound=nn.Module)
@@ -218,8 +220,15 @@ def save_checkpoint(
     write_together(folder, [(WEIGHTS, weights)], CONFIG, head)
 
 
-def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], dict[str, Tensor]]:
+def read_checkpoint(
+    folder: str | Path, kind: str, renamed: Mapping[str, str] | None = None
+) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Config and tensors of a checkpoint folder.
+
+    Args:
+        folder: as `save_checkpoint` wrote it.
+        kind: what it should hold.
+        renamed: tensors of format 1 that are called otherwise today: old name to new name.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the folder holds another kind of checkpoint.
@@ -227,11 +236,11 @@ def read_checkpoint(folder: str | Path, kind: str) -> tuple[dict[str, object], d
     folder = Path(folder)
     while True:
         before = _read(folder, kind)
-        config, sha256 = _head(folder, kind, before)
+        config, sha256, version = _head(folder, kind, before)
         weights = _read(folder, kind, sha256)
         digest = hashlib.sha256(weights).hexdigest()
         if digest == sha256:
-            return config, _tensors(folder, weights)
+            return config, _tensors(folder, weights, renamed if renamed and version == 1 else {})
         if _read(folder, kind) == before:  # else it was replaced in the meantime
             raise CheckpointError(
                 f"{folder / WEIGHTS}: sha256 {digest[:12]}… is not the recorded {sha256[:12]}…; "
@@ -250,17 +259,21 @@ def _read(folder: Path, kind: str, sha256: str | None = None) -> bytes:
         ) from error
 
 
-def _tensors(folder: Path, weights: bytes) -> dict[str, Tensor]:
+def _tensors(folder: Path, weights: bytes, renamed: Mapping[str, str]) -> dict[str, Tensor]:
     try:
-        return load_safetensors(weights)
+        tensors = load_safetensors(weights)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:  # KeyError: a dtype that torch lacks
         raise CheckpointError(
             f"{folder / WEIGHTS}: not a safetensors file ({error}); fetch or train it again"
         ) from error
+    mixed = sorted(renamed.values() & tensors.keys())
+    if mixed:
+        raise CheckpointError(f"{folder / WEIGHTS}: format 1 with tensors of format 2: {', '.join(mixed)}")
+    return {renamed.get(name, name): value for name, value in tensors.items()}
 
 
-def _head(folder: Path, kind: str, content: bytes) -> tuple[dict[str, object], str]:
-    """Config and the weights' sha256."""
+def _head(folder: Path, kind: str, content: bytes) -> tuple[dict[str, object], str, int]:
+    """Config, the weights' sha256 and the format."""
     try:
         head = strict_json.loads(content)
         found, sha256, config = head["kind"], head["sha256"], head["config"]
@@ -271,20 +284,32 @@ def _head(folder: Path, kind: str, content: bytes) -> tuple[dict[str, object], s
         ) from error
     if found != kind or not isinstance(config, dict):
         raise CheckpointError(f"{folder}: holds a {found!r} checkpoint, expected {kind!r}")
-    if version != FORMAT:
+    if version not in READABLE:
         raise CheckpointError(
-            f"{folder}: checkpoint format {version!r}, this version reads {FORMAT}; update stylerig-fast"
+            f"{folder}: checkpoint format {version!r}, this version reads {READABLE[0]} to {READABLE[-1]}; update "
+            "stylerig-fast"
         )
-    return config, str(sha256)
+    return config, str(sha256), version
 
 
-def load_checkpoint(folder: str | Path, kind: str, build: Callable[[Mapping[str, object]], M]) -> M:
+def load_checkpoint(
+    folder: str | Path,
+    kind: str,
+    build: Callable[[Mapping[str, object]], M],
+    renamed: Mapping[str, str] | None = None,
+) -> M:
     """A module rebuilt from its config, in eval mode, with every tensor loaded.
+
+    Args:
+        folder: as `save_checkpoint` wrote it.
+        kind: what it should hold.
+        build: makes the module of the config.
+        renamed: as in `read_checkpoint`.
 
     Raises:
         CheckpointError: as `read_checkpoint`, or the tensors do not fit the config; the message names them.
     """
-    config, tensors = read_checkpoint(folder, kind)
+    config, tensors = read_checkpoint(folder, kind, renamed)
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     try:
         # First without memory: a few bytes of config may ask for any amount.

@@ -10,34 +10,34 @@ from typing import Protocol
 
 import tyro
 
-from stylerig_fast.commands.convert import Convert
-from stylerig_fast.commands.demo import Demo
-from stylerig_fast.commands.doctor import Doctor
-from stylerig_fast.commands.evaluate import Evaluate
-from stylerig_fast.commands.export import Export
-from stylerig_fast.commands.people import Edit, Generate, Mix, Sample, Transfer
-from stylerig_fast.commands.studio import Studio
+from stylerig_fast.commands.convert import ConvertCommand
+from stylerig_fast.commands.demo import DemoCommand
+from stylerig_fast.commands.doctor import DoctorCommand
+from stylerig_fast.commands.edit import EditCommand, GenerateCommand, MixCommand, SampleCommand, TransferCommand
+from stylerig_fast.commands.evaluate import EvaluateCommand
+from stylerig_fast.commands.export import ExportCommand
+from stylerig_fast.commands.studio import StudioCommand
 from stylerig_fast.errors import StyleRigError
 
 
-class Command(Protocol):
+class Subcommand(Protocol):
     """A subcommand with its options filled in."""
 
     def run(self) -> None: ...
 
 
-COMMANDS: dict[str, Callable[..., Command]] = {
-    "demo": Demo,
-    "sample": Sample,
-    "edit": Edit,
-    "transfer": Transfer,
-    "mix": Mix,
-    "generate": Generate,
-    "evaluate": Evaluate,
-    "convert": Convert,
-    "export": Export,
-    "studio": Studio,
-    "doctor": Doctor,
+COMMANDS: dict[str, Callable[..., Subcommand]] = {
+    "demo": DemoCommand,
+    "sample": SampleCommand,
+    "edit": EditCommand,
+    "transfer": TransferCommand,
+    "mix": MixCommand,
+    "generate": GenerateCommand,
+    "evaluate": EvaluateCommand,
+    "convert": ConvertCommand,
+    "export": ExportCommand,
+    "studio": StudioCommand,
+    "doctor": DoctorCommand,
 }
 
 # Mistakes of the caller or of the machine, with a message that says what to do; anything else is our bug and keeps its
@@ -55,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 after an expected error (its message is on standard error), 130 when interrupted.
         STYLERIG_TRACEBACK=1 in the environment lets errors through with their traceback.
     """
-    command: Command = tyro.extras.subcommand_cli_from_dict(
+    command: Subcommand = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="stylerig",
         description="Turn, relight and animate portraits of a pretrained StyleGAN.",

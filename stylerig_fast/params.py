@@ -11,23 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylerig_fast.face.known_pose import KnownPose, degrees_of
+from stylerig_fast.face.arguments import Values, batch_of, check_finite, values_like
 from stylerig_fast.face.lighting import SH_CONSTANTS, dominant_direction, light, turn_light
+from stylerig_fast.face.pose_cache import degrees_of, remember
 from stylerig_fast.face.rotation import degrees_to_axis_angle
-from stylerig_fast.face.values import Values, batch_of, check_finite, values_like
-
-BLOCKS = ("identity", "albedo", "expression", "illumination", "rotation", "translation")
-SHAPES: dict[str, tuple[int, ...]] = {"illumination": (9, 3), "rotation": (3,), "translation": (3,)}
-CONTROLS: dict[str, str] = {"pose": "rotation", "expression": "expression", "illumination": "illumination"}
+from stylerig_fast.param_layout import BLOCKS, CONTROLS, SHAPES, ParamLayout
 
 # How much of the light is directional when a direction is asked for without a strength: about as much as in the most
 # one-sided percent of FFHQ-like portraits. The generator has seen little beyond.
 DEFAULT_LIGHT_STRENGTH = 0.25
+# Faces that `repr` describes.
+SHOWN = 4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FaceParams:
     """3DMM parameters of a batch of faces; a block that is None is left as the person has it.
+
+    Nothing in here changes: every method gives new FaceParams.
 
     Attributes:
         identity: alpha ``(B, A)``, standard deviations.
@@ -37,7 +38,8 @@ class FaceParams:
         rotation: ``(B, 3)`` axis-angle, radians.
         translation: ``(B, 3)`` decimetres.
         expression_names: names of the E expression coefficients.
-        requests: edits of blocks that are None, applied by `completed_by`; written by the ``with_`` methods.
+        pending: edits of blocks that are None, by the name of the ``with_`` method that was called, and its arguments;
+            `completed_by` applies them.
     """
 
     identity: Tensor | None = None
@@ -47,8 +49,7 @@ class FaceParams:
     rotation: Tensor | None = None
     translation: Tensor | None = None
     expression_names: tuple[str, ...] = ()
-    requests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    known_pose: KnownPose | None = field(default=None, repr=False)  # of a rotation whose angles were asked for
+    pending: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         batch: tuple[str, int] | None = None
@@ -79,7 +80,8 @@ class FaceParams:
 
     @property
     def complete(self) -> bool:
-        return len(self.blocks) == len(BLOCKS) and not self.requests
+        """Whether every block is there and no edit is pending."""
+        return len(self.blocks) == len(BLOCKS) and not self.pending
 
     def __len__(self) -> int:
         for name in BLOCKS:
@@ -118,18 +120,17 @@ class FaceParams:
         """All blocks side by side, ``(B, A + C + E + 27 + 3 + 3)``; every block must be there."""
         if not self.complete:
             missing = [name for name in BLOCKS if getattr(self, name) is None]
-            raise ValueError(f"the vector needs every block; missing: {', '.join(missing) or 'pending requests'}")
+            raise ValueError(f"the vector needs every block; missing: {', '.join(missing) or 'pending edits'}")
         return torch.cat([value.flatten(1) for value in self.blocks.values()], dim=1)
 
     @staticmethod
     def from_vector(vector: Tensor, sizes: Mapping[str, int], expression_names: tuple[str, ...] = ()) -> FaceParams:
         """The inverse of `vector`; ``sizes`` as in ``FaceModel.sizes``."""
-        if vector.ndim != 2 or vector.shape[1] != sum(sizes[name] for name in BLOCKS):
-            expected = sum(sizes[name] for name in BLOCKS)
-            raise ValueError(f"vector has shape {tuple(vector.shape)}, expected (B, {expected})")
-        parts = dict(zip(BLOCKS, vector.split([sizes[name] for name in BLOCKS], dim=1), strict=True))
-        parts["illumination"] = parts["illumination"].unflatten(1, (9, 3))
-        return FaceParams(**parts, expression_names=expression_names)
+        layout = ParamLayout(sizes)
+        if vector.ndim != 2:
+            raise ValueError(f"vector has shape {tuple(vector.shape)}, expected (B, {layout.size})")
+        blocks: dict[str, Any] = {**layout.split(vector)}
+        return FaceParams(**blocks, expression_names=expression_names)
 
     @staticmethod
     def cat(parts: Iterable[FaceParams]) -> FaceParams:
@@ -160,22 +161,25 @@ class FaceParams:
         return self.expand(len(other)).with_blocks(**taken)
 
     def completed_by(self, base: FaceParams) -> FaceParams:
-        """``base`` with the blocks and the requests of this partial FaceParams put over it.
+        """``base`` with the blocks and the pending edits of this partial FaceParams put over it.
+
+        Args:
+            base: complete; a batch of 1 or of the same size.
 
         Raises:
-            ValueError: batches differ (and none is 1), or a requested expression name is unknown.
+            ValueError: batches differ (and none is 1), or the name of a pending expression is unknown.
         """
         batch = max(len(base), len(self) if self.blocks else 1)
         over, result = self.expand(batch), base.expand(batch)
         for name, value in over.blocks.items():
-            own = getattr(base, name)
-            if own is not None and value.shape[1:] != own.shape[1:]:
+            source = getattr(base, name)
+            if source is not None and value.shape[1:] != source.shape[1:]:
                 raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}, expected (B, {', '.join(map(str, own.shape[1:]))})"
+                    f"{name} has shape {tuple(value.shape)}, expected (B, {', '.join(map(str, source.shape[1:]))})"
                 )
         like = next(iter(base.blocks.values()))
         result = result.with_blocks(**{name: value.to(like) for name, value in over.blocks.items()})
-        for kind, values in self.requests.items():
+        for kind, values in self.pending.items():
             arguments: dict[str, Any] = dict(values)
             result = getattr(result, f"with_{kind}")(**arguments)
         return result
@@ -183,12 +187,29 @@ class FaceParams:
     # ---- pose -------------------------------------------------------------------------------------
 
     def pose_degrees(self) -> Tensor:
-        """``(B, 3)``: yaw, pitch, roll in degrees."""
+        """``(B, 3)``: yaw, pitch, roll in degrees; angles that were given to `with_pose` read back exactly.
+
+        Raises:
+            ValueError: there is no rotation.
+        """
         if self.rotation is None:
             raise ValueError("these FaceParams have no rotation")
-        degrees, known = degrees_of(self.rotation, self.known_pose)
-        object.__setattr__(self, "known_pose", known)
-        return degrees
+        return degrees_of(self.rotation)
+
+    @property
+    def yaw(self) -> Tensor:
+        """``(B,)`` degrees; positive turns the nose to the picture's right edge."""
+        return self.pose_degrees()[:, 0]
+
+    @property
+    def pitch(self) -> Tensor:
+        """``(B,)`` degrees; positive lifts the chin."""
+        return self.pose_degrees()[:, 1]
+
+    @property
+    def roll(self) -> Tensor:
+        """``(B,)`` degrees; positive tips the top of the head to the picture's right edge."""
+        return self.pose_degrees()[:, 2]
 
     def with_pose(
         self, yaw: Values | None = None, pitch: Values | None = None, roll: Values | None = None
@@ -200,21 +221,20 @@ class FaceParams:
             pitch: degrees; positive lifts the chin.
             roll: degrees; positive tips the top of the head to the picture's right edge.
         """
-        asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
-        for name, angle in asked.items():
+        given = {"yaw": yaw, "pitch": pitch, "roll": roll}
+        for name, angle in given.items():
             check_finite(name, angle)
         if self.rotation is None:
-            return self._with_request("pose", asked)
-        batch = batch_of(len(self), asked)
+            return self._with_pending("pose", given)
+        batch = batch_of(len(self), given)
         base = self.expand(batch)
         degrees = base.pose_degrees()
-        for column, angle in enumerate(asked.values()):
+        for column, angle in enumerate(given.values()):
             if angle is not None:
                 degrees[:, column] = values_like(angle, degrees)
         rotation = degrees_to_axis_angle(degrees)
-        posed = base.with_blocks(rotation=rotation)
-        object.__setattr__(posed, "known_pose", KnownPose.asked(rotation, degrees, asked))
-        return posed
+        remember(rotation, degrees, given)
+        return base.with_blocks(rotation=rotation)
 
     # ---- expression -------------------------------------------------------------------------------
 
@@ -230,7 +250,7 @@ class FaceParams:
         for name, value in units.items():
             check_finite(name, value)
         if self.expression is None:
-            return self._with_request("expression", units)
+            return self._with_pending("expression", units)
         batch = batch_of(len(self), units)
         base = self.expand(batch)
         expression = base.expression.clone()  # type: ignore[union-attr]
@@ -271,22 +291,23 @@ class FaceParams:
             colour: RGB of the directional part, about 1 for a well-exposed picture.
             ambient: RGB of the ambient part.
         """
-        request = {"direction": direction, "strength": strength, "colour": colour, "ambient": ambient}
-        for name, value in request.items():
+        given = {"direction": direction, "strength": strength, "colour": colour, "ambient": ambient}
+        for name, value in given.items():
             check_finite(name, value)
         if direction is not None and bool((torch.as_tensor(direction).float().norm(dim=-1) == 0).any()):
             raise ValueError("direction is the zero vector; give a vector toward the light, for example (1, 0, 1)")
         if self.illumination is None:
-            return self._with_request("light", request)
+            return self._with_pending("light", given)
         toward = self.light_direction() if direction is None else torch.as_tensor(direction).to(self.illumination)
         base = self.expand(max(len(self), toward.shape[0] if toward.ndim == 2 else 1))
         gamma = base.illumination
         assert gamma is not None
         toward = toward.expand(len(base), 3)
         if colour is not None or ambient is not None:
-            own = gamma[:, 0] * SH_CONSTANTS[0]
+            constant = gamma[:, 0] * SH_CONSTANTS[0]
             colours = [
-                own * 0.5 if c is None else torch.as_tensor(c).to(gamma).expand(len(base), 3) for c in (colour, ambient)
+                constant * 0.5 if c is None else torch.as_tensor(c).to(gamma).expand(len(base), 3)
+                for c in (colour, ambient)
             ]
             return base.with_blocks(illumination=light(toward, colours[0], colours[1]))
         share = DEFAULT_LIGHT_STRENGTH if strength is None else strength
@@ -294,7 +315,44 @@ class FaceParams:
             raise ValueError(f"strength is {share}, expected a share between 0 and 1")
         return base.with_blocks(illumination=turn_light(gamma, toward, share))
 
-    def _with_request(self, kind: str, values: Mapping[str, object]) -> FaceParams:
+    def _with_pending(self, kind: str, values: Mapping[str, object]) -> FaceParams:
         given = {name: value for name, value in values.items() if value is not None}
-        merged = {**self.requests.get(kind, {}), **given}
-        return dataclasses.replace(self, requests={**self.requests, kind: merged})
+        merged = {**self.pending.get(kind, {}), **given}
+        return dataclasses.replace(self, pending={**self.pending, kind: merged})
+
+    # ---- in words ---------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        """Head of the batch, what is missing or pending, and in a line for each of the first faces what they hold."""
+        count = len(self) if self.blocks else 0
+        parts = [f"batch={count}"] if count else []
+        missing = [name for name in BLOCKS if getattr(self, name) is None]
+        parts += [f"without {', '.join(missing)}"] if missing else []
+        for kind, values in self.pending.items():
+            parts.append(f"pending {kind}({', '.join(f'{name}={_short(value)}' for name, value in values.items())})")
+        head = f"FaceParams({'; '.join(parts)})"
+        rows = [f"  [{index}] {line}" for index in range(min(count, SHOWN)) if (line := self._line(index))]
+        more = [f"  … {count - SHOWN} more"] if rows and count > SHOWN else []
+        return "\n".join([head, *rows, *more])
+
+    def _line(self, index: int) -> str:
+        """Degrees, named units that are not zero and the light of one face."""
+        said, face = [], self[index].detach()
+        if face.rotation is not None:
+            yaw, pitch, roll = face.pose_degrees()[0].tolist()
+            said.append(f"yaw {yaw:.1f}°, pitch {pitch:.1f}°, roll {roll:.1f}°")
+        if face.expression is not None:
+            named = zip(self.expression_names, face.expression[0].tolist(), strict=False)
+            units = [f"{name} {value:.2f}" for name, value in named if _shows(name, value)]
+            said.append(", ".join(units) or "expression at rest" if self.expression_names else "unnamed expression")
+        if face.illumination is not None:
+            said.append("light from ({:.2f}, {:.2f}, {:.2f})".format(*face.light_direction()[0].tolist()))
+        return "; ".join(said)
+
+
+def _shows(name: str, value: float) -> bool:
+    return abs(value) >= 0.005 and not name.startswith("residual_")
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from stylerig_fast.cli import main
+from stylerig_fast.commands.contact_sheet import Tile, draw_sheet
 from stylerig_fast.commands.demo import REQUESTS, pose_sources
 from stylerig_fast.commands.doctor import _outcome, _tensorrt
 from stylerig_fast.commands.options import EngineOptions, load_latent, parse_slots, parse_units
 from stylerig_fast.commands.output import check_output, numbered, write_png
-from stylerig_fast.commands.sheet import Tile, draw_sheet
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.params import FaceParams

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from stylerig_fast.commands.convert_face import ConvertFace
-from stylerig_fast.commands.face_sheet import COLUMNS, draw_face_sheet, draw_view, views
-from stylerig_fast.commands.face_sheet import View as SheetView
+from stylerig_fast.commands.face_model_sheet import COLUMNS, draw_face_sheet, draw_view, views
+from stylerig_fast.commands.face_model_sheet import View as SheetView
 from stylerig_fast.errors import FaceModelError
-from stylerig_fast.face.formats.assemble import move_origin
 from stylerig_fast.face.formats.crop_face import crop_face
 from stylerig_fast.face.formats.ict import load_ict
+from stylerig_fast.face.formats.to_face_model import move_origin
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 from tests.face.formats import writers

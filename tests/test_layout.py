@@ -11,13 +11,13 @@ from tests.modules import Module, circles, import_graph, imported, sources
 # A package imports from the layers below its own and from nothing else: no circles, and two of one layer do not know
 # each other. Imports inside functions and those for types alone count too.
 LAYERS = (
-    ("errors", "plotting", "strict_json"),
+    ("errors", "images", "param_layout", "plotting", "strict_json", "warn"),
     ("checkpoint", "untrusted"),
     ("face",),
     ("ops", "params"),
     ("generators",),
-    ("trained_for",),
-    ("reconstruction", "render"),
+    ("provenance",),
+    ("reconstructor", "render"),
     ("rignet",),
     ("engine",),
     ("data", "export", "studio"),

@@ -127,3 +127,44 @@ def test_index_and_cat():
     assert torch.equal(joined.vector(), params.vector()[[0, 2]])
     with pytest.raises(IndexError):
         params[3]
+
+
+def test_angles_by_name() -> None:
+    params = people(2).with_pose(yaw=[12.5, -3.0], pitch=4.0)
+    assert params.yaw.tolist() == pytest.approx([12.5, -3.0], abs=1e-4)
+    assert params.pitch.tolist() == pytest.approx([4.0, 4.0], abs=1e-4)
+    assert torch.equal(params.roll, params.pose_degrees()[:, 2])
+    assert people(1).with_pose(yaw=12.5).yaw.tolist() == [12.5]
+
+
+def at_rest(batch: int) -> FaceParams:
+    return people(batch).with_blocks(expression=torch.zeros(batch, 3))
+
+
+def test_repr_says_what_is_held() -> None:
+    one = (
+        at_rest(1)
+        .with_pose(yaw=12.5, pitch=-3, roll=0.5)
+        .with_expression(jawOpen=0.6, residual_00=2.0)
+        .with_light((1, 0, 0))
+    )
+    assert repr(one).splitlines() == [
+        "FaceParams(batch=1)",
+        "  [0] yaw 12.5°, pitch -3.0°, roll 0.5°; jawOpen 0.60; light from (1.00, 0.00, 0.00)",
+    ]
+    asked = FaceParams().with_pose(yaw=20).with_expression(jawOpen=0.5)
+    assert repr(asked) == (
+        "FaceParams(without identity, albedo, expression, illumination, rotation, translation; "
+        "pending pose(yaw=20); pending expression(jawOpen=0.5))"
+    )
+    many = repr(at_rest(6))
+    assert "expression at rest" in many and many.endswith("  … 2 more") and len(many.splitlines()) == 6
+    assert repr(FaceParams(identity=torch.zeros(3, 2))).startswith("FaceParams(batch=3; without albedo")
+
+
+def test_parameters_do_not_change_when_they_are_read() -> None:
+    params = people(2)
+    before = dict(vars(params))
+    for read in (params.pose_degrees, params.light_direction, params.__repr__):
+        read()
+    assert all(vars(params)[name] is value for name, value in before.items()) and vars(params).keys() == before.keys()

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from stylerig_fast.face import Camera
-from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.param_layout import BLOCKS
+from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate, landmark_loss, render, render_loss
 from tests.ops.meshes import needs_kernels, random_params, relative_error, tiny_model
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stylerig_fast.export.onnx import Options, Parts, graph
+from stylerig_fast.export.onnx import ExportOptions, ExportParts, graph
 
-from stylerig_fast.engine.backends.tensorrt_library import RTX, VARIABLE, Library, find_library
+from stylerig_fast.engine.backends.tensorrt_library import RTX, VARIABLE, TensorRTLibrary, find_library
 from stylerig_fast.engine.backends.tensorrt_plan import Profile, build
 from stylerig_fast.errors import BackendUnavailable
 
@@ -29,7 +29,7 @@ ABSENT = 3
 PROFILE = Profile(highest=4)
 
 
-def validity(library: Library, plan: bytes) -> dict[str, Any]:
+def validity(library: TensorRTLibrary, plan: bytes) -> dict[str, Any]:
     """What the library says about a plan on this machine before it loads it."""
     trt = library.module
     answer, diagnostics = trt.Runtime(library.log).get_engine_validity(plan)
@@ -51,7 +51,7 @@ def main() -> int:
         return ABSENT if task.cuda else 0
     results: dict[str, Any] = {"version": library.version}
     plain = open_networks(BenchOptions(generator=task.options.generator)).plain
-    content = graph(Parts.of(plain), "edit", Options(torch.float16)).SerializeToString()
+    content = graph(ExportParts.of(plain), "edit", ExportOptions(torch.float16)).SerializeToString()
     for name in ("any GPU", "this GPU"):
         start = time.monotonic()
         try:

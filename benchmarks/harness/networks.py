@@ -18,7 +18,7 @@ from stylerig_fast.face import FaceModel
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import Generator, open_generator
 from stylerig_fast.generators.folder import FAMILIES
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import RigConfig, RigNet, SubspaceRigNet, build
 
 from .options import BenchOptions
@@ -89,7 +89,7 @@ def open_networks(options: BenchOptions) -> Networks:
 
 def precision_of(folder: Path) -> str:
     """Name of the torch dtype of a folder's graphs; raises CheckpointError if it holds none."""
-    return str(PRECISIONS[GraphFolder(folder).head.precision]).removeprefix("torch.")
+    return str(PRECISIONS[GraphFolder(folder).manifest.precision]).removeprefix("torch.")
 
 
 def export(networks: Networks, folder: Path, precisions: Iterable[str]) -> str:
@@ -111,7 +111,9 @@ def export(networks: Networks, folder: Path, precisions: Iterable[str]) -> str:
         if precision not in networks.graphs:
             try:
                 onnx.export_onnx(
-                    onnx.Parts.of(networks.plain), folder / precision, onnx.Options(getattr(torch, precision))
+                    onnx.ExportParts.of(networks.plain),
+                    folder / precision,
+                    onnx.ExportOptions(getattr(torch, precision)),
                 )
             except ExportError as error:
                 return str(error)

@@ -17,6 +17,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.pretrained import NAMES, find_package
+from stylerig_fast.images import to_uint8
 
 from .parity import Pixels
 from .queries import Query
@@ -72,7 +73,7 @@ class OpenVINOSystem:
         def store(infer: Any, row: int) -> None:
             # The picture is in memory of the infer request, which may be overwritten.
             image = torch.from_numpy(infer.get_output_tensor(0).data)[0]
-            out[row].copy_(image.add_(1).mul_(127.5).round_().clamp_(0, 255).permute(1, 2, 0))
+            out[row].copy_(to_uint8(image, overwrite=True).permute(1, 2, 0))
 
         if len(codes) == 1:
             self._one.infer({0: codes}, share_inputs=True)

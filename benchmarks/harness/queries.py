@@ -85,5 +85,5 @@ def one_of(query: Query, row: int) -> Query:
         return value[row : row + 1] if hasattr(value, "shape") and value.ndim and len(value) == count else value
 
     params = query.params
-    picked = {kind: {name: pick(value) for name, value in values.items()} for kind, values in params.requests.items()}
-    return Query(query.w[row : row + 1], type(params)(requests=picked))
+    picked = {kind: {name: pick(value) for name, value in values.items()} for kind, values in params.pending.items()}
+    return Query(query.w[row : row + 1], type(params)(pending=picked))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stylerig_fast.engine.backends.base import BACKENDS
 from stylerig_fast.errors import BackendUnavailable, StyleRigError
+from stylerig_fast.images import channels_last, to_uint8
 
 from .networks import Networks
 from .openvino_system import OpenVINOSystem
@@ -98,16 +99,13 @@ class TorchSystem:
         codes = self.rig(query.w, query.params)
         # One by one on the CPU, which is what the module does anyway: a batch of float pictures would take memory.
         blocks = codes.split(1) if codes.device.type == "cpu" else (codes,)
-        pictures = torch.cat([to_uint8(self.synthesis(block, resolution)) for block in blocks])
+        pictures = torch.cat(
+            [channels_last(to_uint8(self.synthesis(block, resolution), overwrite=True)) for block in blocks]
+        )
         return pictures.cpu().numpy()
 
     def info(self) -> dict[str, object]:
         return {"backend": self.name}
-
-
-def to_uint8(image: Tensor) -> Tensor:
-    """Converts pictures ``(B, 3, H, W)`` in about [-1, 1] to uint8 ``(B, H, W, 3)``; overwrites ``image``."""
-    return image.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 @dataclass

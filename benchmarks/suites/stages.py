@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from stylerig_fast.engine import Engine
 from stylerig_fast.generators import Generator
+from stylerig_fast.images import channels_last, to_uint8
 
 from ..harness.flops import MultiplyAddCounter, rig_cost, without_data
 from ..harness.queries import Query
-from ..harness.systems import to_uint8
 
 REQUEST, RIG, MODULATION, PICTURE, REST = "request", "rig (F, RigNet)", "modulation", "to RGB", "between layers"
 UINT8, COPY = "uint8", "copy to NumPy"
@@ -216,7 +216,7 @@ def _edit(engine: Engine, query: Query, resolution: int, marks: StageMarks) -> N
     with marks.during(REST):
         image = engine.generator.synthesis(codes, resolution)
     with marks.during(UINT8):
-        pictures = to_uint8(image)
+        pictures = channels_last(to_uint8(image, overwrite=True))
     with marks.during(COPY):
         pictures.cpu().numpy()
 

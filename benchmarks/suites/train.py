@@ -16,7 +16,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.params import FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.render import render_loss
 from stylerig_fast.rignet import RigConfig, RigNet, build
 from stylerig_fast.train.batch import gather, on_device

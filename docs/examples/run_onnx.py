@@ -23,14 +23,14 @@ class Graphs:
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         self.folder = folder
-        self.head = json.loads((folder / "export.json").read_bytes())
+        self.manifest = json.loads((folder / "export.json").read_bytes())
         self.options = onnxruntime.SessionOptions()
         self.options.intra_op_num_threads = threads  # 0: one per core
 
     def run(self, name: str, **inputs: np.ndarray) -> np.ndarray:
         """The one output of the graph ``name``."""
         content = (self.folder / f"{name}.onnx").read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.head["files"][f"{name}.onnx"]:
+        if hashlib.sha256(content).hexdigest() != self.manifest["files"][f"{name}.onnx"]:
             sys.exit(f"{name}.onnx is not the file that was exported; export again")
         # Programs that make more than one picture keep the session.
         session = onnxruntime.InferenceSession(content, self.options, providers=["CPUExecutionProvider"])
@@ -38,9 +38,9 @@ class Graphs:
 
     def block(self, name: str) -> slice:
         """Where a block of a parameter vector is: identity, albedo, expression, illumination, rotation, translation."""
-        names, sizes = list(self.head["sizes"]), list(self.head["sizes"].values())
+        names, sizes = list(self.manifest["sizes"]), list(self.manifest["sizes"].values())
         first = sum(sizes[: names.index(name)])
-        return slice(first, first + self.head["sizes"][name])
+        return slice(first, first + self.manifest["sizes"][name])
 
 
 def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
@@ -68,17 +68,17 @@ def to_axis_angle(degrees: np.ndarray) -> np.ndarray:
     return twice / 2 * (np.arctan2(sine, cosine) / sine if sine > 1e-9 else 1.0)
 
 
-def requested(graphs: Graphs, own: np.ndarray, arguments: argparse.Namespace) -> np.ndarray:
+def requested(graphs: Graphs, source: np.ndarray, arguments: argparse.Namespace) -> np.ndarray:
     """The person's parameters ``(1, P)`` with what was asked for put in place of what is there."""
-    params = own.copy()
+    params = source.copy()
     rotation = graphs.block("rotation")
-    degrees = to_degrees(own[0, rotation].astype(np.float64))
+    degrees = to_degrees(source[0, rotation].astype(np.float64))
     for index, angle in enumerate((arguments.yaw, arguments.pitch)):
         degrees[index] = degrees[index] if angle is None else angle
     params[0, rotation] = to_axis_angle(degrees)
     for pair in arguments.expression:
         name, _, value = pair.partition("=")
-        params[0, graphs.block("expression").start + graphs.head["expression_names"].index(name)] = float(value)
+        params[0, graphs.block("expression").start + graphs.manifest["expression_names"].index(name)] = float(value)
     return params
 
 
@@ -111,8 +111,8 @@ def main() -> None:
         w = np.load(arguments.folder / "people.npy", allow_pickle=False)[arguments.person : arguments.person + 1]
     else:
         w = np.load(arguments.latent, allow_pickle=False)[:1].astype(np.float32)
-    own = graphs.run("reconstructor", w=w)
-    image = graphs.run("edit", w=w, params=requested(graphs, own, arguments), own=own)[0]
+    source = graphs.run("reconstructor", w=w)
+    image = graphs.run("edit", w=w, params=requested(graphs, source, arguments), source=source)[0]
     write(image, arguments.out)
     print(f"wrote {arguments.out}, {image.shape[1]}x{image.shape[0]}")
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from stylerig_fast.errors import ExportError
 from stylerig_fast.generators.base import Generator
 
-from ..graph import Graph, Value
+from ..graph import GraphBuilder, Value
 from . import mobilestylegan, stylegan1, stylegan2, stylegan3
 
 # (graph, generator in float32 on the CPU, codes (B, num_ws, w_dim), resolution) -> float32 picture (B, 3, R, R)
-Synthesis = Callable[[Graph, Generator, Value, int], Value]
+Synthesis = Callable[[GraphBuilder, Generator, Value, int], Value]
 
 FAMILIES: dict[str, Synthesis] = {
     "mobilestylegan": mobilestylegan.synthesis,
@@ -21,7 +21,7 @@ FAMILIES: dict[str, Synthesis] = {
 }
 
 
-def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) -> Value:
+def synthesis(graph: GraphBuilder, generator: Generator, ws: Value, resolution: int) -> Value:
     """Writes the synthesis network into the graph.
 
     Raises:

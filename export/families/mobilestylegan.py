@@ -15,7 +15,7 @@ from torch import Tensor
 from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 
-from ..graph import Graph, Value
+from ..graph import GraphBuilder, Value
 from ..layers import conv, conv_transpose, gemm, leaky_relu, linear, per_channel, slot
 from ..picture import resized
 
@@ -26,7 +26,7 @@ HAAR = torch.tensor(
 )
 
 
-def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) -> Value:
+def synthesis(graph: GraphBuilder, generator: Generator, ws: Value, resolution: int) -> Value:
     """The picture ``(B, 3, resolution, resolution)`` in float32 of the codes ``ws``."""
     assert isinstance(generator, MobileStyleGAN)
     bands = resolution == generator.resolution
@@ -50,7 +50,7 @@ def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) ->
     return resized(graph, x, side, resolution)
 
 
-def _first(graph: Graph, layer: Any, w: Value, order: Tensor) -> Value:
+def _first(graph: GraphBuilder, layer: Any, w: Value, order: Tensor) -> Value:
     with graph.scope("modulation"):
         s = linear(graph, w, layer.modulation)
     x = graph.op("Mul", graph.constant("const", layer.const, graph.precision), per_channel(graph, s))
@@ -58,7 +58,7 @@ def _first(graph: Graph, layer: Any, w: Value, order: Tensor) -> Value:
     return _finish(graph, x, layer.noise)
 
 
-def _block(graph: Graph, block: Any, x: Value, w1: Value, w2: Value, order: Tensor) -> Value:
+def _block(graph: GraphBuilder, block: Any, x: Value, w1: Value, w2: Value, order: Tensor) -> Value:
     """Inverse Haar upsampling and two convolutions; ``order`` is that of the channels it gives out."""
     conv1, conv2 = block.conv1, block.conv2
     up, modulation = block.up, conv1.modulation
@@ -78,12 +78,12 @@ def _block(graph: Graph, block: Any, x: Value, w1: Value, w2: Value, order: Tens
         return _convolve(graph, x, conv2, order)
 
 
-def _modulate(graph: Graph, x: Value, w: Value, affine: torch.nn.Linear) -> Value:
+def _modulate(graph: GraphBuilder, x: Value, w: Value, affine: torch.nn.Linear) -> Value:
     with graph.scope("modulation"):
         return graph.op("Mul", x, per_channel(graph, linear(graph, w, affine)))
 
 
-def _convolve(graph: Graph, x: Value, layer: Any, order: Tensor) -> Value:
+def _convolve(graph: GraphBuilder, x: Value, layer: Any, order: Tensor) -> Value:
     """Depthwise 3x3 and 1x1 convolution, noise, leaky ReLU, with the output channels in this order."""
     with graph.scope("depthwise"):
         x = conv(graph, x, layer.depthwise, padding=1, groups=layer.depthwise.shape[0])
@@ -91,12 +91,12 @@ def _convolve(graph: Graph, x: Value, layer: Any, order: Tensor) -> Value:
     return _finish(graph, x, layer.noise)
 
 
-def _finish(graph: Graph, x: Value, noise: Tensor) -> Value:
+def _finish(graph: GraphBuilder, x: Value, noise: Tensor) -> Value:
     """Noise ``(H, W, 1)`` and leaky ReLU."""
     return leaky_relu(graph, graph.op("Add", x, graph.constant("noise", noise[None, None, :, :, 0], graph.precision)))
 
 
-def _transposed(graph: Graph) -> bool:
+def _transposed(graph: GraphBuilder) -> bool:
     """Which of the two forms of the inverse Haar transform: a transposed convolution, or sums and differences.
 
     The first takes about half of the second's time in ONNX Runtime on a CPU, where float32 runs. In lower precision,
@@ -105,13 +105,13 @@ def _transposed(graph: Graph) -> bool:
     return graph.precision == torch.float32
 
 
-def _order(graph: Graph, channels: int) -> Tensor:
+def _order(graph: GraphBuilder, channels: int) -> Tensor:
     """In which order the transform wants the ``channels`` (low band, rows, columns, both) of its input."""
     order = torch.arange(channels)
     return order.view(4, -1).T.flatten() if _transposed(graph) else order
 
 
-def _inverse_haar(graph: Graph, x: Value, channels: int, dtype: torch.dtype) -> Value:
+def _inverse_haar(graph: GraphBuilder, x: Value, channels: int, dtype: torch.dtype) -> Value:
     """``(B, channels, H, W)`` in `_order` -> ``(B, channels / 4, 2H, 2W)``; ``dtype`` is that of ``x``."""
     with graph.scope("haar"):
         if _transposed(graph):

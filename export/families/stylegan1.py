@@ -11,12 +11,12 @@ from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.layers import EPSILON
 from stylerig_fast.generators.stylegan1 import StyleGAN1
 
-from ..graph import Graph, Value
+from ..graph import GraphBuilder, Value
 from ..layers import conv, conv_transpose, gemm, leaky_relu, normalised, slot, upfirdn2d
 from ..picture import resized
 
 
-def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) -> Value:
+def synthesis(graph: GraphBuilder, generator: Generator, ws: Value, resolution: int) -> Value:
     """The picture ``(B, 3, resolution, resolution)`` in float32 of the codes ``ws``."""
     assert isinstance(generator, StyleGAN1)
     net: Any = copy.deepcopy(generator).set_precision(graph.precision)
@@ -32,12 +32,12 @@ def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) ->
     return resized(graph, image, generator.resolution, resolution)
 
 
-def _constant(graph: Graph, layer: Any) -> Value:
+def _constant(graph: GraphBuilder, layer: Any) -> Value:
     """The learnt constant, a batch of one: the rest of the layer brings the batch."""
     return graph.constant("const", layer.const)
 
 
-def _convolve(graph: Graph, x: Value, layer: Any) -> Value:
+def _convolve(graph: GraphBuilder, x: Value, layer: Any) -> Value:
     """The convolution of a layer, float32 to float32."""
     largest: Value | None = None
     if layer.scale is not None:
@@ -57,7 +57,7 @@ def _convolve(graph: Graph, x: Value, layer: Any) -> Value:
         return upfirdn2d(graph, x, weight.shape[1], layer.taps, padding=(1, 1, 1, 1))
 
 
-def _finish(graph: Graph, x: Value, w: Value, layer: Any) -> Value:
+def _finish(graph: GraphBuilder, x: Value, w: Value, layer: Any) -> Value:
     """Noise, bias, leaky ReLU and adaptive instance normalisation."""
     strength, scale, shift = _style(graph, w, layer)
     x = graph.op("Add", x, graph.op("Mul", graph.constant("noise", layer.noise), strength))
@@ -73,7 +73,7 @@ def _finish(graph: Graph, x: Value, w: Value, layer: Any) -> Value:
     return graph.op("Add", x, shift)
 
 
-def _style(graph: Graph, w: Value, layer: Any) -> list[Value]:
+def _style(graph: GraphBuilder, w: Value, layer: Any) -> list[Value]:
     """Strength of the noise, scale and shift, each ``(B, C, 1, 1)``.
 
     The strength is constant, and so is the noise: runtimes would multiply them once and keep C maps in place of one,

@@ -10,12 +10,12 @@ import torch
 from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 
-from ..graph import Graph, Value
+from ..graph import GraphBuilder, Value
 from ..layers import clip, leaky_relu, modulated_conv, slot, upfirdn2d
 from ..picture import resized
 
 
-def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) -> Value:
+def synthesis(graph: GraphBuilder, generator: Generator, ws: Value, resolution: int) -> Value:
     """The picture ``(B, 3, resolution, resolution)`` in float32 of the codes ``ws``."""
     assert isinstance(generator, StyleGAN2)
     net: Any = copy.deepcopy(generator).set_precision(graph.precision)
@@ -35,7 +35,7 @@ def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) ->
     return resized(graph, image, generator.resolution, resolution)
 
 
-def _styled_conv(graph: Graph, x: Value, w: Value, layer: Any) -> Value:
+def _styled_conv(graph: GraphBuilder, x: Value, w: Value, layer: Any) -> Value:
     with graph.scope("conv"):
         x = modulated_conv(graph, x, w, layer.conv)
     noise = (layer.noise.float() * layer.noise_strength.float())[None, None]
@@ -44,13 +44,13 @@ def _styled_conv(graph: Graph, x: Value, w: Value, layer: Any) -> Value:
     return leaky_relu(graph, x, layer.clamp)
 
 
-def _to_rgb(graph: Graph, x: Value, w: Value, layer: Any) -> Value:
+def _to_rgb(graph: GraphBuilder, x: Value, w: Value, layer: Any) -> Value:
     image = modulated_conv(graph, x, w, layer.conv)
     image = graph.op("Add", image, graph.constant("bias", layer.bias[:, None, None]))
     return image if layer.clamp is None else clip(graph, image, layer.clamp, torch.float32)
 
 
-def _doubled(graph: Graph, image: Value, taps: torch.Tensor) -> Value:
+def _doubled(graph: GraphBuilder, image: Value, taps: torch.Tensor) -> Value:
     """A picture at twice its resolution."""
     n = taps.shape[0]
     before, after = (n + 1) // 2, (n - 2) // 2

@@ -12,12 +12,12 @@ from stylerig_fast.generators.base import Generator
 from stylerig_fast.generators.stylegan3 import FourierFeatures, StyleGAN3
 from stylerig_fast.generators.stylegan3_layer import FilteredLayer
 
-from ..graph import Graph, Value
+from ..graph import GraphBuilder, Value
 from ..layers import clip, conv, conv_transpose, gemm, leaky_relu, linear, pad, per_channel, slot, without_bfloat16
 from ..picture import resized
 
 
-def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) -> Value:
+def synthesis(graph: GraphBuilder, generator: Generator, ws: Value, resolution: int) -> Value:
     """The picture ``(B, 3, resolution, resolution)`` in float32 of the codes ``ws``."""
     assert isinstance(generator, StyleGAN3)
     net: Any = copy.deepcopy(generator).set_precision(graph.precision)
@@ -36,7 +36,7 @@ def synthesis(graph: Graph, generator: Generator, ws: Value, resolution: int) ->
     return resized(graph, image, generator.resolution, resolution)
 
 
-def _waves(graph: Graph, features: FourierFeatures, w: Value) -> Value:
+def _waves(graph: GraphBuilder, features: FourierFeatures, w: Value) -> Value:
     """The waves ``(B, C, size, size)`` of the code, mixed. See `FourierFeatures.forward`."""
     signal = features.signal
     moved = graph.op("MatMul", _movement(graph, features, w), graph.constant("transform", features.transform))
@@ -64,7 +64,7 @@ def _waves(graph: Graph, features: FourierFeatures, w: Value) -> Value:
     return conv(graph, graph.op("Mul", x, amplitudes), features.weight[:, :, None, None])
 
 
-def _movement(graph: Graph, features: FourierFeatures, w: Value) -> Value:
+def _movement(graph: GraphBuilder, features: FourierFeatures, w: Value) -> Value:
     """The first two rows ``(B, 2, 3)`` of the code's shift followed by its rotation."""
     with graph.scope("affine"):
         t = linear(graph, w, features.affine)
@@ -80,13 +80,13 @@ def _movement(graph: Graph, features: FourierFeatures, w: Value) -> Value:
         return graph.op("Reshape", rows, graph.integers(-1, 2, 3))
 
 
-def _axis(graph: Graph, frequencies: Value, axis: int) -> Value:
+def _axis(graph: GraphBuilder, frequencies: Value, axis: int) -> Value:
     """``(B, C, 2)`` -> those along x (0) or y (1), ``(B, C, 1, 1)``."""
     one = graph.op("Slice", frequencies, *(graph.integers(n) for n in (axis, axis + 1, 2)))
     return graph.op("Unsqueeze", one, graph.integers(3))
 
 
-def _layer(graph: Graph, layer: FilteredLayer, x: Value, w: Value) -> Value:
+def _layer(graph: GraphBuilder, layer: FilteredLayer, x: Value, w: Value) -> Value:
     """Modulated convolution, upsampling, leaky ReLU, downsampling."""
     plan = layer.plan
     span = plan.span(0, plan.after.size)
@@ -127,7 +127,7 @@ def _layer(graph: Graph, layer: FilteredLayer, x: Value, w: Value) -> Value:
     return pad(graph, x, (0, plan.after.size - made) * 2)
 
 
-def _upsampled(graph: Graph, layer: FilteredLayer, x: Value, crop: int) -> Value:
+def _upsampled(graph: GraphBuilder, layer: FilteredLayer, x: Value, crop: int) -> Value:
     """Zeros between samples, then the filter, along y and along x."""
     up, channels = layer.plan.up, layer.plan.after.channels
     assert layer.up_taps is not None
@@ -136,7 +136,7 @@ def _upsampled(graph: Graph, layer: FilteredLayer, x: Value, crop: int) -> Value
     return conv_transpose(graph, x, taps, (1, up), (crop, crop, 0, 0), groups=channels)
 
 
-def _styles(graph: Graph, layer: FilteredLayer, w: Value) -> tuple[Value, Value | None]:
+def _styles(graph: GraphBuilder, layer: FilteredLayer, w: Value) -> tuple[Value, Value | None]:
     """Factors of the input's and of the output's channels."""
     style = linear(graph, w, layer.affine)
     if layer.colours:

@@ -11,9 +11,10 @@ import tyro
 from PIL import Image
 
 from stylerig_fast.commands.convert_face import ConvertFace
-from stylerig_fast.commands.options import Stopwatch
+from stylerig_fast.commands.options import CallTimer
 from stylerig_fast.commands.output import check_output, print_report, write_png
 from stylerig_fast.generators import Generator
+from stylerig_fast.images import to_uint8
 
 
 @dataclass(kw_only=True)
@@ -62,7 +63,7 @@ class ConvertGenerator:
             raise ValueError(f"{self.out} is a file; --out names a folder")
         if self.preview is not None:
             check_output(self.preview)
-        with Stopwatch(torch.device("cpu")) as watch:
+        with CallTimer(torch.device("cpu")) as watch:
             limits = Limits(seconds=self.limits.seconds, memory=int(self.limits.memory * 2**30))
             generator, form = convert_checkpoint(self.source, self.name, limits, self.allow_nonfinite)
             save_generator(self.out, generator, format=form, file=self.source.name)
@@ -92,12 +93,11 @@ def _people(generator: Generator, n: int, seed: int, psi: float) -> Image.Image:
         images = [generator.synthesis(code[None], size)[0] for code in codes]
         images += [torch.ones_like(images[0])] * (min(n, 4) - len(images))
         rows.append(torch.cat(images, dim=-1))
-    levels = torch.cat(rows, dim=-2).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).numpy())
+    return Image.fromarray(to_uint8(torch.cat(rows, dim=-2)).permute(1, 2, 0).numpy())
 
 
 @dataclass(kw_only=True)
-class Convert:
+class ConvertCommand:
     """Convert a generator or a face model of another project to the files that everything here loads."""
 
     what: Annotated[

@@ -83,7 +83,7 @@ class ConvertFace:
         model = load_face_model(self.out)
         wrote = [str(self.out)]
         if self.preview is not None:
-            from stylerig_fast.commands.face_sheet import draw_face_sheet
+            from stylerig_fast.commands.face_model_sheet import draw_face_sheet
 
             write_png(draw_face_sheet(model), self.preview)
             wrote.append(str(self.preview))

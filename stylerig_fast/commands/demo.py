@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylerig_fast.commands.options import EngineOptions, Stopwatch, sample
+from stylerig_fast.commands.contact_sheet import Tile, draw_sheet
+from stylerig_fast.commands.options import CallTimer, EngineOptions, sample
 from stylerig_fast.commands.output import Pixels, check_output, write_png
-from stylerig_fast.commands.sheet import Tile, draw_sheet
 from stylerig_fast.params import FaceParams
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ MODEL_SIZE = 300  # pixels of the rendered face model, before the sheet scales i
 
 
 @dataclass(kw_only=True)
-class Demo(EngineOptions):
+class DemoCommand(EngineOptions):
     """Write a contact sheet of people and edits, and say how long an edit takes."""
 
     # Of the first sixty, people with closed lips and heads turned differently: there edits are seen best.
@@ -92,7 +92,7 @@ def _rows(
     """A row of tiles for each person, a tile for each request; what edits took is added to ``times``, milliseconds."""
 
     def timed(heading: str, draw: Callable[..., Pixels], *arguments: Any) -> Image.Image:
-        with Stopwatch(engine.device) as watch:
+        with CallTimer(engine.device) as watch:
             pictures = draw(*arguments)
         times[heading].append(watch.ms)
         return Image.fromarray(pictures[0])

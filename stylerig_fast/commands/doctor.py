@@ -34,7 +34,7 @@ OPTIONAL = {
 
 
 @dataclass(kw_only=True)
-class Doctor:
+class DoctorCommand:
     """Say what is installed, which path each op takes and why, and how to get the faster one."""
 
     json: bool = False
@@ -97,7 +97,7 @@ def _rig() -> str:
     from importlib.resources import files
 
     from stylerig_fast.commands.options import DEFAULT_GENERATOR
-    from stylerig_fast.reconstruction import FaceReconstructor
+    from stylerig_fast.reconstructor import FaceReconstructor
     from stylerig_fast.rignet import RigNet
 
     folder = files(stylerig_fast) / "assets" / DEFAULT_GENERATOR

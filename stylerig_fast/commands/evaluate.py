@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Evaluate(EngineOptions):
+class EvaluateCommand(EngineOptions):
     """Measure the reconstructor and the rig on held-out portraits; the rig on its pictures, never by itself."""
 
     portraits: Path
@@ -88,8 +88,8 @@ class Evaluate(EngineOptions):
                 f"--portraits {self.portraits}: baselines are fitted on a set's other shards; give its folder"
             )
         held_out = PortraitSet.load(self.portraits, shards=shards)
-        engine = self.open_engine(getattr(torch, self.dtype))
-        engine.reach = None  # what it warns of is measured here
+        # Without warnings of the reach, which is measured here.
+        engine = self.open_engine(getattr(torch, self.dtype), reach=None)
         if self.out is not None:
             self._whole(engine, held_out, self.out)
             return
@@ -113,7 +113,7 @@ class Evaluate(EngineOptions):
         from stylerig_fast.evaluation.study import Plan, run_study
         from stylerig_fast.measurement.memory import give_large_blocks_back
         from stylerig_fast.measurement.range_sweep import reach_table, write_reach
-        from stylerig_fast.reconstruction import FaceReconstructor
+        from stylerig_fast.reconstructor import FaceReconstructor
 
         began = time.perf_counter()
         give_large_blocks_back()
@@ -135,9 +135,8 @@ class Evaluate(EngineOptions):
         other = None
         if self.compare is not None:
             other = AnyEngine.from_pretrained(
-                self.compare, generator=engine.generator, device=engine.device, dtype=engine.dtype
+                self.compare, generator=engine.generator, device=engine.device, dtype=engine.dtype, reach=None
             )
-            other.reach = None
         with _lookers(self, engine) as (analyzer, pool), _progress() as progress:
             study = run_study(engine, held_out, training, analyzer, pool, plan, second, other, progress)
         study.seconds["in all"] = time.perf_counter() - began
@@ -221,7 +220,7 @@ def build_analyzer(face_model: Any, camera: Any, identity: Path | None, realism:
 
 
 @contextmanager
-def _lookers(options: Evaluate, engine: Engine) -> Iterator[tuple[Any, Any]]:
+def _lookers(options: EvaluateCommand, engine: Engine) -> Iterator[tuple[Any, Any]]:
     """The analyzer of this process, and who measures the pictures."""
     from stylerig_fast.measurement.parallel import InlineAnalyzer, ProcessPoolAnalyzer
 

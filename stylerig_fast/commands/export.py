@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from stylerig_fast.commands.options import DEFAULT_GENERATOR, Stopwatch
+from stylerig_fast.commands.options import DEFAULT_GENERATOR, CallTimer
 from stylerig_fast.commands.output import print_report
 from stylerig_fast.errors import ExportError
 
@@ -41,20 +41,20 @@ class ExportOnnx(_Options):
         _need_onnx()
         from stylerig_fast.engine import Engine
         from stylerig_fast.engine.backends.graph_folder import PRECISIONS
-        from stylerig_fast.export.onnx import Options, Parts, export_onnx
+        from stylerig_fast.export.onnx import ExportOptions, ExportParts, export_onnx
 
         engine = Engine.from_pretrained(self.model, backend="torch", allow_mismatch=self.allow_mismatch)
-        with Stopwatch(torch.device("cpu")) as watch:
-            options = Options(PRECISIONS[self.precision], self.batch, self.resolution)
-            head = export_onnx(Parts.of(engine), self.out, options)
+        with CallTimer(torch.device("cpu")) as watch:
+            options = ExportOptions(PRECISIONS[self.precision], self.batch, self.resolution)
+            manifest = export_onnx(ExportParts.of(engine), self.out, options)
         figures = {
-            "wrote": [str(self.out / name) for name in head.files],
-            "MB": [round((self.out / name).stat().st_size / 1e6, 1) for name in head.files],
-            "generator": head.generator.name,
-            "precision": head.precision,
-            "batch": head.batch,
-            "resolution": head.resolution,
-            "opset": head.opset,
+            "wrote": [str(self.out / name) for name in manifest.files],
+            "MB": [round((self.out / name).stat().st_size / 1e6, 1) for name in manifest.files],
+            "generator": manifest.generator.name,
+            "precision": manifest.precision,
+            "batch": manifest.batch,
+            "resolution": manifest.resolution,
+            "opset": manifest.opset,
             "s": watch.ms / 1e3,
         }
         print_report(figures, self.json)
@@ -121,7 +121,7 @@ class ExportTriton(_Options):
                 self.model,
                 backend="tensorrt",
                 graphs=self.graphs,
-                dtype=PRECISIONS[GraphFolder(self.graphs).head.precision],
+                dtype=PRECISIONS[GraphFolder(self.graphs).manifest.precision],
                 device=self.device,
                 allow_mismatch=self.allow_mismatch,
             )
@@ -131,7 +131,7 @@ class ExportTriton(_Options):
 
 
 @dataclass(kw_only=True)
-class Export:
+class ExportCommand:
     """Write graphs for ONNX Runtime, TensorRT and the Triton Inference Server."""
 
     what: Annotated[

@@ -38,11 +38,12 @@ class EngineOptions:
     json: bool = False
     """Print figures as one JSON object, and nothing else, on standard output."""
 
-    def open_engine(self, dtype: torch.dtype | None = None) -> Engine:
+    def open_engine(self, dtype: torch.dtype | None = None, **options: Any) -> Engine:
         """The engine that these options name.
 
         Args:
             dtype: see `Engine`.
+            options: further ones of `Engine.from_pretrained`.
 
         Raises:
             BackendUnavailable: the device is not there.
@@ -57,7 +58,12 @@ class EngineOptions:
         from stylerig_fast.engine import Engine
 
         return Engine.from_pretrained(
-            self.model, device=device, dtype=dtype, resolution=self.resolution, allow_mismatch=self.allow_mismatch
+            self.model,
+            device=device,
+            dtype=dtype,
+            resolution=self.resolution,
+            allow_mismatch=self.allow_mismatch,
+            **options,
         )
 
     def report(self, engine: Engine, figures: dict[str, object]) -> None:
@@ -206,13 +212,13 @@ def load_latent(path: Path, num_ws: int) -> Tensor:
 
 
 @dataclass
-class Stopwatch:
+class CallTimer:
     """Wall time of a block in milliseconds, the device's queue included."""
 
     device: torch.device
     ms: float = 0.0
 
-    def __enter__(self) -> Stopwatch:
+    def __enter__(self) -> CallTimer:
         self._synchronize()
         self._start = time.perf_counter()
         return self

@@ -17,7 +17,7 @@ NEEDS = ("fastapi", "uvicorn", "websockets")
 
 
 @dataclass(kw_only=True)
-class Studio(EngineOptions):
+class StudioCommand(EngineOptions):
     """Open the studio: drag the face model and the light, and the portrait follows."""
 
     host: str = "127.0.0.1"

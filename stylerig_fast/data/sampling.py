@@ -19,6 +19,7 @@ from stylerig_fast.data.shard import write_shard
 from stylerig_fast.engine.backends.torch_backend import compiled_network
 from stylerig_fast.errors import DataError
 from stylerig_fast.generators import Generator
+from stylerig_fast.images import channels_last, to_uint8
 
 # Shares of a set: one code in all slots, a switch from one code to another at one slot, and (the rest) a random blend
 # of two codes in each slot. Without mixes, what is trained on the set is true on the diagonal of W+ only.
@@ -197,8 +198,8 @@ def _make_shard(
     images, landmarks, detected = [], [], []
     for ws in codes.ws().split(batch):
         made = draw(ws.to(generator.w_mean), resolution)
-        found = detector.detect(_to_uint8(made))
-        images.append(_to_uint8(F.avg_pool2d(made, resolution // config.size)))
+        found = detector.detect(_levels(made))
+        images.append(_levels(F.avg_pool2d(made, resolution // config.size)))
         landmarks.append(found.points.float().cpu().numpy())
         detected.append(found.detected.cpu().numpy())
         advance(len(ws))
@@ -215,10 +216,9 @@ def _make_shard(
     )
 
 
-def _to_uint8(images: Tensor) -> np.ndarray:
+def _levels(images: Tensor) -> np.ndarray:
     """``(B, 3, H, W)`` in [-1, 1] -> uint8 ``(B, H, W, 3)``."""
-    levels = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return channels_last(to_uint8(images)).cpu().numpy()
 
 
 def _record(folder: Path, config: SetConfig) -> None:

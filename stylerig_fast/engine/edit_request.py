@@ -11,7 +11,7 @@ from torch import Tensor
 from stylerig_fast.engine.loading import expand_codes
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.roll import LEAST
-from stylerig_fast.face.values import all_finite
+from stylerig_fast.face.arguments import all_finite
 from stylerig_fast.params import FaceParams
 
 
@@ -35,13 +35,13 @@ def as_request(
 
 
 def assemble(
-    w: Tensor, own: FaceParams, request: FaceParams, reach: Reach | None, clamp: bool
+    w: Tensor, source: FaceParams, request: FaceParams, reach: Reach | None, clamp: bool
 ) -> tuple[Tensor, Tensor, Tensor, list[float]]:
     """One batch of codes and parameter vectors, as RigNet takes them; every edit passes here.
 
     Args:
         w: codes ``(B, num_ws, w_dim)``, or one for a batch of requests; on any device.
-        own: F of ``w``, complete, on the CPU.
+        source: F of ``w``, complete, on the CPU.
         request: what is asked for; what it does not hold stays the person's.
         reach: ranges to warn of.
         clamp: move requests beyond the range to its end.
@@ -53,18 +53,18 @@ def assemble(
     Raises:
         ValueError: batches that do not fit each other, an unknown expression, or values that are not finite.
     """
-    request = to_cpu(request, w.dtype) if request.complete else request.to("cpu").completed_by(own)
+    request = to_cpu(request, w.dtype) if request.complete else request.to("cpu").completed_by(source)
     if len(request) != len(w):
         batch = max(len(request), len(w))
-        w, own, request = expand_codes(w, batch), own.expand(batch), request.expand(batch)
+        w, source, request = expand_codes(w, batch), source.expand(batch), request.expand(batch)
     vector = request.vector()
     if not all_finite(vector):
         raise ValueError("params hold values that are not finite")
-    limited = request if reach is None else reach.limit(request, own, clamp)
-    upright, rolls = split_roll(limited, own)
+    limited = request if reach is None else reach.limit(request, source, clamp)
+    upright, rolls = split_roll(limited, source)
     if upright is not request:
         vector = upright.vector()
-    return w, vector, own.vector(), rolls
+    return w, vector, source.vector(), rolls
 
 
 def to_cpu(request: FaceParams, dtype: torch.dtype) -> FaceParams:
@@ -75,11 +75,11 @@ def to_cpu(request: FaceParams, dtype: torch.dtype) -> FaceParams:
     return FaceParams.from_vector(request.vector().to("cpu", dtype), sizes, request.expression_names)
 
 
-def split_roll(request: FaceParams, own: FaceParams) -> tuple[FaceParams, list[float]]:
-    """The request with the roll of ``own``, and the roll that is left for the picture, degrees; both complete."""
-    if request.rotation is own.rotation:
+def split_roll(request: FaceParams, source: FaceParams) -> tuple[FaceParams, list[float]]:
+    """The request with the roll of ``source``, and the roll that is left for the picture, degrees; both complete."""
+    if request.rotation is source.rotation:
         return request, [0.0] * len(request)
-    asked, seen = request.pose_degrees(), own.pose_degrees()
+    asked, seen = request.pose_degrees(), source.pose_degrees()
     rolls: list[float] = (asked[:, 2] - seen[:, 2]).tolist()
     rolls = [roll if abs(roll) >= LEAST else 0.0 for roll in rolls]
     if not any(rolls):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,27 +15,62 @@ from stylerig_fast import ops
 from stylerig_fast.engine.backends.base import BackendName, BackendSpec, Previews, checked_device, choose
 from stylerig_fast.engine.edit_request import as_request, assemble
 from stylerig_fast.engine.loading import check_parts, expand_codes, find_folder, placed
-from stylerig_fast.engine.mesh import Mesh
-from stylerig_fast.engine.params_cache import Seen
+from stylerig_fast.engine.params_cache import ParamsCache
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.engine.roll import turned
 from stylerig_fast.engine.transfers import HostCopies, upload
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.face.arguments import all_finite
 from stylerig_fast.face.model_io import load_face_model, open_face_model
-from stylerig_fast.face.values import all_finite
 from stylerig_fast.generators import Generator, open_generator
-from stylerig_fast.params import CONTROLS, FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor, check_code
+from stylerig_fast.param_layout import CONTROLS
+from stylerig_fast.params import FaceParams
+from stylerig_fast.reconstructor import FaceReconstructor, check_code
 from stylerig_fast.render import Rendered, evaluate, render
 from stylerig_fast.rignet import RigNet
+from stylerig_fast.warn import warn_caller
 
 Output = Literal["numpy", "torch"]
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """What a 3D viewer needs of a batch of faces.
+
+    Attributes:
+        vertices: ``(B, V, 3)`` decimetres, camera space.
+        triangles: ``(T, 3)`` int32.
+        colours: ``(B, V, 3)`` albedo RGB in [0, 1].
+        landmarks: ``(B, 68, 2)`` image widths.
+    """
+
+    vertices: Tensor
+    triangles: Tensor
+    colours: Tensor
+    landmarks: Tensor
 
 
 class Engine:
     """Rig-like control of a pretrained portrait generator (Tewari et al., StyleRig, CVPR 2020).
 
     Codes are ``w`` ``(B, num_ws, 512)``; pictures leave as uint8 ``(B, H, W, 3)``.
+
+    An Engine takes its networks over and does not copy them: generator, rig and reconstructor are put into eval mode
+    and frozen, in place, and with a ``dtype`` other than float32 the generator's weights may be rounded. Networks that
+    lie on another device than ``device`` are copied there, and the caller's stay as they are. Give
+    ``copy.deepcopy(rig)`` to go on training a rig apart from the Engine; a rig that is shared on purpose, as in
+    training, draws with its newest weights on the backend "torch".
+
+    Attributes:
+        device: where everything runs.
+        dtype: what the generator computes in.
+        resolution: size of the pictures.
+        generator: codes to pictures.
+        rig_net: the RigNet that `rig` calls.
+        reconstructor: F.
+        face_model: of both.
+        reach: reachable ranges to warn about; None for none.
+        backend: what runs the generator.
     """
 
     def __init__(
@@ -55,8 +91,7 @@ class Engine:
         """Puts the parts together.
 
         Args:
-            generator: codes to pictures. It, ``rig`` and ``reconstructor`` are put into eval mode and frozen; what lies
-                on another device is copied to ``device``.
+            generator: codes to pictures. It, ``rig`` and ``reconstructor`` are taken over, see above.
             rig: the trained RigNet.
             reconstructor: the F that the rig was trained against.
             face_model: the face model of both; the open face model by default.
@@ -82,16 +117,16 @@ class Engine:
         self.generator = placed(generator, self.device)
         self.rig_net = placed(rig, self.device)
         self.reconstructor = placed(reconstructor, self.device)
-        self.seen = Seen(self.reconstructor)
-        self.to_host = HostCopies()
+        self._params_cache = ParamsCache(self.reconstructor)
+        self._to_host = HostCopies()
         self.face_model = face_model.to(self.device)
         self.reach = reach
         self.dtype = dtype or torch.float32
         exported = None if graphs is None else Path(graphs)
         networks = self.generator, self.rig_net, self.device
         spec = BackendSpec(*networks, self.dtype, exported, allow_mismatch, dtype is None, previews)
-        self.choice = choose(backend, spec)
-        self.backend = self.choice.backend
+        self._choice = choose(backend, spec)
+        self.backend = self._choice.backend
         self.resolution = self._checked_resolution(resolution or generator.resolution)
 
     @classmethod
@@ -102,6 +137,7 @@ class Engine:
         generator: Generator | None = None,
         rig: RigNet | None = None,
         face_model: FaceModel | None = None,
+        reach: Reach | Literal["stored"] | None = "stored",
         **options: Any,
     ) -> Engine:
         """An Engine with trained weights.
@@ -112,6 +148,7 @@ class Engine:
             generator: used in place of the stored one.
             rig: used in place of the stored one.
             face_model: used in place of the stored one.
+            reach: reachable ranges to warn about; by default those of the folder's ``reach.json``, with None none.
             options: of `Engine`: ``allow_mismatch``, ``backend``, ``device``, ``dtype``, ``resolution``, ``previews``,
                 ``graphs`` (by default the folder's own ``onnx/``).
 
@@ -132,7 +169,7 @@ class Engine:
             rig or RigNet.from_pretrained(folder / "rig"),
             reconstructor,
             face_model,
-            Reach.load(folder / "reach.json"),
+            Reach.load(folder / "reach.json") if reach == "stored" else reach,
             **options,
         )
 
@@ -150,7 +187,7 @@ class Engine:
 
     @torch.no_grad()
     def params(self, w: Tensor) -> FaceParams:
-        """What F sees in the codes."""
+        """F of the codes ``w``: complete parameters of those people, on the Engine's device."""
         return self.reconstructor(self._code(w))
 
     @torch.no_grad()
@@ -166,15 +203,27 @@ class Engine:
         return self.rig_net(*self._asked(w, params, clamp)[:3])
 
     def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor, list[float]]:
-        """Codes, requests and F of the codes, as RigNet takes them, and the roll; made on the CPU: no GPU waits."""
+        """Codes, target and source as RigNet takes them, and the roll; made on the CPU, so that no GPU waits."""
         code = self._code(w)
-        code, request, own, rolls = assemble(code, self.seen.params(w, code), params, self.reach, clamp)
-        request, own = upload(torch.stack([request, own]), self.device).unbind()
-        return code, request, own, rolls
+        code, target, source, rolls = assemble(code, self._params_cache.params(w, code), params, self.reach, clamp)
+        target, source = upload(torch.stack([target, source]), self.device).unbind()
+        return code, target, source, rolls
 
     @torch.no_grad()
-    def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
-        """``w`` with the codes of ``slots`` taken from ``v``."""
+    def mix_codes(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
+        """The codes behind `mix`.
+
+        Args:
+            w: codes ``(B, num_ws, 512)``, or one for all of ``v``.
+            v: codes ``(B, num_ws, 512)``, or one for all of ``w``.
+            slots: what is taken from ``v``, 0 to num_ws - 1.
+
+        Returns:
+            ``(B, num_ws, 512)``.
+
+        Raises:
+            ValueError: a slot that is not there, or batches that do not fit each other.
+        """
         w, v, chosen = self._code(w), self._code(v), list(slots)
         if any(not 0 <= slot < self.generator.num_ws for slot in chosen):
             raise ValueError(f"slots {chosen} are not all within 0 … {self.generator.num_ws - 1}")
@@ -190,7 +239,7 @@ class Engine:
         """Pictures of codes, uint8 ``(B, H, W, 3)``: NumPy by default, a tensor on the device with "torch"."""
         size = self._checked_output(output, resolution)
         pictures = self.backend.pictures(self._code(w), size)
-        return pictures if output == "torch" else self.to_host(pictures)
+        return pictures if output == "torch" else self._to_host(pictures)
 
     @torch.no_grad()
     def edit(
@@ -203,21 +252,21 @@ class Engine:
     ) -> Any:
         """Pictures of the same people with pose, expression and light as asked; arguments as in `rig` and `render`."""
         size = self._checked_output(output, resolution)
-        w, request, own, rolls = self._asked(w, params, clamp)
-        pictures = turned(self.backend.edit(w, request, own, size), rolls)
-        return pictures if output == "torch" else self.to_host(pictures)
+        w, target, source, rolls = self._asked(w, params, clamp)
+        pictures = turned(self.backend.edit(w, target, source, size), rolls)
+        return pictures if output == "torch" else self._to_host(pictures)
 
     def transfer(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",), output: Output = "numpy") -> Any:
         """``w`` with the pose, expression or illumination of the person in ``source``."""
-        return self.edit(w, self.transferred(w, source, controls), output)
+        return self.edit(w, self.transfer_params(w, source, controls), output)
 
-    def transferred(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",)) -> FaceParams:
-        """The request behind `transfer`: parameters of ``w`` with the controls of ``source``."""
+    def transfer_params(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",)) -> FaceParams:
+        """The parameters behind `transfer`: those of ``w`` with the controls of ``source``."""
         return self.params(w).with_controls_from(self.params(source), controls)
 
     def mix(self, w: Tensor, v: Tensor, slots: Iterable[int], output: Output = "numpy") -> Any:
         """StyleGAN style mixing: ``w`` with the codes of ``slots`` taken from ``v``."""
-        return self.render(self.mixed(w, v, slots), output)
+        return self.render(self.mix_codes(w, v, slots), output)
 
     def generate(
         self,
@@ -242,6 +291,16 @@ class Engine:
         """
         return self.edit(self.sample(seed, n, psi), as_request(pose, expression, light), output)
 
+    def mixed(self, w: Tensor, v: Tensor, slots: Iterable[int]) -> Tensor:
+        """Former name of `mix_codes`; goes with the next release."""
+        warn_caller("Engine.mixed is called mix_codes now", DeprecationWarning)
+        return self.mix_codes(w, v, slots)
+
+    def transferred(self, w: Tensor, source: Tensor, controls: Iterable[str] = ("pose",)) -> FaceParams:
+        """Former name of `transfer_params`; goes with the next release."""
+        warn_caller("Engine.transferred is called transfer_params now", DeprecationWarning)
+        return self.transfer_params(w, source, controls)
+
     # ---- the face model ---------------------------------------------------------------------------
 
     @property
@@ -264,7 +323,7 @@ class Engine:
         return {
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
-            **self.choice.describe(),
+            **self._choice.describe(),
             "threads": torch.get_num_threads(),
             "resolution": self.resolution,
             "generator": type(self.generator).__name__,
@@ -278,6 +337,11 @@ class Engine:
     # ---- checks -----------------------------------------------------------------------------------
 
     def _code(self, w: Tensor) -> Tensor:
+        """Codes on the device, as float32.
+
+        Raises:
+            ValueError: another shape or dtype, or on the CPU a value that is not finite.
+        """
         check_code(w, self.generator.num_ws, self.generator.w_dim)
         # On a GPU the question would wait for everything that is queued there.
         if w.device.type == "cpu" and not all_finite(w):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigNet
-from stylerig_fast.trained_for import TrainedFor
 
 M = TypeVar("M", bound=nn.Module)
 PRETRAINED = ("mobilestylegan-ffhq",)

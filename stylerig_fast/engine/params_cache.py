@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.params import FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 
 
-class Seen:
-    """What F sees in codes, on the CPU, where requests are put together without waiting for a GPU.
+class ParamsCache:
+    """F of codes, on the CPU, where edits are put together without waiting for a GPU.
 
     The last tensor is remembered, by identity and by torch's count of its changes in place, and not kept alive.
     """
@@ -35,7 +35,7 @@ class Seen:
             return last[2]
         # One copy from the device, of all blocks side by side.
         config = self.reconstructor.config
-        own = FaceParams.from_vector(self.reconstructor.vector(w).cpu(), config.sizes, config.expression_names)
+        source = FaceParams.from_vector(self.reconstructor.vector(w).cpu(), config.sizes, config.expression_names)
         if version is not None:
-            self._last = (weakref.ref(given), version, own)
-        return own
+            self._last = (weakref.ref(given), version, source)
+        return source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from stylerig_fast import strict_json
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face.rotation import degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
+from stylerig_fast.warn import warn_caller
 
 ANGLES = ("yaw", "pitch", "roll")
 # From where on an angle in degrees, and a unit of expression, is not the person's own. The angles went through
@@ -41,19 +41,19 @@ class Reach:
     # `_bounds` by names of units: ranges do not change, and each edit asks.
     _tensors: dict[tuple[str, ...], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def limit(self, request: FaceParams, own: FaceParams, clamp: bool) -> FaceParams:
+    def limit(self, request: FaceParams, source: FaceParams, clamp: bool) -> FaceParams:
         """Warns of what ``request`` changes beyond the range; with ``clamp`` also moves it to the range's end.
 
         What the person already has is never called unreachable.
 
         Args:
             request: complete parameters that are asked for, on the CPU.
-            own: complete parameters of the person, as many.
+            source: complete parameters of the person, as many.
             clamp: whether to clamp.
         """
-        assert request.expression is not None and own.expression is not None
-        low, high, moved, slack = self._bounds(own.expression_names)
-        before = torch.cat([own.pose_degrees(), own.expression], dim=1)
+        assert request.expression is not None and source.expression is not None
+        low, high, moved, slack = self._bounds(source.expression_names)
+        before = torch.cat([source.pose_degrees(), source.expression], dim=1)
         asked = torch.cat([request.pose_degrees(), request.expression], dim=1)
         inside = asked.clamp(low, high)
         outside = ((asked - before).abs() > moved) & ((inside - asked).abs() > slack)
@@ -69,11 +69,10 @@ class Reach:
             if column < len(ANGLES):
                 beyond.append(f"{ANGLES[column]} {value:.1f} degrees (reachable: {lowest:.0f} to {highest:.0f})")
             else:
-                name = own.expression_names[column - len(ANGLES)]
+                name = source.expression_names[column - len(ANGLES)]
                 beyond.append(f"{name} {value:.2f} (reachable: {lowest:g} to {highest:g})")
         action = "clamped" if clamp else "the edit may fall short; pass clamp=True to clamp"
-        # The caller's line: limit, assemble, Engine._asked, Engine.edit or rig, and torch.no_grad lie between.
-        warnings.warn(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning, stacklevel=6)
+        warn_caller(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning)
         if not clamp:
             return request
         limited = torch.where(outside, inside, asked)

@@ -158,8 +158,7 @@ def run(config: Ablations) -> dict[str, dict[str, float]]:
 
 def measure(folder: Path, controls: tuple[str, ...], config: Ablations) -> dict[str, float]:
     """Figures of one rig on the held-out people, for the controls that it has."""
-    engine = Engine.from_pretrained(folder, dtype=getattr(torch, config.dtype))
-    engine.reach = None
+    engine = Engine.from_pretrained(folder, dtype=getattr(torch, config.dtype), reach=None)
     analyzer = describing_analyzer(engine.face_model, engine.camera)
     held_out = PortraitSet.load(config.data, shards="held-out")
     people, _ = choose_people(held_out, analyzer.estimator, config.people, seed=config.seed)

@@ -11,7 +11,8 @@ from torch import Tensor
 from stylerig_fast.engine import Engine
 from stylerig_fast.evaluation.baselines import Sample, StyleMixing
 from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
-from stylerig_fast.params import CONTROLS, FaceParams
+from stylerig_fast.param_layout import CONTROLS
+from stylerig_fast.params import FaceParams
 
 TILE = 192  # pixels of a picture on the page
 STRIP = 7
@@ -56,10 +57,10 @@ def transfer_grid(engine: Engine, targets: Tensor, sources: Tensor, mixing: Styl
     """Control by control, the rig's transfer beside style mixing's, the paper's Fig. 5."""
     columns: list[tuple[str, Tensor]] = [("person", targets), ("source", sources)]
     for control in CONTROLS:
-        columns.append((f"{control}: rig", engine.rig(targets, engine.transferred(targets, sources, (control,)))))
+        columns.append((f"{control}: rig", engine.rig(targets, engine.transfer_params(targets, sources, (control,)))))
         first, end = mixing.ranges[_MIXED_AS[control]]
         columns.append(
-            (f"{control}: mixing, slots {first}-{end - 1}", engine.mixed(targets, sources, range(first, end)))
+            (f"{control}: mixing, slots {first}-{end - 1}", engine.mix_codes(targets, sources, range(first, end)))
         )
     pictures = torch.stack([show(engine, code) for _, code in columns], dim=1)
     return Grid(pictures, tuple(name for name, _ in columns), tuple("" for _ in targets))

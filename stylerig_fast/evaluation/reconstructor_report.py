@@ -11,6 +11,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.report import Goal, Report
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import INNER_49, OUTER_EYE_CORNERS, PAPER_66
+from stylerig_fast.images import to_float
 from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.measurement.statistics import Figure, mean, ratio, slope
 from stylerig_fast.params import FaceParams
@@ -80,7 +81,7 @@ def measure_reconstructor(
     landmarks, degrees, colours = [], [], []
     for part in rows.split(batch):
         params = reconstructor(portraits.ws(part).to(device))
-        picture = portraits.images[part].to(device).float() / 255
+        picture = to_float(portraits.images[part].to(device))
         stored = portraits.landmarks[part].to(device)
         landmarks.append(evaluate(model, params, camera).landmarks.cpu())
         degrees.append(params.pose_degrees().cpu())

@@ -37,7 +37,7 @@ from stylerig_fast.measurement.edit_suite import MEASURE, Request, compared_requ
 from stylerig_fast.measurement.parallel import PictureAnalyzer
 from stylerig_fast.measurement.range_sweep import Sweep, sweep_requests, sweeps
 from stylerig_fast.measurement.statistics import Figure
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 
 Progress = Callable[[str, int, int], None]  # phase, pictures done, pictures in all
 # Those that need more than the rig's own edits: fresh portraits, and another method's edits of the same people.

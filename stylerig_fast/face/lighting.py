@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stylerig_fast.images import luminance
+
 # Order: 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2.
 SH_CONSTANTS = (0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274)
 
@@ -86,8 +88,7 @@ def dominant_direction(illumination: Tensor) -> Tensor:
 
     A light without any direction gives the viewer's, +z.
     """
-    luminance = illumination @ illumination.new_tensor([0.299, 0.587, 0.114])
-    direction = luminance[:, [3, 1, 2]]
+    direction = luminance(illumination)[:, [3, 1, 2]]
     length = direction.norm(dim=-1, keepdim=True)
     frontal = torch.zeros_like(direction)
     frontal[:, 2] = 1

@@ -18,6 +18,9 @@ SERIES_BELOW = 1e-2
 # all of that arithmetic, and an edit on a GPU is made in the time of two hundred.
 FEW = 4
 
+# Of a small turn the axis-angle vector is nearly (-pitch, yaw, -roll): each angle's component, and its sign.
+SMALL_TURN = {"yaw": (1, 1.0), "pitch": (0, -1.0), "roll": (2, -1.0)}
+
 
 def axis_angle_to_matrix(rotation: Tensor) -> Tensor:
     """Rodrigues' formula, with exact values and gradients at and around the zero rotation.

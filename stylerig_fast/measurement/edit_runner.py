@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.images import area_resize
 from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
 from stylerig_fast.measurement.edit_method import Asked, EditMethod, RigLike, RigMethod
 from stylerig_fast.measurement.edit_suite import Kind, Request, standard_requests
@@ -286,5 +287,5 @@ def _joined(parts: Sequence[Measured]) -> Measured:
 def _thumbnail(images: Tensor) -> Tensor:
     if not len(images):
         return torch.zeros(0, 256, 256, 3, dtype=torch.uint8)
-    planes = torch.nn.functional.interpolate(images.permute(0, 3, 1, 2).float(), size=(256, 256), mode="area")
+    planes = area_resize(images.permute(0, 3, 1, 2).float(), 256)
     return planes.round().to(torch.uint8).permute(0, 2, 3, 1)

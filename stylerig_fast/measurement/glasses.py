@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.face.landmarks import OUTER_EYE_CORNERS
+from stylerig_fast.images import area_resize
 
 # Inner corners of the eyes, in iBUG numbers.
 _INNER = (39, 42)
@@ -33,7 +34,7 @@ def measure_glasses(pictures: Tensor, landmarks: Tensor) -> Tensor:
         landmarks: ``(B, 68, 2)`` in image widths.
     """
     if pictures.shape[-1] > _SIZE and len(pictures):
-        pictures = torch.nn.functional.interpolate(pictures, size=(_SIZE, _SIZE), mode="area")
+        pictures = area_resize(pictures, _SIZE)
     points = landmarks.to(pictures)
     a, b = OUTER_EYE_CORNERS
     right = points[:, b] - points[:, a]

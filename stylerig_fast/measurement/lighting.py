@@ -10,9 +10,9 @@ from torch import Tensor
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, LEFT_BROW, MIRROR, RIGHT_BROW
 from stylerig_fast.face.lighting import sh_basis
+from stylerig_fast.images import LUMINANCE, area_resize, luminance, to_float
 from stylerig_fast.measurement.pose import Pose
 
-_LUMINANCE = (0.299, 0.587, 0.114)
 # The cheek in the picture's left half: jaw line, mouth corner, wing of the nose, lower lid.
 _RIGHT_CHEEK = (1, 2, 3, 4, 48, 31, 40, 41)
 _LEFT_CHEEK = tuple(MIRROR[i] for i in _RIGHT_CHEEK)
@@ -45,7 +45,7 @@ def as_pictures(images: Tensor) -> Tensor:
     """uint8 ``(B, H, W, 3)`` to float ``(B, 3, H, W)`` in [0, 1]."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"images must be uint8 (B, H, W, 3), got {images.dtype} {tuple(images.shape)}")
-    return images.permute(0, 3, 1, 2).float() / 255
+    return to_float(images.permute(0, 3, 1, 2))
 
 
 def measure_light(pictures: Tensor, landmarks: Tensor) -> Light:
@@ -106,9 +106,8 @@ def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | N
     small = _small(pictures).double()
     planes = torch.cat([_luminance(small)[:, None], small], dim=1)
     seen = torch.nn.functional.grid_sample(planes, grid[:, :, None], align_corners=False)[..., 0].mT  # (B, V, 4)
-    weights = torch.tensor(_LUMINANCE, dtype=torch.float64)
     albedo = model.albedo_mean.double()
-    albedo = torch.cat([(albedo @ weights)[:, None], albedo], dim=1).clamp_min(0.05)
+    albedo = torch.cat([luminance(albedo)[:, None], albedo], dim=1).clamp_min(0.05)
     basis = sh_basis(normals)[..., :4]
     gammas = torch.stack([_solve(basis * albedo[None, :, i, None], seen[..., i, None], used) for i in range(4)])
     linear = gammas[0][:, [3, 1, 2]]
@@ -136,11 +135,11 @@ def _check(pictures: Tensor, landmarks: Tensor) -> None:
 def _small(pictures: Tensor) -> Tensor:
     if pictures.shape[-1] <= _SIZE or not len(pictures):
         return pictures
-    return torch.nn.functional.interpolate(pictures, size=(_SIZE, _SIZE), mode="area")
+    return area_resize(pictures, _SIZE)
 
 
 def _luminance(pictures: Tensor) -> Tensor:
-    return torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMINANCE))
+    return torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(LUMINANCE))
 
 
 def _cheek(points: Tensor, corners: tuple[int, ...]) -> Tensor:

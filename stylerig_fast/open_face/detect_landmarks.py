@@ -17,7 +17,7 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.camera import FFHQ_FOCAL, Camera
-from stylerig_fast.face.formats.assemble import move_origin
+from stylerig_fast.face.formats.to_face_model import move_origin
 from stylerig_fast.face.landmarks import JAW, MIRROR
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.open_face import preview

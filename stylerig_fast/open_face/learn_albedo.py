@@ -30,7 +30,7 @@ from stylerig_fast.open_face.albedo_error import refit_error
 from stylerig_fast.open_face.missing_pca import missing_pca
 from stylerig_fast.open_face.sample_colours import Colours, sample_colours
 from stylerig_fast.params import FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 
 LICENCE = (
     "Shape, expressions and mesh: CC0 1.0 (MakeHuman base mesh and targets, Face Units by Mika Suominen, through "

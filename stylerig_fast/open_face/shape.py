@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stylerig_fast.face.units import mirrored_name, side_of
 from stylerig_fast.open_face.albedo import vertex_area
 from stylerig_fast.open_face.anny_source import HeadSource
 from stylerig_fast.open_face.mesh import ORIGIN, FaceMesh
@@ -137,9 +138,8 @@ def facial_units(source: HeadSource, mesh: FaceMesh) -> tuple[tuple[str, ...], n
     mirrored = flip(units, mesh.mirror)
     even = np.empty_like(units)
     for k, name in enumerate(names):
-        other = name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left")
-        stem = name.removesuffix("Left").removesuffix("Right")
-        even[k] = (units[k] + mirrored[names.index(other)]) / 2 * UNIT_SCALE.get(stem, 1.0)
+        stem = name.removesuffix(side_of(name))
+        even[k] = (units[k] + mirrored[names.index(mirrored_name(name))]) / 2 * UNIT_SCALE.get(stem, 1.0)
     return names, even
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.ops import _architectures
+from stylerig_fast.warn import warn_caller
 
 Impl = Literal["auto", "reference", "cpu", "cuda"]
 ChosenImpl = Literal["reference", "cpu", "cuda"]
@@ -203,7 +203,7 @@ def notice(message: str) -> None:
     """One visible notice per message."""
     if message not in _noticed:
         _noticed.add(message)
-        warnings.warn(message, stacklevel=4)
+        warn_caller(message)
 
 
 def library() -> KernelLibrary:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._checks import FLOAT32, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import mobile_synthesis as reference
 from stylerig_fast.ops.reference.mobile_synthesis import MobileWeights
-from stylerig_fast.ops.reference.synthesis import to_bytes
 
 CpuVariant = Literal["portable", "avx2", "avx512", "avx512_bfloat16"]
 
@@ -122,7 +122,7 @@ def mobile_synthesis(ws: Tensor, packed: PackedMobileWeights, picture: Tensor) -
         torch.ops.stylerig.mobile_synthesis(ws, packed.packed, packed.workspace, picture)
         return
     made = reference.mobile_synthesis(ws, packed.weights, len(picture), packed.dtype)
-    picture.copy_(to_bytes(made) if picture.dtype == torch.uint8 else made)
+    picture.copy_(to_uint8(made) if picture.dtype == torch.uint8 else made)
 
 
 def machine_variants() -> tuple[CpuVariant, ...]:

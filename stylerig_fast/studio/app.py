@@ -14,15 +14,15 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.limits import Limits
-from stylerig_fast.studio.live import live
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.limits import StudioLimits
 from stylerig_fast.studio.protocol import Malformed
 from stylerig_fast.studio.rest import routes
 from stylerig_fast.studio.scheduler import Closed
 from stylerig_fast.studio.security import Access, Guard
 from stylerig_fast.studio.sessions import Refused
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.state import StudioState
+from stylerig_fast.studio.websocket import live
 
 STATIC = Path(__file__).parent / "static"
 SWEEP_SECONDS = 30.0
@@ -43,7 +43,7 @@ def create_app(
     engine: EngineLike,
     *,
     access: Access | None = None,
-    limits: Limits | None = None,
+    limits: StudioLimits | None = None,
     preview: int | None = None,
     static: Path = STATIC,
 ) -> FastAPI:
@@ -57,12 +57,12 @@ def create_app(
         static: folder of the page.
 
     Returns:
-        The application; its `Studio` is ``app.state.studio``.
+        The application; its `StudioState` is ``app.state.studio``.
 
     Raises:
         ValueError: the Engine cannot make pictures of the preview's size.
     """
-    studio = Studio(engine, limits, preview)
+    studio = StudioState(engine, limits, preview)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -80,7 +80,7 @@ def create_app(
     async def serve_live(socket: WebSocket) -> None:
         await live(studio, socket)
 
-    app.mount("/", Page(directory=static, html=True, check_dir=False))
+    app.mount("/", PageFiles(directory=static, html=True, check_dir=False))
     app.add_middleware(Guard, access=access or Access())
     for error, status in ((Malformed, 400), (ValueError, 400), (Closed, 503)):
         app.add_exception_handler(error, _says(status))
@@ -90,7 +90,7 @@ def create_app(
     return app
 
 
-class Page(StaticFiles):
+class PageFiles(StaticFiles):
     """The page's files: asked about each time, sent only if they have changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
@@ -103,7 +103,7 @@ for ending, media_type in TYPES.items():
     mimetypes.add_type(media_type, ending)
 
 
-async def _sweep(studio: Studio) -> None:
+async def _sweep(studio: StudioState) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         studio.sessions.sweep()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class StudioLimits:
     """Numbers beyond which the studio refuses, with a message that says so.
 
     Attributes:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from stylerig_fast.engine.edit_request import as_request
 from stylerig_fast.engine.reach import ReachWarning
+from stylerig_fast.images import luminance
 from stylerig_fast.params import FaceParams
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.protocol import Malformed, Request
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.protocol import EditFields, Malformed
 
 # Codes of real people are within a few units; beyond this the networks overflow.
 LARGEST_CODE = 1e3
@@ -52,7 +53,7 @@ class Person:
 
 
 @dataclass
-class Rendered:
+class DrawnPicture:
     """A picture and how it came about.
 
     Attributes:
@@ -79,12 +80,12 @@ def describe_params(params: FaceParams) -> dict[str, object]:
 
 def light_strength(illumination: Tensor) -> float:
     """The share of the light ``(1, 9, 3)`` that is directional: what `turn_light` would make its linear band from."""
-    constant, *linear = (illumination[0, :4] @ illumination.new_tensor([0.299, 0.587, 0.114])).tolist()
+    constant, *linear = luminance(illumination[0, :4]).tolist()
     length = float(np.hypot(np.hypot(linear[0], linear[1]), linear[2]))
     return min(length / (2 / 3**0.5 * constant), 1.0) if constant > 1e-6 else 1.0
 
 
-def as_params(request: Request) -> FaceParams:
+def as_params(request: EditFields) -> FaceParams:
     """The request as partial FaceParams."""
     asked = request.model_dump(exclude_none=True)
     params = as_request(asked.get("pose"), asked.get("expression"), asked.get("light"))
@@ -93,20 +94,20 @@ def as_params(request: Request) -> FaceParams:
     return params
 
 
-def draw(engine: EngineLike, person: Person, request: Request, size: int) -> Rendered:
+def draw(engine: EngineLike, person: Person, request: EditFields, size: int) -> DrawnPicture:
     """A picture of a person; runs on the Engine's thread."""
     params, said = as_params(request), list[str]()
     start = time.perf_counter()
     with _reach_warnings(said):
         pictures = engine.edit(person.w, params, resolution=size)
-    return Rendered(pictures[0], 1e3 * (time.perf_counter() - start), said)
+    return DrawnPicture(pictures[0], 1e3 * (time.perf_counter() - start), said)
 
 
-def draw_unedited(engine: EngineLike, person: Person, size: int) -> Rendered:
+def draw_unedited(engine: EngineLike, person: Person, size: int) -> DrawnPicture:
     """A person's own picture; runs on the Engine's thread."""
     start = time.perf_counter()
     pictures = engine.render(person.w, resolution=size)
-    return Rendered(pictures[0], 1e3 * (time.perf_counter() - start))
+    return DrawnPicture(pictures[0], 1e3 * (time.perf_counter() - start))
 
 
 def code_from_text(text: str, num_ws: int, w_dim: int) -> Tensor:

@@ -46,7 +46,7 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class Pose(Message):
+class PoseMessage(Message):
     """Absolute angles; what is absent stays the person's own."""
 
     yaw: Degrees | None = None
@@ -54,7 +54,7 @@ class Pose(Message):
     roll: Degrees | None = None
 
 
-class Light(Message):
+class LightMessage(Message):
     """Arguments of `FaceParams.with_light`."""
 
     direction: tuple[Coordinate, Coordinate, Coordinate] | None = None
@@ -63,13 +63,13 @@ class Light(Message):
     ambient: RGB | None = None
 
     @model_validator(mode="after")
-    def _points_somewhere(self) -> Light:
+    def _points_somewhere(self) -> LightMessage:
         if self.direction is not None and sum(value * value for value in self.direction) < 1e-12:
             raise ValueError("direction is the zero vector; give one toward the light, for example [1, 0, 1]")
         return self
 
 
-class Request(Message):
+class EditFields(Message):
     """What a portrait is asked to show; an absent part stays the person's own.
 
     Attributes:
@@ -79,13 +79,13 @@ class Request(Message):
         illumination: nine bands of RGB, the light itself in place of ``light``.
     """
 
-    pose: Pose | None = None
+    pose: PoseMessage | None = None
     expression: Annotated[dict[UnitName, Unit], Field(max_length=256)] | None = None
-    light: Light | None = None
+    light: LightMessage | None = None
     illumination: Annotated[list[tuple[Gamma, Gamma, Gamma]], Field(min_length=9, max_length=9)] | None = None
 
     @model_validator(mode="after")
-    def _one_light(self) -> Request:
+    def _one_light(self) -> EditFields:
         if self.illumination is not None and self.light is not None:
             raise ValueError("light and illumination exclude each other; send one of them")
         return self
@@ -94,16 +94,16 @@ class Request(Message):
 # ---- live -----------------------------------------------------------------------------------------
 
 
-class Picture(Message):
+class PictureMessage(Message):
     """Which request is to be seen how."""
 
-    request: Request = Field(default_factory=Request)
+    request: EditFields = Field(default_factory=EditFields)
     size: Size
     format: PictureFormat = "jpeg"
     quality: Annotated[int, Field(ge=1, le=100)] = 85
 
 
-class Edit(Picture):
+class EditMessage(PictureMessage):
     """The newest state of a client's controls; it replaces an older one that waits."""
 
     type: Literal["edit"]
@@ -125,7 +125,9 @@ class Ping(Message):
     time: FiniteFloat
 
 
-LIVE: TypeAdapter[Edit | Shown | Ping] = TypeAdapter(Annotated[Edit | Shown | Ping, Field(discriminator="type")])
+LIVE: TypeAdapter[EditMessage | Shown | Ping] = TypeAdapter(
+    Annotated[EditMessage | Shown | Ping, Field(discriminator="type")]
+)
 
 
 # ---- people ---------------------------------------------------------------------------------------
@@ -167,20 +169,20 @@ RECIPES: dict[str, TypeAdapter[Any]] = {
     "mix": TypeAdapter(FromMix),
     "latent": TypeAdapter(FromLatent),
 }
-PICTURE: TypeAdapter[Picture] = TypeAdapter(Picture)
+PICTURE: TypeAdapter[PictureMessage] = TypeAdapter(PictureMessage)
 
 
-class Frame(Message):
+class FrameMessage(Message):
     """One picture of an animation."""
 
     person: PersonId
-    request: Request = Field(default_factory=Request)
+    request: EditFields = Field(default_factory=EditFields)
 
 
 class NewExport(Message):
     """An animation as a file."""
 
-    frames: Annotated[list[Frame], Field(min_length=1)]
+    frames: Annotated[list[FrameMessage], Field(min_length=1)]
     fps: Annotated[FiniteFloat, Field(ge=1, le=60)] = 24.0
     size: Size
     format: VideoFormat

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from stylerig_fast.studio import protocol
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.exporting import Export
-from stylerig_fast.studio.people import Person, Rendered, code_from_text, draw, draw_unedited, text_of_code
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.export_job import ExportJob
+from stylerig_fast.studio.people import DrawnPicture, Person, code_from_text, draw, draw_unedited, text_of_code
 from stylerig_fast.studio.pictures import MEDIA_TYPES
 from stylerig_fast.studio.protocol import FromMix, FromSeed
 from stylerig_fast.studio.scheduler import Line
-from stylerig_fast.studio.sessions import Refused, Session
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.sessions import Refused, StudioSession
+from stylerig_fast.studio.state import StudioState
 
 # What belongs to a secret address may be kept by the browser, and by nobody between.
 PRIVATE = {"Cache-Control": "private, max-age=3600, immutable"}
@@ -27,7 +27,7 @@ THUMBNAIL = 128
 T = TypeVar("T")
 
 
-def routes(studio: Studio) -> APIRouter:
+def routes(studio: StudioState) -> APIRouter:
     """The routes below ``/api`` that are no WebSocket."""
     router = APIRouter(prefix="/api")
 
@@ -120,7 +120,7 @@ async def body(request: Request, limit: int) -> bytes:
     return bytes(content)
 
 
-async def _make(studio: Studio, session: Session, recipe: protocol.Recipe) -> Person:
+async def _make(studio: StudioState, session: StudioSession, recipe: protocol.Recipe) -> Person:
     """The person of a recipe, made on the Engine's thread."""
     if isinstance(recipe, FromSeed):
         seed, psi = recipe.seed, recipe.psi
@@ -131,7 +131,7 @@ async def _make(studio: Studio, session: Session, recipe: protocol.Recipe) -> Pe
         if any(slot >= studio.num_ws for slot in mix.slots):
             raise protocol.Malformed(f"mix.slots: not all within 0 … {studio.num_ws - 1}")
         label = f"{one.label} + {other.label}"[:80]
-        code = lambda engine: engine.mixed(one.w, other.w, mix.slots)  # noqa: E731 one of three
+        code = lambda engine: engine.mix_codes(one.w, other.w, mix.slots)  # noqa: E731 one of three
     else:
         w = code_from_text(recipe.latent, studio.num_ws, studio.w_dim)
         label, code = "From a file", lambda engine: w.to(engine.device)
@@ -145,7 +145,7 @@ async def _make(studio: Studio, session: Session, recipe: protocol.Recipe) -> Pe
 
 
 async def _turn(
-    studio: Studio, session: Session, request: Request, work: Callable[[EngineLike], T], line: Line = "job"
+    studio: StudioState, session: StudioSession, request: Request, work: Callable[[EngineLike], T], line: Line = "job"
 ) -> T:
     """`Studio.turn`, given up when the client is gone: nobody waits for that picture any more."""
     turn = asyncio.ensure_future(studio.turn(session, work, line))
@@ -166,7 +166,7 @@ async def _gone(request: Request) -> None:
 
 
 async def _picture(
-    studio: Studio, rendered: Rendered, format: protocol.PictureFormat, quality: int, headers: dict[str, str]
+    studio: StudioState, rendered: DrawnPicture, format: protocol.PictureFormat, quality: int, headers: dict[str, str]
 ) -> Response:
     content = await studio.encode(rendered.picture, format, quality)
     timing = {"Server-Timing": f"render;dur={rendered.render_ms:.2f}"}
@@ -180,7 +180,7 @@ def _size(request: Request) -> int:
     return int(text)
 
 
-def _export(studio: Studio, secret: str, id: str) -> Export:
+def _export(studio: StudioState, secret: str, id: str) -> ExportJob:
     found = studio.sessions.find(secret).export
     if found is None or found.id != id:
         raise Refused(404, "no such export in this session")

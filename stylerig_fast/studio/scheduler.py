@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal, TypeVar
 
-from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio.engine_protocol import EngineLike
 
 Line = Literal["live", "job"]
 # After so many live turns in a row, one of the others: a hand that never rests does not stop an export.

@@ -19,9 +19,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from stylerig_fast.studio.app import create_app
-from stylerig_fast.studio.engine_like import EngineLike
+from stylerig_fast.studio.engine_protocol import EngineLike
 from stylerig_fast.studio.security import Access, is_loopback
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.state import StudioState
 
 SHORTEST_TOKEN = 16
 # Seconds that open connections have to end after Ctrl-C.
@@ -175,7 +175,7 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
 
-def warm_up(studio: Studio) -> None:
+def warm_up(studio: StudioState) -> None:
     """Draws one picture of each size that the page asks for first: what is compiled on first use then is."""
     code_sizes = (studio.description["preview_size"], studio.full_size)
 

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from stylerig_fast.params import FaceParams
-from stylerig_fast.studio.exporting import Export
-from stylerig_fast.studio.limits import Limits
+from stylerig_fast.studio.export_job import ExportJob
+from stylerig_fast.studio.limits import StudioLimits
 from stylerig_fast.studio.people import Person
 
 
@@ -28,13 +28,13 @@ class Refused(Exception):
         self.status, self.message = status, message
 
 
-class Session:
+class StudioSession:
     """One page's people. Whoever knows the secret is that page."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: StudioLimits, now: float) -> None:
         self.secret = secrets.token_urlsafe(16)  # 128 bits
         self.connections = 0
-        self.export: Export | None = None
+        self.export: ExportJob | None = None
         self.used = now
         self._limits = limits
         self._people: dict[str, Person] = {}
@@ -76,7 +76,7 @@ class Sessions:
     """All sessions of a studio."""
 
     def __init__(
-        self, limits: Limits, ended: Callable[[Session], None], clock: Callable[[], float] = time.monotonic
+        self, limits: StudioLimits, ended: Callable[[StudioSession], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """An empty set.
 
@@ -86,12 +86,12 @@ class Sessions:
             clock: seconds.
         """
         self._limits, self._ended, self._clock = limits, ended, clock
-        self._all: dict[str, Session] = {}
+        self._all: dict[str, StudioSession] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def open(self, secret: str | None) -> tuple[Session, bool]:
+    def open(self, secret: str | None) -> tuple[StudioSession, bool]:
         """The session of a secret, or a new one; and whether it was there.
 
         Raises:
@@ -107,11 +107,11 @@ class Sessions:
                     503, f"{len(self._all)} sessions are in use, the most this studio serves; try again later"
                 )
             self._end(min(idle, key=lambda session: session.used))
-        session = Session(self._limits, self._clock())
+        session = StudioSession(self._limits, self._clock())
         self._all[session.secret] = session
         return session, False
 
-    def find(self, secret: str) -> Session:
+    def find(self, secret: str) -> StudioSession:
         """The session of a secret, which is thereby used; Refused if there is none."""
         session = self._all.get(secret)
         if session is None:
@@ -119,7 +119,7 @@ class Sessions:
         session.used = self._clock()
         return session
 
-    def left(self, session: Session) -> None:
+    def left(self, session: StudioSession) -> None:
         """A connection of the session has ended."""
         session.connections -= 1
         session.used = self._clock()
@@ -134,6 +134,6 @@ class Sessions:
         for session in list(self._all.values()):
             self._end(session)
 
-    def _end(self, session: Session) -> None:
+    def _end(self, session: StudioSession) -> None:
         del self._all[session.secret]
         self._ended(session)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.images import to_float
 
 # Pictures stay on a GPU for the whole training if they take no more than this share of its free memory.
 LARGEST_SHARE = 0.5
@@ -85,7 +86,7 @@ def gather(portraits: PortraitSet, index: Tensor, images: Tensor | None = None) 
     """
     return PortraitBatch(
         portraits.ws(index),
-        (portraits.images[index] if images is None else images).float() / 255,
+        to_float(portraits.images[index] if images is None else images),
         portraits.landmarks[index],
         portraits.detected[index].float(),
     )

@@ -9,7 +9,8 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators.base import Generator
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.images import to_float, to_uint8
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigNet
 
@@ -30,7 +31,7 @@ def reconstruction_grid(
         uint8 ``(H, W, 3)``.
     """
     device = model.mean.device
-    picture = portraits.images[index].to(device).float() / 255
+    picture = to_float(portraits.images[index].to(device))
     rendered = render(model, reconstructor(portraits.ws(index).to(device)), reconstructor.camera, portraits.size)
     mask = rendered.mask[:, None]
     alone = torch.where(mask, rendered.image, torch.ones_like(picture))
@@ -61,5 +62,4 @@ def edit_grid(generator: Generator, rig: RigNet, reconstructor: FaceReconstructo
     for target in targets:
         edited = rig(codes, target.vector(), source.vector())
         columns.append(torch.cat(list(generator.synthesis(edited, min(128, generator.resolution))), dim=-2))
-    grid = torch.cat(columns, dim=-1).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return grid.permute(1, 2, 0).cpu().numpy()
+    return to_uint8(torch.cat(columns, dim=-1)).permute(1, 2, 0).cpu().numpy()

@@ -12,7 +12,8 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.rotation import matrix_to_axis_angle
 from stylerig_fast.measurement.pose import PoseEstimator
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.train.batch import code_statistics, gather, on_device, pictures_to_upload
 from stylerig_fast.train.config import ReconstructorTraining, with_preset
 from stylerig_fast.train.loop import begin, descend, describe, make_optimiser, progress, set_cosine_lr
@@ -20,7 +21,6 @@ from stylerig_fast.train.previews import reconstruction_grid
 from stylerig_fast.train.render_objective import Priors, RenderObjective
 from stylerig_fast.train.run_folder import RunFolder
 from stylerig_fast.train.step_runner import LossTerms, StepRunner
-from stylerig_fast.trained_for import TrainedFor
 
 
 def run(config: ReconstructorTraining) -> FaceReconstructor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, PAPER_66
+from stylerig_fast.face.units import mirrored_indices, side_of
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render_loss
 from stylerig_fast.train.config import PriorWeights, RenderWeights
@@ -52,11 +53,7 @@ class Priors:
         # Indices, no mask: how many columns a mask selects, a GPU cannot tell without a synchronisation.
         named = [i for i, name in enumerate(names) if not name.startswith("residual_")]
         self.named = torch.tensor(named, dtype=torch.long, device=model.mean.device)
-        pairs = [
-            (i, names.index(n[:-4] + "Right"))
-            for i, n in enumerate(names)
-            if n.endswith("Left") and n[:-4] + "Right" in names
-        ]
+        pairs = [(i, j) for i, j in enumerate(mirrored_indices(names)) if j != i and side_of(names[i]) == "Left"]
         self.left = torch.tensor([left for left, _ in pairs], dtype=torch.long, device=model.mean.device)
         self.right = torch.tensor([right for _, right in pairs], dtype=torch.long, device=model.mean.device)
 

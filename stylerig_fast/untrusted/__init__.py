@@ -1,14 +1,14 @@
 """Reading files from elsewhere without ever executing what they say.
 
 A checkpoint of another project is a pickle, which is a program: it names functions, and an ordinary unpickler imports
-and calls them. Here it is carried out by a machine of our own that can do neither (:mod:`.opcodes`, :mod:`.machine`).
-What it names has to be on a list (:mod:`.allowed`) and becomes a description (:mod:`.values`); the descriptions
-become plain values, arrays and records (:mod:`.finish`, :mod:`.tree`) once every size in them has been held against
+and calls them. Here it is carried out by a machine of our own that can do neither (:mod:`.opcodes`, :mod:`.pickle_vm`).
+What it names has to be on a list (:mod:`.allowlist`) and becomes a description (:mod:`.values`); the descriptions
+become plain values, arrays and records (:mod:`.build_tree`, :mod:`.tree`) once every size in them has been held against
 the bytes that are there (:mod:`.tensors`, :mod:`.arrays`). Torch's containers are :mod:`.torch_zip` and
 :mod:`.torch_legacy`.
 
 All of it, and the parsers of face models too, runs in a child process with limits (:mod:`.sandbox`, :mod:`.worker`),
-from which nothing comes back but JSON and raw numbers (:mod:`.handover`). Nothing here imports torch.
+from which nothing comes back but JSON and raw numbers (:mod:`.ipc`). Nothing here imports torch.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted.machine import shown
+from stylerig_fast.untrusted.pickle_vm import shown
 from stylerig_fast.untrusted.values import Array, DType
 
 # As numpy's pickles name them: booleans, integers, floats to 64 bits, and text, which becomes lists of str.

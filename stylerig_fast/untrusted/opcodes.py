@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted.machine import MARK, Machine, Meaning
+from stylerig_fast.untrusted.pickle_vm import MARK, Meaning, PickleVM
 
 MAX_INTEGER = 128  # bytes; seeds and hashes have 8 to 32
 MAX_PROTOCOL = 5
@@ -39,7 +39,7 @@ def unpickle(
     Raises:
         CheckpointError: it is damaged, or has something that is refused.
     """
-    machine = Machine(data, start, meaning, persistent)
+    machine = PickleVM(data, start, meaning, persistent)
     while True:
         if machine.position >= len(data):
             raise CheckpointError("the pickle ends before its STOP opcode; the file looks truncated")
@@ -67,13 +67,13 @@ def _decimal(line: bytes) -> int | bool:
     return int(line)
 
 
-def _integer(machine: Machine, count: int) -> int:
+def _integer(machine: PickleVM, count: int) -> int:
     if count > MAX_INTEGER:
         raise CheckpointError(f"the pickle has an integer of {count} bytes; no checkpoint does")
     return int.from_bytes(machine.take(count), "little", signed=True)
 
 
-def _quoted(machine: Machine) -> str:
+def _quoted(machine: PickleVM) -> str:
     line = machine.line(len(machine.data)).strip()
     if len(line) < 2 or line[0] != line[-1] or line[:1] not in (b"'", b'"'):
         raise CheckpointError("the pickle has a string without quotes; it is damaged")
@@ -85,110 +85,110 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     return bytes([int(code[1:], 16)]) if code[:1] == b"x" else _ESCAPED[code]
 
 
-def _text(machine: Machine, count: int) -> str:
+def _text(machine: PickleVM, count: int) -> str:
     return str(machine.take(count), "utf-8")
 
 
-def _latin(machine: Machine, count: int) -> str:
+def _latin(machine: PickleVM, count: int) -> str:
     return str(machine.take(count), "latin-1")
 
 
-def _drop(machine: Machine) -> None:
+def _drop(machine: PickleVM) -> None:
     if not machine.stack:
         raise CheckpointError("the pickle takes a value from an empty stack; it is damaged")
     machine.stack.pop()  # a mark too
 
 
-def _dictionary(machine: Machine) -> None:
+def _dictionary(machine: PickleVM) -> None:
     values = machine.pop_mark()
     machine.push({})
     machine.update(values)
 
 
-def _extend(machine: Machine) -> None:
+def _extend(machine: PickleVM) -> None:
     values = machine.pop_mark()
     machine.extend(values)
 
 
-def _append(machine: Machine) -> None:
+def _append(machine: PickleVM) -> None:
     value = machine.pop()
     machine.extend([value])
 
 
-def _set_items(machine: Machine) -> None:
+def _set_items(machine: PickleVM) -> None:
     values = machine.pop_mark()
     machine.update(values)
 
 
-def _set_item(machine: Machine) -> None:
+def _set_item(machine: PickleVM) -> None:
     machine.update(list(machine.pop_tuple(2)))
 
 
-def _named(machine: Machine) -> Any:
+def _named(machine: PickleVM) -> Any:
     module, name = machine.line(), machine.line()
     return machine.meaning.find(f"{str(module, 'utf-8')}.{str(name, 'utf-8')}")
 
 
-def _stacked(machine: Machine) -> None:
+def _stacked(machine: PickleVM) -> None:
     name = machine.pop_name()
     module = machine.pop_name()
     machine.push(machine.meaning.find(f"{module}.{name}"))
 
 
-def _call(machine: Machine) -> None:
+def _call(machine: PickleVM) -> None:
     arguments = machine.pop_arguments()
     machine.push(machine.meaning.call(machine.pop(), arguments))
 
 
-def _make(machine: Machine) -> None:
+def _make(machine: PickleVM) -> None:
     arguments = machine.pop_arguments()
     machine.push(machine.meaning.make(machine.pop(), arguments))
 
 
-def _make_with_keywords(machine: Machine) -> None:
+def _make_with_keywords(machine: PickleVM) -> None:
     if machine.pop() != {}:
         raise CheckpointError("the pickle makes an object with keywords, which nothing in a checkpoint is")
     _make(machine)
 
 
-def _make_named(machine: Machine) -> None:
+def _make_named(machine: PickleVM) -> None:
     cls = _named(machine)
     machine.push(machine.meaning.make(cls, tuple(machine.pop_mark())))
 
 
-def _make_marked(machine: Machine) -> None:
+def _make_marked(machine: PickleVM) -> None:
     values = machine.pop_mark()
     if not values:
         raise CheckpointError("the pickle makes an object of no class; it is damaged")
     machine.push(machine.meaning.make(values[0], tuple(values[1:])))
 
 
-def _build(machine: Machine) -> None:
+def _build(machine: PickleVM) -> None:
     state = machine.pop()
     machine.meaning.build(machine.top(), state)
 
 
-def _protocol(machine: Machine) -> None:
+def _protocol(machine: PickleVM) -> None:
     version = machine.number("<B")
     if version > MAX_PROTOCOL:
         raise CheckpointError(f"pickle protocol {version} is not known (at most {MAX_PROTOCOL}); the file is damaged")
 
 
-def _frame(machine: Machine) -> None:
+def _frame(machine: PickleVM) -> None:
     count = machine.number("<Q")
     if count > len(machine.data) - machine.position:
         raise CheckpointError("the pickle announces more than the file has; it looks truncated")
 
 
-def _refuse_extension(machine: Machine) -> None:
+def _refuse_extension(machine: PickleVM) -> None:
     raise CheckpointError("refuses an extension code: it stands for a global that the file does not name")
 
 
-def _refuse_buffer(machine: Machine) -> None:
+def _refuse_buffer(machine: PickleVM) -> None:
     raise CheckpointError("the pickle has buffers outside of it; a checkpoint has to hold everything")
 
 
-OPERATIONS: dict[int, Callable[[Machine], None]] = {
+OPERATIONS: dict[int, Callable[[PickleVM], None]] = {
     ord("("): lambda m: m.push(MARK),
     ord("0"): _drop,
     ord("1"): lambda m: m.pop_mark().clear(),

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted import torch_legacy
-from stylerig_fast.untrusted.allowed import AllowList
-from stylerig_fast.untrusted.finish import Finisher
+from stylerig_fast.untrusted.allowlist import AllowList
+from stylerig_fast.untrusted.build_tree import Finisher
 from stylerig_fast.untrusted.opcodes import unpickle
-from stylerig_fast.untrusted.opening import open_regular
+from stylerig_fast.untrusted.regular_file import open_regular
 from stylerig_fast.untrusted.torch_legacy import TorchLegacy, load_from_bytes
 from stylerig_fast.untrusted.torch_zip import TorchZip
 from stylerig_fast.untrusted.tree import Tree

@@ -13,18 +13,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stylerig_fast import errors
 from stylerig_fast.errors import CheckpointError, StyleRigError
-from stylerig_fast.untrusted import handover
+from stylerig_fast.untrusted import ipc
 from stylerig_fast.untrusted.limits import Limits
-from stylerig_fast.untrusted.opening import open_regular
+from stylerig_fast.untrusted.regular_file import open_regular
 from stylerig_fast.untrusted.tree import Tree
 from stylerig_fast.untrusted.worker import ERROR
+from stylerig_fast.warn import warn_caller
 
 _READER = re.compile(r"stylerig_fast(\.\w+)+:\w+", re.ASCII)
 _ROOT = Path(__file__).resolve().parents[2]
@@ -129,12 +129,12 @@ def _result(folder: Path, code: int | None, path: Path, limits: Limits, kind: ty
     if code in (-getattr(signal, "SIGKILL", 9), -getattr(signal, "SIGXFSZ", 25)):
         raise kind(memory)
     try:
-        with handover.open_plain(folder / ERROR) as file:
+        with ipc.open_plain(folder / ERROR) as file:
             told = json.loads(file.read(1 << 20))
         if not isinstance(told, dict):
             raise ValueError("the child process gave no answer")
         if "kind" not in told:
-            tree = handover.read(folder, limits.memory)
+            tree = ipc.read(folder, limits.memory)
             _notice(told.get("unlimited"))
             return tree
     except (ValueError, OSError, KeyError, TypeError, RecursionError) as problem:
@@ -179,7 +179,6 @@ def _printable(text: str) -> str:
 
 def _notice(unlimited: Any) -> None:
     if isinstance(unlimited, list) and "memory" in unlimited:
-        warnings.warn(
-            "this system does not limit a process's memory: a hostile checkpoint could fill it. Time is limited",
-            stacklevel=4,
+        warn_caller(
+            "this system does not limit a process's memory: a hostile checkpoint could fill it. Time is limited"
         )

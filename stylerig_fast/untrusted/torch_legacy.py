@@ -11,9 +11,9 @@ import struct
 from typing import Any
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted.allowed import AllowList
-from stylerig_fast.untrusted.machine import shown
+from stylerig_fast.untrusted.allowlist import AllowList
 from stylerig_fast.untrusted.opcodes import unpickle
+from stylerig_fast.untrusted.pickle_vm import shown
 from stylerig_fast.untrusted.tensors import item_size, storage_type
 from stylerig_fast.untrusted.values import Storage
 

@@ -8,7 +8,7 @@ import zlib
 from typing import Any, BinaryIO
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted.machine import shown
+from stylerig_fast.untrusted.pickle_vm import shown
 from stylerig_fast.untrusted.tensors import storage_type
 from stylerig_fast.untrusted.values import Storage
 

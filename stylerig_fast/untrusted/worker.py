@@ -87,12 +87,12 @@ def attempt(read: Callable[..., Any], path: str, arguments: dict[str, Any], fold
     from pathlib import Path
 
     from stylerig_fast.errors import StyleRigError
-    from stylerig_fast.untrusted import handover
+    from stylerig_fast.untrusted import ipc
 
     try:
         tree = read(path, **arguments)
         try:
-            handover.write(tree, Path(folder))
+            ipc.write(tree, Path(folder))
         except StyleRigError as error:
             raise type(error)(f"{path}: {error}") from error
     except StyleRigError as error:

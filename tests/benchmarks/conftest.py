@@ -12,7 +12,7 @@ from benchmarks.harness.peak_rates import PeakRates
 from benchmarks.suites import session
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import MobileStyleGAN, save_generator
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet, build
 
 

@@ -9,7 +9,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import MobileStyleGAN
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import RigConfig, RigNet, SubspaceRigNet, build
 
 

@@ -12,14 +12,14 @@ import torch
 
 from stylerig_fast import Engine, FaceParams
 from stylerig_fast.engine.backends.base import checked_device
-from stylerig_fast.engine.loading import placed
+from stylerig_fast.engine.loading import find_folder, placed
 from stylerig_fast.engine.reach import Reach, ReachWarning
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import save_generator
-from stylerig_fast.params import CONTROLS
+from stylerig_fast.param_layout import CONTROLS
+from stylerig_fast.provenance import TrainedFor
 from stylerig_fast.rignet import RigConfig, RigNet, build
-from stylerig_fast.trained_for import TrainedFor
 
 from .conftest import small_generator, small_parts
 
@@ -67,7 +67,7 @@ def test_only_controls_reach_the_rig(engine: Engine) -> None:
 
 def test_transfer_takes_the_controls_of_the_source(engine: Engine) -> None:
     w, v = engine.sample(seed=1), engine.sample(seed=2)
-    request = engine.transferred(w, v, ("pose",))
+    request = engine.transfer_params(w, v, ("pose",))
     assert torch.equal(request.blocks["rotation"], engine.params(v).blocks["rotation"])
     assert torch.equal(request.blocks["expression"], engine.params(w).blocks["expression"])
     assert engine.transfer(w, source=v, controls=tuple(CONTROLS)).shape[0] == 1
@@ -77,7 +77,7 @@ def test_transfer_takes_the_controls_of_the_source(engine: Engine) -> None:
 
 def test_mix_swaps_the_slots(engine: Engine) -> None:
     w, v = engine.sample(seed=1), engine.sample(seed=2)
-    mixed = engine.mixed(w, v, range(2))
+    mixed = engine.mix_codes(w, v, range(2))
     assert torch.equal(mixed[:, :2], v[:, :2]) and torch.equal(mixed[:, 2:], w[:, 2:])
     with pytest.raises(ValueError, match="slots"):
         engine.mix(w, v, slots=[99])
@@ -304,3 +304,34 @@ def test_a_device_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checked_device("cuda:0") == torch.device("cuda:0")
     with pytest.raises(BackendUnavailable, match="cuda:0 to cuda:1"):
         checked_device("cuda:2")
+
+
+def test_an_engine_takes_its_networks_over():
+    generator, rig, reconstructor = small_parts()
+    rig.train().requires_grad_(True)
+    engine = Engine(generator, rig, reconstructor)
+    assert (engine.generator, engine.rig_net, engine.reconstructor) == (generator, rig, reconstructor)
+    assert not any(module.training for module in (generator, rig, reconstructor))
+    assert not any(value.requires_grad for value in rig.parameters())
+
+
+def test_ranges_are_the_stored_ones_others_or_none():
+    assert Engine.from_pretrained().reach == Reach.load(find_folder("mobilestylegan-ffhq") / "reach.json")
+    other = Reach({"yaw": (-1, 1), "pitch": (-1, 1), "roll": (-1, 1)}, {})
+    assert Engine.from_pretrained(reach=other).reach is other
+    assert Engine.from_pretrained(reach=None).reach is None
+
+
+def test_former_names_still_work_and_say_so(engine):
+    w, v = engine.sample(1), engine.sample(2)
+    with pytest.warns(DeprecationWarning, match="mix_codes") as found:
+        assert torch.equal(engine.mixed(w, v, [0]), engine.mix_codes(w, v, [0]))
+    assert found[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="transfer_params"):
+        engine.transferred(w, v)
+
+
+def test_a_warning_of_the_reach_points_at_this_line(engine):
+    with pytest.warns(ReachWarning) as found:
+        engine.edit(engine.sample(1), FaceParams().with_pose(yaw=80))
+    assert found[0].filename == __file__

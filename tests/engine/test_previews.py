@@ -14,7 +14,7 @@ from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.ops import _library
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import RigConfig, RigNet, build
 
 from .conftest import small_parts

@@ -29,9 +29,9 @@ def people(batch: int, seed: int, spread: float) -> FaceParams:
     return params.with_pose(**{name: spread * torch.randn(batch, generator=draw) for name in ANGLES})
 
 
-def written_out(request: FaceParams, own: FaceParams) -> tuple[torch.Tensor, torch.Tensor, set[str]]:
+def written_out(request: FaceParams, source: FaceParams) -> tuple[torch.Tensor, torch.Tensor, set[str]]:
     """Clamped degrees and expression, and the angles that were clamped."""
-    degrees, before = request.pose_degrees(), own.pose_degrees()
+    degrees, before = request.pose_degrees(), source.pose_degrees()
     expression = request.blocks["expression"].clone()
     named = set()
     for row in range(len(request)):
@@ -43,53 +43,53 @@ def written_out(request: FaceParams, own: FaceParams) -> tuple[torch.Tensor, tor
                 named.add(name)
         for column, high in enumerate((0.5, 1.0)):
             value = float(expression[row, column])
-            if abs(value - float(own.blocks["expression"][row, column])) > 1e-3:
+            if abs(value - float(source.blocks["expression"][row, column])) > 1e-3:
                 expression[row, column] = min(max(value, 0.0), high)
     return degrees, expression, named
 
 
 def test_clamped_and_named_as_written_out() -> None:
-    request, own = people(40, 0, 20.0), people(40, 1, 20.0)
-    degrees, expression, named = written_out(request, own)
+    request, source = people(40, 0, 20.0), people(40, 1, 20.0)
+    degrees, expression, named = written_out(request, source)
     assert named == set(ANGLES)
     with pytest.warns(ReachWarning, match="yaw .* pitch .* roll .* jawOpen .*clamped") as caught:
-        clamped = REACH.limit(request, own, clamp=True)
+        clamped = REACH.limit(request, source, clamp=True)
     assert len(caught) == 1
     torch.testing.assert_close(clamped.pose_degrees(), degrees, atol=1e-3, rtol=0)
     assert torch.equal(clamped.blocks["expression"], expression)
     with pytest.warns(ReachWarning, match="may fall short"):
-        assert REACH.limit(request, own, clamp=False) is request
+        assert REACH.limit(request, source, clamp=False) is request
 
 
 def test_what_the_person_has_is_reachable() -> None:
-    own = people(5, 2, 60.0)
+    source = people(5, 2, 60.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert REACH.limit(own, own, clamp=True) is own
-        copy = own.with_blocks(rotation=own.blocks["rotation"].clone())
-        assert REACH.limit(copy, own, clamp=True) is copy
+        assert REACH.limit(source, source, clamp=True) is source
+        copy = source.with_blocks(rotation=source.blocks["rotation"].clone())
+        assert REACH.limit(copy, source, clamp=True) is copy
 
 
 def test_only_a_unit_leaves_the_pose_alone() -> None:
-    own = people(3, 3, 10.0)
+    source = people(3, 3, 10.0)
     with pytest.warns(ReachWarning, match=r"jawOpen 0\.90 \(reachable: 0 to 0\.5\); clamped"):
-        clamped = REACH.limit(own.with_expression(jawOpen=0.9), own, clamp=True)
-    assert clamped.blocks["rotation"] is own.blocks["rotation"]
+        clamped = REACH.limit(source.with_expression(jawOpen=0.9), source, clamp=True)
+    assert clamped.blocks["rotation"] is source.blocks["rotation"]
     assert torch.equal(clamped.blocks["expression"][:, 0], torch.full((3,), 0.5))
 
 
 def test_names_of_units_come_from_the_reconstructor() -> None:
-    own = people(1, 4, 5.0)
-    unnamed = FaceParams(**own.blocks).with_blocks(expression=torch.tensor([[0.9, 0.0, 0.0]]))
+    source = people(1, 4, 5.0)
+    unnamed = FaceParams(**source.blocks).with_blocks(expression=torch.tensor([[0.9, 0.0, 0.0]]))
     with pytest.warns(ReachWarning, match="jawOpen"):
-        REACH.limit(unnamed, own, clamp=False)
+        REACH.limit(unnamed, source, clamp=False)
 
 
 def test_infinite_requests_are_refused_before_they_are_clamped() -> None:
-    own = people(1, 5, 5.0)
-    request = own.with_blocks(expression=torch.tensor([[torch.inf, 0.0, 0.0]]))
+    source = people(1, 5, 5.0)
+    request = source.with_blocks(expression=torch.tensor([[torch.inf, 0.0, 0.0]]))
     with pytest.raises(ValueError, match="not finite"):
-        assemble(torch.zeros(1, 4, 8), own, request, REACH, clamp=True)
+        assemble(torch.zeros(1, 4, 8), source, request, REACH, clamp=True)
 
 
 def test_the_warning_points_to_the_caller(engine: Engine) -> None:

@@ -54,11 +54,11 @@ def test_there_and_back_is_where_it_was():
 
 def test_the_rig_gets_the_persons_own_roll(engine: Engine):
     w = engine.sample(seed=3, n=2)
-    own = engine.params(w)
-    request = own.with_pose(yaw=10.0, roll=torch.tensor([15.0, float(own.pose_degrees()[1, 2])]))
-    upright, rolls = split_roll(request, own)
-    assert rolls[0] == pytest.approx(15.0 - float(own.pose_degrees()[0, 2]), abs=1e-3) and rolls[1] == 0
-    assert torch.allclose(upright.pose_degrees()[:, 2], own.pose_degrees()[:, 2], atol=1e-3)
+    source = engine.params(w)
+    request = source.with_pose(yaw=10.0, roll=torch.tensor([15.0, float(source.pose_degrees()[1, 2])]))
+    upright, rolls = split_roll(request, source)
+    assert rolls[0] == pytest.approx(15.0 - float(source.pose_degrees()[0, 2]), abs=1e-3) and rolls[1] == 0
+    assert torch.allclose(upright.pose_degrees()[:, 2], source.pose_degrees()[:, 2], atol=1e-3)
     assert torch.allclose(upright.pose_degrees()[:, 0], torch.tensor(10.0), atol=1e-3)
 
 

@@ -18,8 +18,9 @@ from stylerig_fast.evaluation.baselines import (
 from stylerig_fast.measurement.analyzer import MEASURED
 from stylerig_fast.measurement.edit_method import Asked, Scaled
 from stylerig_fast.measurement.edit_suite import MEASURE, express, turn
-from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.param_layout import BLOCKS
+from stylerig_fast.params import FaceParams
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 
 SLOTS, WIDTH, PEOPLE = 4, 16, 600
 SIZES = {"identity": 2, "albedo": 2, "expression": 2, "illumination": 27, "rotation": 3, "translation": 3}

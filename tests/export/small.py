@@ -12,7 +12,7 @@ from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.stylegan1 import StyleGAN1
 from stylerig_fast.generators.stylegan2 import StyleGAN2
 from stylerig_fast.generators.stylegan3 import StyleGAN3
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import LinearRigNet, RigConfig, RigNet, SubspaceRigNet, build
 
 MAKERS: dict[str, Callable[[], Generator]] = {
@@ -74,10 +74,10 @@ def small_rig(num_ws: int, form: str = "subspace") -> RigNet:
     rig.gain.uniform_(0.5, 2)
     if isinstance(rig, SubspaceRigNet):
         rig.basis.copy_(torch.linalg.qr(torch.randn(num_ws * 512, 24))[0].T)
-        rig.deviation.uniform_(1, 20)
-        for value in (rig.w_mean, rig.direction, rig.product, rig.own_mean):
+        rig.std.uniform_(1, 20)
+        for value in (rig.w_mean, rig.direction, rig.product, rig.source_mean):
             value.normal_(0, 0.3)
-        for value in (rig.p_std, rig.own_std):
+        for value in (rig.p_std, rig.source_std):
             value.uniform_(0.5, 2)
     elif isinstance(rig, LinearRigNet):
         for value in (rig.w_mean, rig.p_mean, rig.bias):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.onnx import Options, Parts, export_onnx, graph
+from export.onnx import ExportOptions, ExportParts, export_onnx, graph
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.edit_request import as_request
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
@@ -32,7 +32,7 @@ def edited(engine: Engine, w: torch.Tensor, request: FaceParams) -> np.ndarray:
     return engine.edit(w, request)
 
 
-def on_a_gpu(backend: str, parts: Parts, graphs: Path) -> Engine:
+def on_a_gpu(backend: str, parts: ExportParts, graphs: Path) -> Engine:
     """An Engine on the GPU; a skip where the backend itself says that it cannot run there.
 
     That a package can be imported tells nothing: there are TensorRT's types without TensorRT, ONNX Runtimes without
@@ -44,7 +44,9 @@ def on_a_gpu(backend: str, parts: Parts, graphs: Path) -> Engine:
         pytest.skip(str(error))
 
 
-def on(backend: str, parts: Parts, graphs: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Engine:
+def on(
+    backend: str, parts: ExportParts, graphs: Path, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> Engine:
     each = (parts.generator, parts.rig, parts.reconstructor, parts.face_model)
     return Engine(*each, backend=backend, graphs=graphs, dtype=dtype, device=device)  # type: ignore[misc]
 
@@ -65,7 +67,7 @@ def test_onnxruntime_on_the_cpu(parts, graphs, engine):
 
 
 def test_onnxruntime_on_the_cpu_in_float16(parts, engine, tmp_path):
-    export_onnx(parts, tmp_path, Options(torch.float16))
+    export_onnx(parts, tmp_path, ExportOptions(torch.float16))
     other = on("onnxruntime", parts, tmp_path, torch.float16)
     w = engine.sample(n=16, seed=0)
     figures = [
@@ -78,13 +80,13 @@ def test_onnxruntime_on_the_cpu_in_float16(parts, engine, tmp_path):
 
 def test_bfloat16_by_its_operators(parts, engine):
     """ONNX Runtime has no bfloat16 on the CPU: torch runs the graph's operators."""
-    model = graph(parts, "edit", Options(torch.bfloat16))
+    model = graph(parts, "edit", ExportOptions(torch.bfloat16))
     w = engine.sample(n=16, seed=0)
-    own = engine.params(w)
+    source = engine.params(w)
     figures = []
     for request in EDITS:
-        params = request.completed_by(own)
-        images = run(model, w=w, params=params.vector(), own=own.vector())
+        params = request.completed_by(source)
+        images = run(model, w=w, params=params.vector(), source=source.vector())
         figures.append(psnr(images, torch.from_numpy(edited(engine, w, request)), 255))
     print(f"operators in torch against eager, bf16: PSNR {min(figures):.1f} dB")
     assert min(figures) >= 40
@@ -109,11 +111,11 @@ def test_the_real_generator(tmp_path):
     except CheckpointError as error:
         pytest.skip(str(error))
     w = engine.sample(n=2, seed=5)
-    own = engine.params(w)
+    source = engine.params(w)
     edits = [EDITS[0], EDITS[3]]
     expected = [edited(engine, w, request) for request in edits]
     for name, dtype in {"fp32": torch.float32, "fp16": torch.float16}.items():
-        export_onnx(Parts.of(engine), tmp_path / name, Options(dtype))
+        export_onnx(ExportParts.of(engine), tmp_path / name, ExportOptions(dtype))
         other = Engine.from_pretrained(backend="onnxruntime", graphs=tmp_path / name, dtype=dtype)
         for request, wanted in zip(edits, expected, strict=True):
             found = edited(other, w, request)
@@ -122,9 +124,9 @@ def test_the_real_generator(tmp_path):
             print(f"MobileStyleGAN-FFHQ {name}: largest {largest} of 255, PSNR {figure:.1f} dB")
             assert figure >= 40
             assert largest <= 2 or dtype != torch.float32
-    model = graph(Parts.of(engine), "edit", Options(torch.bfloat16))
-    params = edits[0].completed_by(own)
-    images = run(model, w=w[:1], params=params.vector()[:1], own=own.vector()[:1])
+    model = graph(ExportParts.of(engine), "edit", ExportOptions(torch.bfloat16))
+    params = edits[0].completed_by(source)
+    images = run(model, w=w[:1], params=params.vector()[:1], source=source.vector()[:1])
     figure = psnr(images, torch.from_numpy(expected[0][:1]), 255)
     print(f"MobileStyleGAN-FFHQ bf16, operators in torch: PSNR {figure:.1f} dB")
     assert figure >= 40

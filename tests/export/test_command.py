@@ -9,14 +9,14 @@ import pytest
 import torch
 import tyro
 
-from stylerig_fast.commands.export import Export
+from stylerig_fast.commands.export import ExportCommand
 from stylerig_fast.engine import Engine
 from stylerig_fast.errors import BackendUnavailable, ExportError
 from tests.engine.backends.tensorrt_stand_in import use
 
 
 def command(*words):
-    commands = {"export": Export, "other": Export}
+    commands = {"export": ExportCommand, "other": ExportCommand}
     config = (tyro.conf.FlagCreatePairsOff,)
     made = tyro.extras.subcommand_cli_from_dict(commands, args=["export", *map(str, words)], config=config)
     made.run()

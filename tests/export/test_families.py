@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from export.families import FAMILIES, synthesis
-from export.graph import Graph, check
+from export.graph import GraphBuilder, check
 from stylerig_fast.errors import ExportError
 from stylerig_fast.generators import Generator
 from stylerig_fast.generators.folder import FAMILIES as ALL
@@ -33,7 +33,7 @@ def exported(name: str, precision: torch.dtype = torch.float32, resolution: int 
     """The picture, float32, not yet in levels."""
     net = generator(name)
     size = resolution or net.resolution
-    graph = Graph("picture", precision, batch)
+    graph = GraphBuilder("picture", precision, batch)
     graph.output(synthesis(graph, net, graph.input("ws", net.num_ws, net.w_dim), size), "image", 3, size, size)
     model = graph.model()
     check(model)
@@ -119,7 +119,7 @@ def test_noise_is_kept_once():
 def test_weights_beyond_float16():
     net = small_generator("mobilestylegan")
     net.get_parameter("blocks.0.conv1.weight")[0, 0] = 1e5
-    graph = Graph("picture", torch.float16)
+    graph = GraphBuilder("picture", torch.float16)
     with pytest.raises(ExportError, match=r"blocks\.0\.conv1\.weight: its largest value, 1e\+05, is not finite"):
         synthesis(graph, net, graph.input("ws", net.num_ws, 512), net.resolution)
 
@@ -130,4 +130,4 @@ def test_an_unknown_family():
 
     net = Other(channels=(4, 4, 4, 4))
     with pytest.raises(ExportError, match="'stylegan9' have no export form, only mobilestylegan, stylegan1"):
-        synthesis(Graph("picture"), net, "ws", 32)
+        synthesis(GraphBuilder("picture"), net, "ws", 32)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from export.graph import Graph, check
+from export.graph import GraphBuilder, check
 from export.layers import _subpixel_conv, conv_transpose
 from tests.export.torch_runner import run
 
@@ -20,7 +20,7 @@ def test_a_transposed_convolution_without_one(stride, kernel, crop):
     left, right, top, bottom = (crop,) * 4 if isinstance(crop, int) else crop
     expected = F.conv_transpose2d(x, weight, stride=stride)
     expected = expected[:, :, top : expected.shape[2] - bottom, left : expected.shape[3] - right]
-    graph = Graph("layer")
+    graph = GraphBuilder("layer")
     graph.output(_subpixel_conv(graph, graph.input("x", 3, 5, 4), weight, stride, crop), "y", *expected.shape[1:])
     model = graph.model()
     check(model)
@@ -35,7 +35,7 @@ def test_transposed_convolutions_in_every_precision(precision, groups, stride):
     x = torch.randint(-4, 5, (2, 4, 5, 6)).float()
     weight = torch.randint(-3, 4, (4, 8 // groups, 3, 3)).float()
     expected = F.conv_transpose2d(x, weight, stride=stride, groups=groups)
-    graph = Graph("layer", precision)
+    graph = GraphBuilder("layer", precision)
     y = conv_transpose(graph, graph.low(graph.input("x", 4, 5, 6)), weight, stride, groups=groups)
     graph.output(graph.full(y), "y", *expected.shape[1:])
     model = graph.model()

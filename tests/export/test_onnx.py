@@ -12,8 +12,8 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from export.graph import Graph, check
-from export.onnx import GRAPHS, Options, export_onnx, graph
+from export.graph import GraphBuilder, check
+from export.onnx import GRAPHS, ExportOptions, export_onnx, graph
 from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
 from stylerig_fast.errors import ExportError
 from tests.export.conftest import small_parts
@@ -26,7 +26,7 @@ FAMILIES = [name for name in MAKERS if name != "stylegan2-clamp"]
 def edit(request):
     """The largest graph, of every family in every precision."""
     name, precision = request.param
-    return graph(small_parts(name), "edit", Options(precision))
+    return graph(small_parts(name), "edit", ExportOptions(precision))
 
 
 def test_weights_of_convolutions_are_initializers(edit):
@@ -84,7 +84,7 @@ def test_every_shape_is_known(edit):
 def test_inputs_and_outputs(parts):
     shapes = {}
     for name in GRAPHS:
-        model = graph(parts, name, Options(batch=3))
+        model = graph(parts, name, ExportOptions(batch=3))
         for value in (*model.graph.input, *model.graph.output):
             tensor = value.type.tensor_type
             kind = TensorProto.DataType.Name(tensor.elem_type)
@@ -94,23 +94,23 @@ def test_inputs_and_outputs(parts):
     assert shapes == {
         ("rig", "w"): ("FLOAT", codes),
         ("rig", "params"): ("FLOAT", vector),
-        ("rig", "own"): ("FLOAT", vector),
+        ("rig", "source"): ("FLOAT", vector),
         ("rig", "w_edited"): ("FLOAT", codes),
         ("generator", "ws"): ("FLOAT", codes),
         ("generator", "image"): image,
         ("edit", "w"): ("FLOAT", codes),
         ("edit", "params"): ("FLOAT", vector),
-        ("edit", "own"): ("FLOAT", vector),
+        ("edit", "source"): ("FLOAT", vector),
         ("edit", "image"): image,
         ("reconstructor", "w"): ("FLOAT", codes),
         ("reconstructor", "params"): ("FLOAT", vector),
     }
-    dynamic = graph(parts, "edit", Options()).graph.input[0].type.tensor_type.shape.dim[0]
+    dynamic = graph(parts, "edit", ExportOptions()).graph.input[0].type.tensor_type.shape.dim[0]
     assert dynamic.dim_param == "batch"
 
 
 def test_metadata_names_what_is_inside(parts):
-    model = graph(parts, "edit", Options(torch.float16))
+    model = graph(parts, "edit", ExportOptions(torch.float16))
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert properties["stylerig.graph"] == "edit"
     assert properties["stylerig.precision"] == "fp16"
@@ -127,13 +127,13 @@ def test_the_same_parts_make_the_same_bytes(parts, graphs, tmp_path):
 
 
 def test_the_folder_describes_itself(parts, graphs):
-    head = json.loads((graphs / "export.json").read_text())
-    assert head["generator"] == {"name": parts.generator.name, "sha256": parts.generator.fingerprint()}
-    assert (head["precision"], head["batch"]) == ("fp32", "dynamic")
-    assert set(head["files"]) == {*(f"{name}.onnx" for name in GRAPHS), "people.npy"}
-    assert sum(head["sizes"].values()) == 257
+    manifest = json.loads((graphs / "export.json").read_text())
+    assert manifest["generator"] == {"name": parts.generator.name, "sha256": parts.generator.fingerprint()}
+    assert (manifest["precision"], manifest["batch"]) == ("fp32", "dynamic")
+    assert set(manifest["files"]) == {*(f"{name}.onnx" for name in GRAPHS), "people.npy"}
+    assert sum(manifest["sizes"].values()) == 257
     assert np.load(graphs / "people.npy").shape == (8, parts.generator.num_ws, 512)
-    assert GraphFolder(graphs).head == export_onnx(parts, graphs)
+    assert GraphFolder(graphs).manifest == export_onnx(parts, graphs)
 
 
 def test_an_interrupted_export_leaves_the_one_before(parts, tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_an_interrupted_export_leaves_the_one_before(parts, tmp_path, monkeypatc
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr("export.onnx._people", lambda generator: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        export_onnx(parts, tmp_path, Options(resolution=parts.generator.resolution // 2))
+        export_onnx(parts, tmp_path, ExportOptions(resolution=parts.generator.resolution // 2))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     GraphFolder(tmp_path).read("generator")
 
@@ -149,10 +149,10 @@ def test_an_interrupted_export_leaves_the_one_before(parts, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(torch.float64), "precision torch.float64 is none of fp32, fp16, bf16"),
-        (Options(batch=0), "batch is 0, expected 1 or more"),
-        (Options(resolution=48), "resolution is 48, expected a power of two from 4 to 64"),
-        (Options(resolution=128), "resolution is 128"),
+        (ExportOptions(torch.float64), "precision torch.float64 is none of fp32, fp16, bf16"),
+        (ExportOptions(batch=0), "batch is 0, expected 1 or more"),
+        (ExportOptions(resolution=48), "resolution is 48, expected a power of two from 4 to 64"),
+        (ExportOptions(resolution=128), "resolution is 128"),
     ],
 )
 def test_what_cannot_be_exported(parts, tmp_path, options, message):
@@ -175,14 +175,14 @@ def test_a_file_is_no_folder(parts, tmp_path):
 
 
 def test_a_graph_beyond_one_file(monkeypatch):
-    made = Graph("large")
+    made = GraphBuilder("large")
     monkeypatch.setattr(onnx.GraphProto, "ByteSize", lambda graph: 2**31, raising=False)
     with pytest.raises(ExportError, match="'large' is 2.00 GiB, one file holds less than 2"):
         made.model()
 
 
 def test_an_invalid_graph_is_our_mistake():
-    made = Graph("wrong")
+    made = GraphBuilder("wrong")
     made.output(made.op("Add", made.input("x", 3), made.constant("y", torch.zeros(4))), "sum", 3)
     with pytest.raises(ExportError, match="'wrong' is not valid ONNX"):
         check(made.model())
@@ -190,7 +190,7 @@ def test_an_invalid_graph_is_our_mistake():
 
 def test_half_size_needs_no_more_work_than_full(parts):
     """The low band of the last wavelet transform is a picture of half the size."""
-    full, half = (graph(parts, "generator", Options(resolution=size)) for size in (64, 32))
+    full, half = (graph(parts, "generator", ExportOptions(resolution=size)) for size in (64, 32))
     assert len(half.graph.node) < len(full.graph.node)
     assert "AveragePool" not in {node.op_type for node in half.graph.node}
 
@@ -199,12 +199,12 @@ def test_half_size_needs_no_more_work_than_full(parts):
 def test_rig_and_reconstructor(form):
     parts = small_parts(form=form)
     w = parts.generator.sample(3, seed=4, psi=1)
-    own = parts.reconstructor.vector(w)
-    params = own + torch.randn(own.shape, generator=torch.Generator().manual_seed(0))
-    expected = {"rig": parts.rig(w, params, own), "reconstructor": own}
-    inputs = {"w": w.numpy(), "params": params.numpy(), "own": own.numpy()}
+    source = parts.reconstructor.vector(w)
+    params = source + torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
+    expected = {"rig": parts.rig(w, params, source), "reconstructor": source}
+    inputs = {"w": w.numpy(), "params": params.numpy(), "source": source.numpy()}
     for name, wanted in expected.items():
-        session = onnxruntime.InferenceSession(graph(parts, name, Options()).SerializeToString())
+        session = onnxruntime.InferenceSession(graph(parts, name, ExportOptions()).SerializeToString())
         (found,) = session.run(None, {value.name: inputs[value.name] for value in session.get_inputs()})
         assert float((wanted - w if name == "rig" else wanted).std()) > 0.05  # there is something to compare
         torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=1e-5, atol=2e-5)
@@ -215,4 +215,4 @@ def test_another_form_of_rig(parts):
         config = dataclasses.replace(parts.rig.config, form="other")
 
     with pytest.raises(ExportError, match="rigs of the form 'other' cannot be exported"):
-        graph(dataclasses.replace(parts, rig=Other()), "rig", Options())
+        graph(dataclasses.replace(parts, rig=Other()), "rig", ExportOptions())

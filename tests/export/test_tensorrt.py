@@ -24,8 +24,8 @@ class Backend:
     def pictures(self, w, resolution):
         return self.change(self.torch.pictures(w, resolution))
 
-    def edit(self, w, request, own, resolution):
-        return self.change(self.torch.edit(w, request, own, resolution))
+    def edit(self, w, request, source, resolution):
+        return self.change(self.torch.edit(w, request, source, resolution))
 
     def plan(self, name):
         return name.encode()

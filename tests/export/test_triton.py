@@ -13,7 +13,7 @@ import onnx
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from export.onnx import Options, export_onnx
+from export.onnx import ExportOptions, export_onnx
 from export.triton import config, export_triton
 from stylerig_fast.engine.backends.graph_folder import GraphFolder
 from stylerig_fast.errors import CheckpointError, ExportError
@@ -77,7 +77,7 @@ def values(model: onnx.ModelProto, attribute: str) -> dict[str, tuple[int, list[
 
 @pytest.mark.parametrize("batch", [None, 4])
 def test_configurations_fit_the_graphs(parts, tmp_path, batch):
-    export_onnx(parts, tmp_path / "graphs", Options(batch=batch))
+    export_onnx(parts, tmp_path / "graphs", ExportOptions(batch=batch))
     written = export_triton(tmp_path / "graphs", tmp_path / "models", max_batch=16)
     assert written == [
         "stylerig_edit/1/model.onnx",
@@ -133,7 +133,7 @@ def test_a_damaged_graph_is_not_passed_on(graphs, tmp_path):
 
 
 def test_the_schema_of_this_test_refuses_what_triton_refuses(graphs):
-    text = config("edit", GraphFolder(graphs).head, "onnxruntime", 8)
+    text = config("edit", GraphFolder(graphs).manifest, "onnxruntime", 8)
     with pytest.raises(text_format.ParseError):
         parsed(text + "max_batch: 4\n")
     with pytest.raises(text_format.ParseError):

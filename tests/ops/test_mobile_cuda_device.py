@@ -7,9 +7,9 @@ import torch
 
 from stylerig_fast import ops
 from stylerig_fast.generators.compiled import MobileCudaSynthesis
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
-from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.generators.compiled.test_mobilestylegan_cuda import SHAPES, as_pictures, error
 from tests.ops.mobile_layers import (
     DTYPES,
@@ -56,7 +56,7 @@ def test_picture_layer(size, outputs, dtype):
     assert torch.equal(*pictures)
     pixels = new_picture(inputs, torch.uint8)
     ops.picture_layer(**inputs, picture=pixels, impl="cuda")
-    assert torch.equal(pixels, to_bytes(pictures[0]))
+    assert torch.equal(pixels, to_uint8(pictures[0]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from stylerig_fast.generators.compiled.mobilestylegan_cuda import MobileCudaSynthesis
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
-from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.mobile_layers import (
     DTYPES,
     SIZES,
@@ -86,7 +86,7 @@ def test_picture_layer(emulated, size, outputs, dtype):
         expected = picture_layer.picture_layer(**in_double(inputs))
         found = run_picture(emulated, inputs)
         assert (found.double() - expected).abs().max() <= picture_bound(inputs)
-        assert torch.equal(run_picture(emulated, inputs, torch.uint8), to_bytes(found))
+        assert torch.equal(run_picture(emulated, inputs, torch.uint8), to_uint8(found))
 
 
 def test_nan_stays_where_it_is(emulated):
@@ -121,4 +121,4 @@ def test_the_whole_network(emulated, dtype, monkeypatch):
         # A value near the middle of two of its type may be rounded the other way.
         bound = 1e-5 if dtype == torch.float32 else 2 * torch.finfo(dtype).eps
         assert (found - wanted).abs().max() <= bound * wanted.abs().max()
-        assert torch.equal(network.pictures(ws, resolution), to_bytes(found.permute(0, 2, 3, 1)))
+        assert torch.equal(network.pictures(ws, resolution), to_uint8(found.permute(0, 2, 3, 1)))

@@ -7,9 +7,9 @@ import torch
 
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.generators.compiled.mobilestylegan import weights_of
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import mobile_synthesis, pack_mobile_weights
 from stylerig_fast.ops.reference import mobile_synthesis as reference
-from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.meshes import needs_kernels
 from tests.ops.mobile_networks import MACHINE, SHAPES, VARIANTS, codes, dtype_of, small
 
@@ -70,7 +70,7 @@ def test_kernels_follow_the_reference(channels, kernels):
     for resolution in packed.resolutions:
         pictures = draw(ws, packed, resolution)
         assert_same(pictures, ws, weights, kernels)
-        assert torch.equal(draw(ws, packed, resolution, torch.uint8), to_bytes(pictures))
+        assert torch.equal(draw(ws, packed, resolution, torch.uint8), to_uint8(pictures))
 
 
 def test_plain_torch_by_name():
@@ -81,7 +81,7 @@ def test_plain_torch_by_name():
     for resolution in packed.resolutions:
         pictures = draw(ws, packed, resolution)
         assert torch.equal(pictures[0], reference.mobile_synthesis(ws[0], weights, resolution))
-        assert torch.equal(draw(ws, packed, resolution, torch.uint8), to_bytes(pictures))
+        assert torch.equal(draw(ws, packed, resolution, torch.uint8), to_uint8(pictures))
 
 
 @needs_kernels

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from stylerig_fast import ops
-from stylerig_fast.ops.reference.synthesis import four_pixels, inverse_haar, to_bytes
+from stylerig_fast.images import to_uint8
+from stylerig_fast.ops.reference.synthesis import four_pixels, inverse_haar
 from tests.ops.mobile_layers import new_picture, picture_inputs
 
 
@@ -25,7 +26,7 @@ def test_reference_is_its_parts():
     torch.testing.assert_close(picture, expected, atol=1e-4, rtol=1e-4)
     pixels = new_picture(inputs, torch.uint8)
     ops.picture_layer(**inputs, picture=pixels, impl="reference")
-    assert torch.equal(pixels, to_bytes(picture))
+    assert torch.equal(pixels, to_uint8(picture))
 
 
 def test_mistakes_are_named():

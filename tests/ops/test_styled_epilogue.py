@@ -7,9 +7,9 @@ import torch
 
 from stylerig_fast import ops
 from stylerig_fast.generators.layers import filter_taps, upfirdn2d
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference.styled_epilogue import double
-from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.meshes import needs_kernels
 from tests.ops.styled import DTYPES, SIZES, TAPS, image_bound, styled_inputs, to_rgb
 
@@ -46,7 +46,7 @@ def test_pictures_are_those_of_the_reference(size, dtype, skip):
         # Without activations, as behind the last layer.
         ops.styled_epilogue(**inputs, rgb=rgb, image=pixels[-1], impl=impl)
     assert (pictures[0] - pictures[1]).abs().max() < image_bound(rgb)
-    assert torch.equal(pixels[0], to_bytes(pictures[0]))
+    assert torch.equal(pixels[0], to_uint8(pictures[0]))
     assert (pixels[0].int() - pixels[1].int()).abs().max() <= 1
 
 
@@ -111,7 +111,7 @@ def test_doubling_is_that_of_the_layers():
 
 def test_bytes_are_rounded_to_even():
     values = torch.tensor([-2.0, 2.0, float("nan"), float("inf"), -float("inf"), 0.0, -1 / 3])
-    assert to_bytes(values).tolist() == [0, 255, 0, 255, 0, 128, 85]
+    assert to_uint8(values).tolist() == [0, 255, 0, 255, 0, 128, 85]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylerig_fast import ops
-from stylerig_fast.ops.reference.synthesis import to_bytes
+from stylerig_fast.images import to_uint8
 from tests.ops.styled import DTYPES, SIZES, TAPS, image_bound, rounding, styled_inputs, to_rgb
 
 # Whole packs of sixteen bytes with tables that are aligned to them, too.
@@ -61,7 +61,7 @@ def test_styled_epilogue(emulated, size, dtype):
             scale = 1 if inputs["clamp"] else 20  # without a clamp, activations are up to 20 times as large
             assert (image - wanted).abs().max() < scale * image_bound(rgb)
             assert torch.equal(out.permute(0, 3, 1, 2), expected)
-            assert torch.equal(pixels, to_bytes(image))
+            assert torch.equal(pixels, to_uint8(image))
 
 
 def test_styled_epilogue_in_place(emulated):

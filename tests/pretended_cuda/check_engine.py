@@ -26,7 +26,7 @@ PICTURE = (
     "stylerig_fast/engine/transfers.py: torch.cuda.current_stream(pictures.device).synchronize() (stream.synchronize)"
 )
 PERSON = (
-    "stylerig_fast/engine/params_cache.py: own = FaceParams.from_vector(self.reconstructor.vector(w).cpu(), "
+    "stylerig_fast/engine/params_cache.py: source = FaceParams.from_vector(self.reconstructor.vector(w).cpu(), "
     "config.sizes, config.expression_names) (device to host)"
 )
 # Parameters that the Engine gave lie on the device.
@@ -74,7 +74,7 @@ def test_what_waits_between_a_request_and_its_picture(backend: str) -> None:
     engine = engine_of("stylegan2", backend=backend)
     people = [engine.sample(seed=seed) for seed in range(4)]
     v = engine.sample(seed=9)
-    from_cpu, own = people[2].cpu(), engine.params(people[1])
+    from_cpu, source = people[2].cpu(), engine.params(people[1])
     # Captures, and makes the page-locked buffers.
     engine.mix(people[0], v, range(4))
     for resolution in (None, engine.resolution // 2):
@@ -87,7 +87,7 @@ def test_what_waits_between_a_request_and_its_picture(backend: str) -> None:
         "as a tensor": lambda: engine.edit(people[1], TURNED.with_pose(yaw=7.0), output="torch"),
         "beyond reach": lambda: engine.edit(people[1], TURNED.with_pose(yaw=29.0), output="torch", clamp=True),
         "from the CPU": lambda: engine.edit(from_cpu, TURNED, output="torch"),
-        "of its own parameters": lambda: engine.edit(people[1], own.with_pose(yaw=3.0)),
+        "of its own parameters": lambda: engine.edit(people[1], source.with_pose(yaw=3.0)),
         "transferred": lambda: engine.transfer(people[1], v),
         "a picture": lambda: engine.render(people[1]),
         "a random person": lambda: engine.sample(seed=11),

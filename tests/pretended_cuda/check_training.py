@@ -18,7 +18,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.data.sampling import SetConfig, sample_set
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.generators.stylegan2 import StyleGAN2
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigConfig, build
 from stylerig_fast.train import batch, reconstructor
 from stylerig_fast.train.config import CycleConfig, PortraitConfig, ReconstructorTraining

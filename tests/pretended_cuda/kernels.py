@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
-from stylerig_fast.ops.reference.synthesis import to_bytes
 
 from .runtime import Properties
 from .waits import ROOT
@@ -33,4 +33,4 @@ def _plain_torch() -> None:
         x: Tensor, noise: Tensor | None, bias: Tensor, style: Tensor, weight: Tensor, final_bias: Tensor, out: Tensor
     ) -> None:
         made = picture_layer.picture_layer(x, bias, style, weight, final_bias, noise)
-        out.copy_(to_bytes(made) if out.dtype == torch.uint8 else made)
+        out.copy_(to_uint8(made) if out.dtype == torch.uint8 else made)

@@ -44,7 +44,7 @@ class StandIn:
         generator = torch.Generator().manual_seed(seed)
         return (psi * torch.randn(n, 1, 512, generator=generator)).repeat(1, NUM_WS, 1)
 
-    def mixed(self, w, v, slots):
+    def mix_codes(self, w, v, slots):
         mixed = w.clone()
         mixed[:, list(slots)] = v[:, list(slots)]
         return mixed

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stylerig_fast.studio import protocol
 from stylerig_fast.studio.people import as_params, code_from_text, text_of_code
-from stylerig_fast.studio.protocol import LIVE, Edit, Malformed, Ping, Request, Shown, parse
+from stylerig_fast.studio.protocol import LIVE, EditFields, EditMessage, Malformed, Ping, Shown, parse
 
 GAMMA = [[2.5, 2.5, 2.5], *[[0.1, 0.0, -0.1]] * 8]
 EDIT = {"type": "edit", "id": 1, "person": "p3", "request": {}, "size": 256}
@@ -38,7 +38,7 @@ def test_a_full_edit_is_read():
         "light": {"direction": [1, 0, 1], "strength": 0.5, "colour": [1, 1, 0.9], "ambient": [0.3, 0.3, 0.3]},
     }
     message = parse(LIVE, edit(request=request, format="webp", quality=70))
-    assert isinstance(message, Edit)
+    assert isinstance(message, EditMessage)
     assert (message.id, message.person, message.size, message.format, message.quality) == (1, "p3", 256, "webp", 70)
     assert message.request.pose.yaw == -20
     assert message.request.expression == {"jawOpen": 0.4, "residual_03": -2}
@@ -50,19 +50,19 @@ def test_what_is_absent_stays():
     assert (message.format, message.quality) == ("jpeg", 85)
     params = as_params(message.request)
     assert params.blocks == {}
-    assert params.requests == {}
+    assert params.pending == {}
 
 
 def test_a_request_becomes_parameters():
     asked = parse(LIVE, asking(pose={"yaw": 10}, expression={"jawOpen": 0.5}, illumination=GAMMA))
-    assert isinstance(asked, Edit)
+    assert isinstance(asked, EditMessage)
     params = as_params(asked.request)
-    assert params.requests == {"pose": {"yaw": 10.0}, "expression": {"jawOpen": 0.5}}
+    assert params.pending == {"pose": {"yaw": 10.0}, "expression": {"jawOpen": 0.5}}
     assert params.illumination is not None
     assert params.illumination.shape == (1, 9, 3)
     np.testing.assert_array_equal(params.illumination[0, 0], [2.5] * 3)
-    light = as_params(Request(light={"direction": (1.0, 0.0, 1.0), "strength": 0.3}))
-    assert light.requests == {"light": {"direction": (1.0, 0.0, 1.0), "strength": 0.3}}
+    light = as_params(EditFields(light={"direction": (1.0, 0.0, 1.0), "strength": 0.3}))
+    assert light.pending == {"light": {"direction": (1.0, 0.0, 1.0), "strength": 0.3}}
 
 
 def test_the_small_messages():

@@ -15,8 +15,8 @@ from safetensors.numpy import load
 
 pytest.importorskip("fastapi", reason="needs the extra `studio`")
 
-from stylerig_fast.studio.describe import describe
-from stylerig_fast.studio.limits import Limits
+from stylerig_fast.studio.capabilities import describe
+from stylerig_fast.studio.limits import StudioLimits
 from stylerig_fast.studio.people import light_strength, text_of_code
 from tests.studio.client import Client, call
 from tests.studio.stand_in import StandIn
@@ -63,12 +63,12 @@ def test_without_a_report_nothing_is_said_of_reach(serve):
 
 def test_previews_are_as_large_as_the_device_allows():
     engine = StandIn()
-    assert describe(engine, Limits(), preview=128)["preview_size"] == 128
+    assert describe(engine, StudioLimits(), preview=128)["preview_size"] == 128
     with pytest.raises(ValueError, match="preview size is 100"):
-        describe(engine, Limits(), preview=100)
+        describe(engine, StudioLimits(), preview=100)
     engine.device = torch.device("cuda")
-    assert describe(engine, Limits())["preview_size"] == 512
-    assert describe(StandIn(resolution=128), Limits())["preview_size"] == 128
+    assert describe(engine, StudioLimits())["preview_size"] == 512
+    assert describe(StandIn(resolution=128), StudioLimits())["preview_size"] == 128
 
 
 def test_the_face_model_is_sent_once(serve):
@@ -138,7 +138,7 @@ def test_a_person_from_a_mix(client, engine):
     mixed = client.make(mix={"person": "p1", "source": "p2", "slots": [0, 1, 5]}, label="Both")
     assert (mixed["id"], mixed["label"]) == ("p3", "Both")
     latent = client.call("GET", "people/p3/latent").body["latent"]
-    assert latent == text_of_code(engine.mixed(engine.sample(1), engine.sample(2), [0, 1, 5]))
+    assert latent == text_of_code(engine.mix_codes(engine.sample(1), engine.sample(2), [0, 1, 5]))
 
 
 def test_a_person_survives_saving(client):
@@ -183,7 +183,7 @@ def test_a_wrong_person_is_refused(client, body, status, message):
 
 
 def test_there_is_a_limit_of_people(serve):
-    with Client(serve(limits=Limits(people=2))) as client:
+    with Client(serve(limits=StudioLimits(people=2))) as client:
         client.make()
         client.make()
         refused = client.call("POST", "people", {"seed": 1})
@@ -258,7 +258,7 @@ def test_an_engine_that_fails_is_an_answer(serve, engine, caplog):
 
 def test_a_session_has_so_much_waiting_and_no_more(serve):
     engine = StandIn(delay=0.05)
-    with Client(serve(engine, limits=Limits(jobs=3))) as client:
+    with Client(serve(engine, limits=StudioLimits(jobs=3))) as client:
         client.make()
         statuses = []
         threads = [

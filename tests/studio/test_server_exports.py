@@ -10,7 +10,7 @@ from PIL import Image, ImageSequence
 
 pytest.importorskip("fastapi", reason="needs the extra `studio`")
 
-from stylerig_fast.studio import exports
+from stylerig_fast.studio import video
 from tests.studio.client import Client
 from tests.studio.stand_in import StandIn
 
@@ -74,7 +74,7 @@ def test_an_export_that_fails_says_why(client, monkeypatch):
     def full(frames, path, format, fps):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(exports, "write", full)
+    monkeypatch.setattr(video, "write", full)
     client.make()
     id = client.call("POST", "exports", animation()).body["id"]
     failed = wait_for(client, id, "failed")

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra `studio`")
 
-from stylerig_fast.studio.limits import Limits
+from stylerig_fast.studio.limits import StudioLimits
 from stylerig_fast.studio.sessions import Refused, Sessions
 
 
@@ -31,7 +31,7 @@ def ended():
 
 @pytest.fixture
 def sessions(clock, ended):
-    return Sessions(Limits(sessions=3, people=2, idle_seconds=100), ended.append, clock)
+    return Sessions(StudioLimits(sessions=3, people=2, idle_seconds=100), ended.append, clock)
 
 
 def person_of(session, engine, label="somebody"):

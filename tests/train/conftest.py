@@ -10,7 +10,8 @@ import torch
 from stylerig_fast.data.portraits import write_shard
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.model_io import open_face_model
-from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.param_layout import BLOCKS
+from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 
 NUM_WS = 4

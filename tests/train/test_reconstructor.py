@@ -11,7 +11,7 @@ import torch
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FaceModel
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.train.batch import code_statistics
 from stylerig_fast.train.config import PortraitConfig, ReconstructorTraining, RunConfig
 from stylerig_fast.train.reconstructor import run

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stylerig_fast.untrusted import handover, worker
+from stylerig_fast.untrusted import ipc, worker
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 2 << 30
@@ -51,7 +51,7 @@ class PersistentChild:
         answer = json.loads(line)
         if answer:
             return answer["kind"], answer.get("message", "")
-        return "tree", handover.read(self._folder, MEMORY)
+        return "tree", ipc.read(self._folder, MEMORY)
 
     def close(self) -> None:
         if self._process is not None:

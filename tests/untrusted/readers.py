@@ -14,7 +14,7 @@ import numpy as np
 
 from stylerig_fast.errors import DataError
 from stylerig_fast.untrusted import Record
-from stylerig_fast.untrusted.handover import ARRAYS, TREE
+from stylerig_fast.untrusted.ipc import ARRAYS, TREE
 
 
 def everything(path: str) -> Any:

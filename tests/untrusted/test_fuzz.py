@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted import check_finite, handover, pickles
+from stylerig_fast.untrusted import check_finite, ipc, pickles
 from tests.untrusted.craft import call, dumps_torch, inner, named, number, text, whole
 from tests.untrusted.hostile import EXCESSIVE, EXECUTING, TENSORS
 from tests.untrusted.mutations import damaged, opcodes, rearranged
@@ -125,10 +125,10 @@ def check(path: Path, content: bytes) -> bool:
     with suppress(CheckpointError):
         check_finite(tree, "x")
     try:
-        handover.write(tree, path.parent)
+        ipc.write(tree, path.parent)
     except CheckpointError:
         return False
-    handover.read(path.parent, BUDGET)
+    ipc.read(path.parent, BUDGET)
     return True
 
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylerig_fast.errors import FaceModelError, StyleRigError
-from stylerig_fast.face.formats import detect, parts
+from stylerig_fast.face.formats import detect, raw_model
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.untrusted import pickles
@@ -115,7 +115,7 @@ def attempt(tmp_path_factory, sound) -> Iterator[Any]:
         return True
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "run_in_child", in_child)
+        patch.setattr(raw_model, "run_in_child", in_child)
         patch.setattr(detect, "read_pickle", lambda path, limits: pickles.read(path, 64 << 20))
         yield attempt
     child.close()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from stylerig_fast.errors import CheckpointError
-from stylerig_fast.untrusted import finish, pickles, read_pickle
+from stylerig_fast.untrusted import build_tree, pickles, read_pickle
 from tests.untrusted.craft import call, named, text, torch_zip, whole
 from tests.untrusted.hostile import EXCESSIVE, EXECUTING, TENSORS, write_tensor
 
@@ -72,7 +72,7 @@ def test_source_text_is_dropped_unread(tmp_path, sentinel):
 
 @pytest.mark.parametrize("name", EXCESSIVE)
 def test_excess_is_refused(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(finish, "MAX_NODES", 200_000)  # sooner than a user's
+    monkeypatch.setattr(build_tree, "MAX_NODES", 200_000)  # sooner than a user's
     path = tmp_path / "excessive.pkl"
     path.write_bytes(EXCESSIVE[name]())
     with pytest.raises(CheckpointError, match=r"excessive\.pkl: "):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylerig_fast import ops
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.render import evaluate, landmark_loss, mesh_adjacency, render_loss
 from stylerig_fast.train.config import PriorWeights, RenderWeights
 from stylerig_fast.train.loop import make_optimiser

@@ -97,8 +97,8 @@ class Backend(Protocol):
         """uint8 ``(B, R, R, 3)`` of codes ``(B, num_ws, w_dim)``, both on the Engine's device."""
         ...
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
-        """The pictures of edited codes: `pictures` of ``RigNet(w, request, own)``; B codes, B parameter vectors."""
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
+        """The pictures of edited codes: `pictures` of ``RigNet(w, params, source)``; B codes, B parameter vectors."""
         ...
 
     def describe(self) -> dict[str, object]:

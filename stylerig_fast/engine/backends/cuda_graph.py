@@ -16,6 +16,7 @@ from torch import Tensor
 from stylerig_fast.engine.backends.base import BackendSpec, is_preview
 from stylerig_fast.engine.backends.torch_backend import compiled
 from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.images import channels_last, to_uint8
 
 # Runs before a capture, on a stream of their own: libraries choose their kernels and take their memory then.
 WARM_UP = 3
@@ -65,8 +66,8 @@ class CudaGraphBackend:
     def pictures(self, w: Tensor, resolution: int) -> Tensor:
         return self._run("pictures", resolution, lambda code: self._draw(code, resolution), w)
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
-        return self._run("edit", resolution, lambda *a: self._draw(self.rig(*a), resolution), w, request, own)
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
+        return self._run("edit", resolution, lambda *a: self._draw(self.rig(*a), resolution), w, params, source)
 
     def describe(self) -> dict[str, object]:
         return {
@@ -79,8 +80,7 @@ class CudaGraphBackend:
         if self.network is not None:
             early = self.early and is_preview(resolution, self.network.resolution)
             return self.network.pictures(w, resolution, preview=early)
-        image = self.generator.synthesis(w, resolution)
-        return image.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return channels_last(to_uint8(self.generator.synthesis(w, resolution)))
 
     def _run(self, kind: str, resolution: int, draw: Callable[..., Tensor], *values: Tensor) -> Tensor:
         if len(values[0]) == 0:

@@ -43,11 +43,11 @@ class GraphBackend:
             )
         self.graphs = GraphFolder(spec.graphs)
         self.device = spec.device
-        head = self.graphs.head
-        if PRECISIONS[head.precision] != spec.dtype:
+        manifest = self.graphs.manifest
+        if PRECISIONS[manifest.precision] != spec.dtype:
             raise BackendUnavailable(
-                f"{self.graphs.folder}: graphs in {head.precision}, the Engine was asked for {spec.dtype}; pass "
-                f"dtype={PRECISIONS[head.precision]}, or export them again"
+                f"{self.graphs.folder}: graphs in {manifest.precision}, the Engine was asked for {spec.dtype}; pass "
+                f"dtype={PRECISIONS[manifest.precision]}, or export them again"
             )
         self.graphs.check_sizes(spec.generator, spec.rig)
         if not spec.allow_mismatch:
@@ -61,32 +61,32 @@ class GraphBackend:
         """See `backend.Backend`."""
         return self._draw("generator", resolution, w)
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
         """See `backend.Backend`."""
-        return self._draw("edit", resolution, w, request, own)
+        return self._draw("edit", resolution, w, params, source)
 
     def describe(self) -> dict[str, object]:
-        head = self.graphs.head
+        manifest = self.graphs.manifest
         return {
             "graphs": str(self.graphs.folder),
-            "precision": head.precision,
-            "batch": head.batch,
-            "resolution": head.resolution,
+            "precision": manifest.precision,
+            "batch": manifest.batch,
+            "resolution": manifest.resolution,
         }
 
     def _draw(self, graph: str, resolution: int, *values: Tensor) -> Tensor:
-        full = self.graphs.head.resolution
+        full = self.graphs.manifest.resolution
         if resolution > full:
             raise ValueError(
                 f"{self.graphs.folder}: graphs of {full} px cannot make {resolution} px; export at that resolution"
             )
         batch = len(values[0])
         out = torch.empty(batch, resolution, resolution, 3, dtype=torch.uint8, device=self.device)
-        size = self.graphs.head.static_batch or self.at_once
+        size = self.graphs.manifest.static_batch or self.at_once
         for first in range(0, batch, size):
             part = [value[first : first + size] for value in values]
             count = len(part[0])
-            if self.graphs.head.static_batch and count < size:
+            if self.graphs.manifest.static_batch and count < size:
                 part = [torch.cat([value, value[-1:].expand(size - count, *value.shape[1:])]) for value in part]
             images = self.run(graph, *(value.to(torch.float32).contiguous() for value in part))[:count]
             out[first : first + count] = images if resolution == full else _box_mean(images, full // resolution)

@@ -20,13 +20,15 @@ from stylerig_fast.checkpoint import read_member
 from stylerig_fast.engine.backends.onnx_scan import scan
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators import Generator
-from stylerig_fast.rignet import RigNet
+from stylerig_fast.rignet import RENAMED, RigNet
 
-FORMAT = 1
-HEAD, PEOPLE = "export.json", "people.npy"
+FORMAT = 2
+# Format 1 calls the input `source` of the graphs "own", and its fingerprints of rigs are over the former names.
+READABLE = (1, 2)
+MANIFEST, PEOPLE = "export.json", "people.npy"
 NAMES = ("rig", "generator", "edit", "reconstructor")
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-MAX_HEAD, MAX_GRAPH = 1 << 20, (1 << 31) - 1
+MAX_MANIFEST, MAX_GRAPH = 1 << 20, (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Head:
+class ExportManifest:
     """What ``export.json`` says.
 
     Attributes:
@@ -85,11 +87,22 @@ class Head:
         """The only batch that the graphs take; None for any."""
         return None if self.batch == "dynamic" else int(self.batch.removeprefix("static "))
 
+    def inputs(self, graph: str) -> tuple[str, ...]:
+        """Names of the inputs of a graph that draws: codes; of "rig" and "edit" also target and source."""
+        return ("ws",) if graph == "generator" else ("w", "params", "own" if self.format == 1 else "source")
 
-def fingerprint(module: torch.nn.Module) -> str:
-    """sha256 over names, shapes and values of a module's weights."""
+
+def fingerprint(module: torch.nn.Module, version: int = FORMAT) -> str:
+    """sha256 over names, shapes and values of a module's weights.
+
+    Args:
+        module: a rig, or another network.
+        version: format of the export whose fingerprint this is compared with.
+    """
+    former = {new: old for old, new in RENAMED.items()} if version == 1 and isinstance(module, RigNet) else {}
+    state = {former.get(name, name): value for name, value in module.state_dict().items()}
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in sorted(state.items()):
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
@@ -100,7 +113,7 @@ class GraphFolder:
 
     Attributes:
         folder: where it is.
-        head: what its ``export.json`` says.
+        manifest: what its ``export.json`` says.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -110,20 +123,23 @@ class GraphFolder:
             CheckpointError: missing, damaged, or of another version.
         """
         self.folder = Path(folder)
-        path = self.folder / HEAD
+        path = self.folder / MANIFEST
         try:
-            values = strict_json.loads(read_regular(path, MAX_HEAD))
-            self.head = _head(values)
+            values = strict_json.loads(read_regular(path, MAX_MANIFEST))
+            self.manifest = _manifest(values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{path}: not the head of an export ({error}); write it with `stylerig export onnx`"
+                f"{path}: not the manifest of an export ({error}); write it with `stylerig export onnx`"
             ) from error
 
     def check_parts(self, generator: Generator, rig: RigNet) -> None:
         """Raises CheckpointError, naming both, unless the graphs were made of this generator and this rig."""
-        found = {"generator": (generator.name, generator.fingerprint()), "rig": (rig.config.form, fingerprint(rig))}
+        found = {
+            "generator": (generator.name, generator.fingerprint()),
+            "rig": (rig.config.form, fingerprint(rig, self.manifest.format)),
+        }
         for part, (name, sha256) in found.items():
-            exported: Identity = getattr(self.head, part)
+            exported: Identity = getattr(self.manifest, part)
             if exported.sha256 != sha256:
                 raise CheckpointError(
                     f"{self.folder} holds graphs of the {part} {exported.name!r} (sha256 {exported.sha256[:12]}…), the "
@@ -133,11 +149,11 @@ class GraphFolder:
 
     def check_sizes(self, generator: Generator, rig: RigNet) -> None:
         """Raises CheckpointError unless codes and parameters have the sizes that the graphs take."""
-        head = self.head
+        manifest = self.manifest
         for what, exported, found in (
-            ("num_ws", head.num_ws, generator.num_ws),
-            ("w_dim", head.w_dim, generator.w_dim),
-            ("parameter sizes", head.sizes, rig.config.sizes),
+            ("num_ws", manifest.num_ws, generator.num_ws),
+            ("w_dim", manifest.w_dim, generator.w_dim),
+            ("parameter sizes", manifest.sizes, rig.config.sizes),
         ):
             if exported != found:
                 raise CheckpointError(
@@ -154,12 +170,12 @@ class GraphFolder:
             CheckpointError: missing, no regular file, too large, not what was exported, or it refers to other files.
         """
         path = self.path(name)
-        recorded = self.head.files.get(path.name, "")
+        recorded = self.manifest.files.get(path.name, "")
         content = read_member(self.folder, path.name, recorded, lambda found: read_regular(found, MAX_GRAPH))
         digest = hashlib.sha256(content).hexdigest()
         if digest != recorded:
             raise CheckpointError(
-                f"{path}: sha256 {digest[:12]}… is not the one in {HEAD}: truncated or changed; export again"
+                f"{path}: sha256 {digest[:12]}… is not the one in {MANIFEST}: truncated or changed; export again"
             )
         scan(content, path)
         return content
@@ -184,10 +200,10 @@ def read_regular(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def _head(values: Mapping[str, object]) -> Head:
-    """The head from JSON; ValueError, KeyError or TypeError for anything else."""
-    if values["format"] != FORMAT:
-        raise ValueError(f"format {values['format']!r}, this version reads {FORMAT}")
+def _manifest(values: Mapping[str, object]) -> ExportManifest:
+    """The manifest from JSON; ValueError, KeyError or TypeError for anything else."""
+    if values["format"] not in READABLE:
+        raise ValueError(f"format {values['format']!r}, this version reads {READABLE[0]} to {READABLE[-1]}")
     given = dict(values)
     for part in ("generator", "rig", "reconstructor", "face_model"):
         identity = Identity(**given[part])  # type: ignore[arg-type]
@@ -195,16 +211,16 @@ def _head(values: Mapping[str, object]) -> Head:
             raise ValueError(f"{part} is {identity}")
         given[part] = identity
     given["expression_names"] = tuple(given["expression_names"])  # type: ignore[arg-type]
-    head = Head(**given)  # type: ignore[arg-type]
+    manifest = ExportManifest(**given)  # type: ignore[arg-type]
     for name in ("num_ws", "w_dim", "resolution", "opset"):
-        if not isinstance(getattr(head, name), int):
-            raise ValueError(f"{name} is {getattr(head, name)!r}")
-    if head.precision not in PRECISIONS:
-        raise ValueError(f"precision {head.precision!r} is none of {', '.join(PRECISIONS)}")
-    if head.static_batch is not None and head.static_batch < 1:
-        raise ValueError(f"batch is {head.batch!r}")
-    if not all(isinstance(n, int) for n in head.sizes.values()) or not all(
-        isinstance(s, str) for s in head.files.values()
+        if not isinstance(getattr(manifest, name), int):
+            raise ValueError(f"{name} is {getattr(manifest, name)!r}")
+    if manifest.precision not in PRECISIONS:
+        raise ValueError(f"precision {manifest.precision!r} is none of {', '.join(PRECISIONS)}")
+    if manifest.static_batch is not None and manifest.static_batch < 1:
+        raise ValueError(f"batch is {manifest.batch!r}")
+    if not all(isinstance(n, int) for n in manifest.sizes.values()) or not all(
+        isinstance(s, str) for s in manifest.files.values()
     ):
         raise ValueError("sizes or files are of another kind")
-    return head
+    return manifest

@@ -48,13 +48,13 @@ class OnnxRuntimeBackend(GraphBackend):
         self._sessions = {name: self._session(name) for name in ("rig", "generator")}
 
     def run(self, graph: str, *values: Tensor) -> Tensor:
-        head, batch = self.graphs.head, len(values[0])
+        manifest, batch = self.graphs.manifest, len(values[0])
         w = values[0]
         if graph == "edit":
-            edited = torch.empty(batch, head.num_ws, head.w_dim, device=self.device)
-            self._call("rig", dict(zip(("w", "params", "own"), values, strict=True)), "w_edited", edited)
+            edited = torch.empty(batch, manifest.num_ws, manifest.w_dim, device=self.device)
+            self._call("rig", dict(zip(manifest.inputs("rig"), values, strict=True)), "w_edited", edited)
             w = edited
-        images = torch.empty(batch, head.resolution, head.resolution, 3, dtype=torch.uint8, device=self.device)
+        images = torch.empty(batch, manifest.resolution, manifest.resolution, 3, dtype=torch.uint8, device=self.device)
         self._call("generator", {"ws": w}, "image", images)
         return images
 

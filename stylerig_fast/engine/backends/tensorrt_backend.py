@@ -26,7 +26,7 @@ from stylerig_fast.errors import BackendUnavailable
 if TYPE_CHECKING:
     import tensorrt as trt
 
-INPUTS = {"generator": ("ws",), "edit": ("w", "params", "own")}
+PLANS = ("generator", "edit")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TensorRTBackend(GraphBackend):
         self.gpu = Gpu.of(self.device)
         self._cache = cache or PlanCache()
         with torch.cuda.device(self.device):
-            self._plans = {name: self._load(name) for name in INPUTS}
+            self._plans = {name: self._load(name) for name in PLANS}
         self._ready: dict[tuple[str, int], Ready] = {}
         self._memory = torch.empty(0, dtype=torch.uint8, device=self.device)
         # Static inputs and the memory of activations are shared by all callers: in turn here, and on the GPU too,
@@ -97,12 +97,12 @@ class TensorRTBackend(GraphBackend):
 
     def _capture(self, graph: str, values: tuple[Tensor, ...]) -> Ready:
         """A context for these shapes, which lives as long as the CUDA graph that refers to its memory."""
-        head = self.graphs.head
+        manifest = self.graphs.manifest
         inputs = tuple(value.clone() for value in values)
-        size = (len(values[0]), head.resolution, head.resolution, 3)
+        size = (len(values[0]), manifest.resolution, manifest.resolution, 3)
         output = torch.empty(size, dtype=torch.uint8, device=self.device)
         context = self._plans[graph].context()
-        for name, value in zip(INPUTS[graph], inputs, strict=True):
+        for name, value in zip(manifest.inputs(graph), inputs, strict=True):
             self._check(context.set_input_shape(name, tuple(value.shape)), graph, f"the shape of {name!r}")
             self._check(context.set_tensor_address(name, value.data_ptr()), graph, f"the input {name!r}")
         self._check(context.set_tensor_address("image", output.data_ptr()), graph, "the output 'image'")

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Library:
+class TensorRTLibrary:
     """A TensorRT that can be imported.
 
     Attributes:
@@ -64,7 +64,7 @@ class Library:
         return f"{self.name} {self.version}"
 
 
-def find_library() -> Library:
+def find_library() -> TensorRTLibrary:
     """The library that the ``tensorrt`` backend and ``stylerig export tensorrt`` work with.
 
     Raises:
@@ -76,13 +76,13 @@ def find_library() -> Library:
     missing = []
     for name, modules in [CHOICES[wanted]] if wanted else CHOICES.values():
         found = _find(name, modules)
-        if isinstance(found, Library):
+        if isinstance(found, TensorRTLibrary):
             return found
         missing.append(found)
     raise BackendUnavailable(f"the tensorrt backend: {'; '.join(missing)}")
 
 
-def _find(name: str, modules: tuple[str, ...]) -> Library | str:
+def _find(name: str, modules: tuple[str, ...]) -> TensorRTLibrary | str:
     """The library, or why it cannot be used and how to get it."""
     reasons = []
     for each in modules:
@@ -98,7 +98,7 @@ def _find(name: str, modules: tuple[str, ...]) -> Library | str:
         elif _numbers(version) < OLDEST[name]:
             reasons.append(f"version {version}, expected {'.'.join(map(str, OLDEST[name]))} or newer")
         else:
-            return Library(name, str(version), module)
+            return TensorRTLibrary(name, str(version), module)
     return f"{name}: {', '.join(reasons)} ({INSTALL[name]})"
 
 

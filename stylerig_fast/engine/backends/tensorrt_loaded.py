@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylerig_fast.engine.backends.tensorrt_cache import Label, PlanCache
-from stylerig_fast.engine.backends.tensorrt_library import RTX_GPUS, Library
+from stylerig_fast.engine.backends.tensorrt_library import RTX_GPUS, TensorRTLibrary
 from stylerig_fast.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class LoadedPlan:
         path: of the graph, for messages.
     """
 
-    def __init__(self, library: Library, path: Path, plan: bytes, cache: PlanCache, kernels: Label) -> None:
+    def __init__(self, library: TensorRTLibrary, path: Path, plan: bytes, cache: PlanCache, kernels: Label) -> None:
         """Loads a plan on the current CUDA device.
 
         Args:
@@ -109,7 +109,7 @@ class LoadedPlan:
         return config
 
 
-def check_header(library: Library, runtime: Any, plan: bytes, path: Path) -> None:
+def check_header(library: TensorRTLibrary, runtime: Any, plan: bytes, path: Path) -> None:
     """Asks the library whether a plan may run on this machine, before anything of it is loaded.
 
     Only TensorRT for RTX tells.

@@ -18,7 +18,7 @@ import torch
 
 from stylerig_fast.engine.backends.graph_folder import GraphFolder
 from stylerig_fast.engine.backends.tensorrt_cache import Label, PlanCache
-from stylerig_fast.engine.backends.tensorrt_library import INSTALL, RTX, Library
+from stylerig_fast.engine.backends.tensorrt_library import INSTALL, RTX, TensorRTLibrary
 from stylerig_fast.errors import BackendUnavailable
 
 _log = logging.getLogger(__name__)
@@ -54,13 +54,15 @@ class Profile:
         return f"{self.lowest}, {self.best}, {self.highest}"
 
 
-def plan_label(library: Library, graphs: GraphFolder, content: bytes, gpu: Gpu | None, profile: Profile) -> Label:
+def plan_label(
+    library: TensorRTLibrary, graphs: GraphFolder, content: bytes, gpu: Gpu | None, profile: Profile
+) -> Label:
     """What a plan is built for; the GPU is a part of it only where the plan is for no other."""
     place = {} if library.portable or gpu is None else gpu.label
     return {
         "kind": "plan",
         "onnx": hashlib.sha256(content).hexdigest(),
-        "precision": graphs.head.precision,
+        "precision": graphs.manifest.precision,
         "profile": str(profile),
         **_label(library),
         **place,
@@ -68,7 +70,7 @@ def plan_label(library: Library, graphs: GraphFolder, content: bytes, gpu: Gpu |
 
 
 def plan_for(
-    library: Library, graphs: GraphFolder, name: str, gpu: Gpu | None, profile: Profile, cache: PlanCache
+    library: TensorRTLibrary, graphs: GraphFolder, name: str, gpu: Gpu | None, profile: Profile, cache: PlanCache
 ) -> bytes:
     """The plan of a graph: from the cache if it verifies, else built.
 
@@ -109,7 +111,7 @@ def plan_for(
 
 
 def build(
-    library: Library,
+    library: TensorRTLibrary,
     content: bytes,
     path: Path,
     profile: Profile,
@@ -171,17 +173,17 @@ def build(
     return bytes(memoryview(plan)), bytes(memoryview(config.get_timing_cache().serialize()))
 
 
-def _take_no_memory_at_run_time(library: Library, config: Any) -> None:
+def _take_no_memory_at_run_time(library: TensorRTLibrary, config: Any) -> None:
     """TensorRT for RTX may allocate while it runs, which a CUDA graph cannot hold, unless the plan rules it out."""
     config.set_flag(library.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
 
 
-def _only_this_gpu(library: Library, config: Any) -> None:
+def _only_this_gpu(library: TensorRTLibrary, config: Any) -> None:
     config.num_compute_capabilities = 1
     config.set_compute_capability(library.module.ComputeCapability.CURRENT, 0)
 
 
-def _label(library: Library) -> dict[str, str]:
+def _label(library: TensorRTLibrary) -> dict[str, str]:
     return {"library": library.name, "version": library.version}
 
 

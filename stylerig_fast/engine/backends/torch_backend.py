@@ -17,6 +17,7 @@ from stylerig_fast.generators import Generator, MobileStyleGAN
 from stylerig_fast.generators.base import PRECISIONS
 from stylerig_fast.generators.compiled import MobileCudaSynthesis, MobileSynthesis, StyleGAN2Synthesis
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops.mobile_synthesis import machine_variants
 
 Network = MobileSynthesis | MobileCudaSynthesis | StyleGAN2Synthesis
@@ -39,12 +40,11 @@ class EagerBackend:
         """See `Backend`; one by one, so that memory does not grow with the batch."""
         out = torch.empty(len(w), resolution, resolution, 3, dtype=torch.uint8, device=w.device)
         for row, code in zip(out, w.split(1), strict=True):
-            image = self.generator.synthesis(code, resolution)[0]
-            row.copy_(image.add(1).mul(127.5).round_().clamp_(0, 255).permute(1, 2, 0))
+            row.copy_(to_uint8(self.generator.synthesis(code, resolution)[0]).permute(1, 2, 0))
         return out
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
-        return self.pictures(self.rig(w, request, own), resolution)
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
+        return self.pictures(self.rig(w, params, source), resolution)
 
     def describe(self) -> dict[str, object]:
         return {"synthesis": "torch, eager"}
@@ -68,8 +68,8 @@ class CompiledBackend:
         preview = is_preview(resolution, self.network.resolution)
         return (self.quick if preview else self.network).pictures(w, resolution, preview=preview and self.early)
 
-    def edit(self, w: Tensor, request: Tensor, own: Tensor, resolution: int) -> Tensor:
-        return self.pictures(self.rig(w, request, own), resolution)
+    def edit(self, w: Tensor, params: Tensor, source: Tensor, resolution: int) -> Tensor:
+        return self.pictures(self.rig(w, params, source), resolution)
 
     def describe(self) -> dict[str, object]:
         quick = "" if self.quick is self.network else f"; previews in {self.quick.dtype}, {self.quick.kernels}"

@@ -13,7 +13,7 @@ from stylerig_fast.evaluation.baselines.sample import Sample, take_sample
 from stylerig_fast.evaluation.baselines.steering import Steering
 from stylerig_fast.measurement.edit_method import EditMethod
 from stylerig_fast.measurement.pose import PoseEstimator
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 
 __all__ = ["Sample", "fit_baselines", "take_sample"]
 

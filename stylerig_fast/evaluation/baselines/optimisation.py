@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stylerig_fast.evaluation.baselines.sample import Sample
 from stylerig_fast.measurement.edit_method import Asked
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 
 
 class DirectOptimisation:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.images import to_float
 from stylerig_fast.measurement.edit_suite import MEASURE
 from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.measurement.lighting import measure_light
@@ -63,7 +64,7 @@ def take_sample(
     pose = estimator.fit(portraits.landmarks)
     face = measure_face(portraits.landmarks, pose.yaw)
     blocks = torch.arange(len(portraits)).split(256)
-    light = [measure_light(portraits.images[i].float() / 255, portraits.landmarks[i]).asymmetry for i in blocks]
+    light = [measure_light(to_float(portraits.images[i]), portraits.landmarks[i]).asymmetry for i in blocks]
     found = {
         "yaw": pose.yaw,
         "pitch": pose.pitch,

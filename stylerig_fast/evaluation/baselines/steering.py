@@ -13,8 +13,8 @@ from torch import Tensor
 
 from stylerig_fast.evaluation.baselines.sample import Sample
 from stylerig_fast.measurement.edit_method import Asked
-from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import control_columns
+from stylerig_fast.param_layout import ParamLayout
+from stylerig_fast.reconstructor import FaceReconstructor
 
 CONTROL_SETS = (("pose",), ("expression",), ("illumination",))
 
@@ -42,7 +42,7 @@ class Steering:
     ) -> None:
         self.sample = sample
         sizes = dict(sizes)
-        columns = [control_columns(sizes, controls) for controls in CONTROL_SETS]
+        columns = [ParamLayout(sizes).columns(controls) for controls in CONTROL_SETS]
         self.columns = torch.cat(columns)
         self.std = sample.own.std(0).clamp_min(1e-3)
         self.map = torch.zeros(len(self.columns), sample.whitened.shape[1], requires_grad=True)

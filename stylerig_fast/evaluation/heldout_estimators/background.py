@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.face.landmarks import JAW, LEFT_BROW, RIGHT_BROW
+from stylerig_fast.images import area_resize, to_float
 from stylerig_fast.measurement.lighting import inside_polygon
 
 SIZE = 64  # pixels: coarse enough that a strand of hair may move by its own width
@@ -15,8 +16,7 @@ _FOREHEAD, _WIDER = 0.35, 1.1
 
 def small(images: Tensor) -> Tensor:
     """uint8 ``(B, H, W, 3)`` to ``(B, 3, SIZE, SIZE)`` float in [0, 1], box-filtered."""
-    planes = images.permute(0, 3, 1, 2).float() / 255
-    return torch.nn.functional.interpolate(planes, size=(SIZE, SIZE), mode="area")
+    return area_resize(to_float(images.permute(0, 3, 1, 2)), SIZE)
 
 
 def face_region(landmarks: Tensor, size: int = SIZE) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.landmark_lists import BASEL_2009
 from stylerig_fast.face.formats.matlab import read_matlab
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel, modes, points, take, triangle_list
 
 NAME = "basel-2009"
 MICROMETRE = 1e-5  # decimetres
@@ -37,7 +37,7 @@ def basel2009_parts(
     expression: np.ndarray | None = None,
     deviations: np.ndarray | None = None,
     trim: np.ndarray | None = None,
-) -> Parts:
+) -> RawFaceModel:
     """The model, cut down to the vertices that the expression basis has.
 
     Args:
@@ -72,7 +72,7 @@ def basel2009_parts(
             )
         assert deviations is not None
         units = expression.astype(np.float64) * deviations[: len(expression), None, None]
-    return Parts(
+    return RawFaceModel(
         name=NAME,
         unit=MICROMETRE,
         mean=mean[kept],

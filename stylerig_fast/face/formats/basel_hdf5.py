@@ -20,7 +20,7 @@ import numpy as np
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.hdf5 import read_hdf5
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel, modes, points, take, triangle_list
 
 NAME = "basel-hdf5"
 MILLIMETRE = 1e-2  # decimetres
@@ -58,7 +58,7 @@ def read_basel_hdf5(path: str, identity: int, expression: int, albedo: int) -> d
     return read_hdf5(path, names)
 
 
-def basel_hdf5_parts(tree: Any, where: str, counts: Counts) -> Parts:
+def basel_hdf5_parts(tree: Any, where: str, counts: Counts) -> RawFaceModel:
     """The model; one without expressions has none.
 
     Raises:
@@ -76,7 +76,7 @@ def basel_hdf5_parts(tree: Any, where: str, counts: Counts) -> Parts:
         expression = _modes(tree, "expression", where, count, counts.expression)
     if len(colours) != count:
         raise FaceModelError(f"{where}: shape has {count} vertices, color {len(colours)}; the file is damaged")
-    return Parts(
+    return RawFaceModel(
         name=NAME,
         unit=MILLIMETRE,
         mean=mean,

@@ -15,7 +15,7 @@ from stylerig_fast.errors import FaceModelError
 MAX_TEXT = 1 << 12
 
 
-class Archive:
+class CerealArchive:
     """Reads a little-endian archive from its beginning.
 
     Args:

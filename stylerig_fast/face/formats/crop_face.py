@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import FaceModelError
-from stylerig_fast.face.formats.assemble import landmark_spread
 from stylerig_fast.face.formats.complete_landmarks import open_landmarks
-from stylerig_fast.face.formats.mirror import nearest_mirror
+from stylerig_fast.face.formats.to_face_model import landmark_spread, nearest_mirror
 from stylerig_fast.face.model import FaceModel
 
 # Decimetres from the origin, in the open model's size. The hair line in profile from forehead to sideburn: (z, y).

@@ -16,7 +16,15 @@ import numpy as np
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.matlab import read_matlab
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, named_landmarks, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import (
+    Counts,
+    RawFaceModel,
+    modes,
+    named_landmarks,
+    points,
+    take,
+    triangle_list,
+)
 
 NAME = "basel-2009-front"
 FIELDS = ("meanshape", "idBase", "exBase", "meantex", "texBase", "tri", "keypoints")
@@ -28,7 +36,7 @@ def read_deep3d(path: str, identity: int, expression: int, albedo: int) -> dict[
     return read_matlab(path, columns | {"idBase": identity, "exBase": expression, "texBase": albedo})
 
 
-def deep3d_parts(tree: Any, where: str, counts: Counts) -> Parts:
+def deep3d_parts(tree: Any, where: str, counts: Counts) -> RawFaceModel:
     """The model.
 
     Raises:
@@ -43,7 +51,7 @@ def deep3d_parts(tree: Any, where: str, counts: Counts) -> Parts:
     def basis(name: str, components: int) -> np.ndarray:
         return modes(take(tree, name, where), np.ones(components), count, components, name, where)
 
-    return Parts(
+    return RawFaceModel(
         name=NAME,
         unit=1.0,
         mean=mean,

@@ -15,12 +15,12 @@ from stylerig_fast.face.formats import (
     hdf5,
     ict,
     matlab,
-    packed,
+    npz,
     surrey,
 )
-from stylerig_fast.face.formats.assemble import LandmarkSource, assemble, cut, move_origin, with_landmarks
 from stylerig_fast.face.formats.landmark_files import read_landmark_file
-from stylerig_fast.face.formats.parts import Counts, Parts, read_in_child, take
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel, read_in_child, take
+from stylerig_fast.face.formats.to_face_model import LandmarkSource, assemble, cut, move_origin, with_landmarks
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.model_io import load_face_model
 from stylerig_fast.untrusted import Limits, read_pickle
@@ -98,7 +98,7 @@ def _kind(path: Path, limits: Limits | None) -> str:
         return "own"
     for kind, found in (
         ("basel_hdf5", start.startswith(hdf5.MAGIC)),
-        ("ict", start.startswith(packed.MAGIC)),
+        ("ict", start.startswith(npz.MAGIC)),
         ("surrey", surrey.looks_like_eos(start)),
         ("flame", start.startswith(_PICKLES)),
     ):
@@ -121,7 +121,7 @@ def _ready(path: Path, kind: str, counts: Counts, landmarks: LandmarkSource | No
     return model if kind == "own" and landmarks is None else move_origin(model, str(path))
 
 
-def _read_basel2009(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> Parts:
+def _read_basel2009(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> RawFaceModel:
     if expression is None:
         expression = guo_expression.find_beside(guo_expression.BASIS, path)
         if expression is None:
@@ -143,7 +143,7 @@ def _read_basel2009(path: Path, counts: Counts, expression: Path | None, limits:
     return basel2009.basel2009_parts(tree, str(path), counts, basis["basis"], deviations, trim)
 
 
-def _read_surrey(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> Parts:
+def _read_surrey(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> RawFaceModel:
     tree = read_in_child("surrey:read_eos", path, limits)
     blendshapes = None
     if expression is not None:
@@ -151,17 +151,17 @@ def _read_surrey(path: Path, counts: Counts, expression: Path | None, limits: Li
     return surrey.surrey_parts(tree, str(path), counts, blendshapes)
 
 
-def _read_deep3d(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> Parts:
+def _read_deep3d(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> RawFaceModel:
     tree = read_in_child("deep3d:read_deep3d", path, limits, **vars(counts))
     return deep3d.deep3d_parts(tree, str(path), counts)
 
 
-def _read_basel_hdf5(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> Parts:
+def _read_basel_hdf5(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> RawFaceModel:
     tree = read_in_child("basel_hdf5:read_basel_hdf5", path, limits, **vars(counts))
     return basel_hdf5.basel_hdf5_parts(tree, str(path), counts)
 
 
-def _read_flame(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> Parts:
+def _read_flame(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> RawFaceModel:
     try:
         tree = read_pickle(path, limits or Limits())  # in a child process of its own
     except CheckpointError as error:
@@ -169,7 +169,7 @@ def _read_flame(path: Path, counts: Counts, expression: Path | None, limits: Lim
     return flame.flame_parts(tree, str(path), counts)
 
 
-_READERS: dict[str, Callable[[Path, Counts, Path | None, Limits | None], Parts]] = {
+_READERS: dict[str, Callable[[Path, Counts, Path | None, Limits | None], RawFaceModel]] = {
     "basel2009": _read_basel2009,
     "basel_hdf5": _read_basel_hdf5,
     "deep3d": _read_deep3d,

@@ -25,7 +25,7 @@ import numpy as np
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.landmark_lists import FLAME
-from stylerig_fast.face.formats.parts import Counts, Parts, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel, points, take, triangle_list
 from stylerig_fast.untrusted.tree import Record
 
 NAME = "flame"
@@ -38,7 +38,7 @@ JAW_UNITS: dict[str, tuple[int, float]] = {"jawOpen": (0, 20.0), "jawLeft": (1, 
 FIELDS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 
 
-def flame_parts(tree: Any, where: str, counts: Counts) -> Parts:
+def flame_parts(tree: Any, where: str, counts: Counts) -> RawFaceModel:
     """The model.
 
     Args:
@@ -63,7 +63,7 @@ def flame_parts(tree: Any, where: str, counts: Counts) -> Parts:
     jaw = jaw_units(mean, arrays, where)
     others = max(0, counts.expression - len(jaw))
     expression = _components(directions[:, :, IDENTITIES : IDENTITIES + others])
-    return Parts(
+    return RawFaceModel(
         name=NAME,
         unit=METRE,
         mean=mean,

@@ -21,7 +21,7 @@ import numpy as np
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.matlab import read_matlab
-from stylerig_fast.face.formats.parts import MAX_VERTICES
+from stylerig_fast.face.formats.raw_model import MAX_VERTICES
 
 BASIS, DEVIATIONS, INDICES = "Exp_Pca.bin", "std_exp.txt", "BFM_exp_idx.mat"
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import FaceModelError
-from stylerig_fast.face.formats.mirror import nearest_mirror
-from stylerig_fast.face.formats.parts import MAX_VERTICES, read_in_child, take
+from stylerig_fast.face.formats.raw_model import MAX_VERTICES, read_in_child, take
+from stylerig_fast.face.formats.to_face_model import nearest_mirror
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.smooth_albedo import smooth_albedo
 from stylerig_fast.untrusted import Limits
@@ -51,7 +51,7 @@ def load_ict(path: str | Path, crop: bool = True, limits: Limits | None = None) 
     if path.is_dir():
         tree = read_in_child("ict_files:read_folder", path, limits)
     elif path.is_file():
-        tree = read_in_child("packed:read_packed", path, limits, names=FIELDS)
+        tree = read_in_child("npz:read_packed", path, limits, names=FIELDS)
     else:
         raise FaceModelError(f"{path}: no such file or folder; expected ICT's FaceXModel folder or a packed .npz")
     mean, identity, expression, names, faces, landmarks = _checked(tree, path)

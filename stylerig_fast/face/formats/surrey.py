@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from stylerig_fast.errors import FaceModelError
-from stylerig_fast.face.formats.cereal import Archive
+from stylerig_fast.face.formats.cereal import CerealArchive
 from stylerig_fast.face.formats.landmark_lists import SURREY_3448, SURREY_JAW
-from stylerig_fast.face.formats.parts import Counts, Parts, modes, points, take, triangle_list
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel, modes, points, take, triangle_list
 
 NAME = "surrey"
 MILLIMETRE = 1e-2  # decimetres
@@ -78,7 +78,9 @@ def read_blendshapes(path: str) -> dict[str, np.ndarray]:
     return result
 
 
-def surrey_parts(tree: Any, where: str, counts: Counts, blendshapes: dict[str, np.ndarray] | None = None) -> Parts:
+def surrey_parts(
+    tree: Any, where: str, counts: Counts, blendshapes: dict[str, np.ndarray] | None = None
+) -> RawFaceModel:
     """The model.
 
     Args:
@@ -102,7 +104,7 @@ def surrey_parts(tree: Any, where: str, counts: Counts, blendshapes: dict[str, n
         mean = mean + _points_like(tree["expression"], count, "the expressions' mean", where)
         expression = _scaled(tree["expression"], count, counts.expression, where)
     coloured = colour["mean"].size > 0
-    return Parts(
+    return RawFaceModel(
         name=NAME,
         unit=MILLIMETRE,
         mean=mean,
@@ -117,24 +119,24 @@ def surrey_parts(tree: Any, where: str, counts: Counts, blendshapes: dict[str, n
     )
 
 
-def _open(path: str) -> Archive:
+def _open(path: str) -> CerealArchive:
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size > MAX_FILE:
             raise FaceModelError(f"{path}: larger than {MAX_FILE} bytes; that is no face model")
-        return Archive(file.read(), path)
+        return CerealArchive(file.read(), path)
 
 
-def _check_end(archive: Archive, path: str) -> None:
+def _check_end(archive: CerealArchive, path: str) -> None:
     if archive.left:
         raise FaceModelError(f"{path}: {archive.left} bytes follow where the model ends; it is of another format")
 
 
-def _pca(archive: Archive) -> dict[str, np.ndarray]:
+def _pca(archive: CerealArchive) -> dict[str, np.ndarray]:
     mean, basis, variances = archive.matrix(), archive.matrix(), archive.matrix()
     return {"mean": mean, "basis": basis, "variances": variances, "triangles": archive.array("<i4", 3)}
 
 
-def _blendshapes(archive: Archive) -> dict[str, np.ndarray]:
+def _blendshapes(archive: CerealArchive) -> dict[str, np.ndarray]:
     # A blendshape takes at least its name's length and its matrix' two sizes.
     return {archive.text(): archive.matrix().reshape(-1) for _ in range(archive.size(16))}
 

@@ -10,11 +10,11 @@ from stylerig_fast.generators.compiled.mobilestylegan_cuda_packing import CodeTa
 from stylerig_fast.generators.compiled.packed import PackedSynthesis, check_generator
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.precision import multiply
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.depthwise_layer import depthwise_layer
 from stylerig_fast.ops.picture_layer import picture_layer
-from stylerig_fast.ops.reference.synthesis import to_bytes
 
 # Pictures at a time: enough to fill a GPU, and memory does not grow with the batch from there on.
 _LARGEST_BATCH = 16
@@ -87,4 +87,4 @@ class MobileCudaSynthesis(PackedSynthesis):
         picture_layer(x, bias, picture.style, weight, final_bias, image, noise=noise, impl=self._impl)
         if image is not out:
             small = F.avg_pool2d(image.permute(0, 3, 1, 2), half // resolution).permute(0, 2, 3, 1)
-            out.copy_(to_bytes(small) if out.dtype == torch.uint8 else small)
+            out.copy_(to_uint8(small) if out.dtype == torch.uint8 else small)

@@ -43,8 +43,3 @@ def four_pixels(bands: Tensor) -> Tensor:
             low - rows - columns + both,
         ]
     )
-
-
-def to_bytes(image: Tensor) -> Tensor:
-    """``image`` of any shape from [-1, 1] to uint8, halves to even, NaN to 0."""
-    return image.add(1).mul(127.5).round().nan_to_num(0, 255, 0).clamp(0, 255).byte()

@@ -18,7 +18,8 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.lighting import sh_basis
-from stylerig_fast.params import BLOCKS, CONTROLS, FaceParams
+from stylerig_fast.param_layout import BLOCKS, ParamLayout, edited_blocks
+from stylerig_fast.params import FaceParams
 from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
 from stylerig_fast.train.batch import code_statistics
 from stylerig_fast.train.config import ClosedFormConfig
@@ -130,8 +131,7 @@ class LinearEditModel:
         return torch.cat(directions)
 
     def _lights(self) -> Tensor:
-        start = sum(self.model.sizes[name] for name in BLOCKS[: BLOCKS.index("illumination")])
-        response = self.response[start : start + self.model.sizes["illumination"]].T
+        response = self.response[ParamLayout(self.model.sizes).slice("illumination")].T
         # A wrong light counts by what it does to the colours of the average face.
         shading = self._shading().unflatten(0, (3, 9)).transpose(0, 1).flatten(0, 1).flatten(1)
         metric = shading @ shading.T
@@ -220,18 +220,18 @@ def initialise(rig: RigNet, stats: DatasetStatistics, edit_model: LinearEditMode
         pca = stats.latent_pca
         rig.w_mean.copy_(pca.mean.view_as(rig.w_mean))
         rig.basis.copy_(pca.basis)
-        rig.deviation.copy_(pca.deviation)
+        rig.std.copy_(pca.deviation)
         rig.p_std.copy_(delta_scale(std, rig.config.sizes)[rig.columns])
-        rig.own_mean.copy_(mean)
-        rig.own_std.copy_(std)
+        rig.source_mean.copy_(mean)
+        rig.source_std.copy_(std)
     if edit_model is not None:
         if not isinstance(rig, SubspaceRigNet):
             raise ValueError("only the subspace form starts from solved directions; pass --closed-form.start zero")
         directions = edit_model.directions()
-        blocks = [name for name in BLOCKS if name in {CONTROLS[control] for control in rig.config.controls}]
+        blocks = edited_blocks(rig.config.controls)
         rig.direction[: len(rig.p_std)] = torch.cat([directions[name] for name in blocks]) * rig.p_std[:, None]
         # Zero until step 5 fills them: a product of zeros has no gradient, so that step 4 leaves them alone.
-        for value in (rig.request_factor, rig.code_factor, rig.own_factor):
+        for value in (rig.delta_factor, rig.code_factor, rig.source_factor):
             value[:, image_ranks(rig)] = 0
         rig.product[image_ranks(rig)] = 0
 
@@ -250,7 +250,7 @@ def delta_scale(std: Tensor, sizes: Mapping[str, int]) -> Tensor:
     Returns:
         ``(P,)``.
     """
-    blocks = std.split([sizes[name] for name in BLOCKS])
+    blocks = [std[ParamLayout(sizes).slice(name)] for name in BLOCKS]
     return torch.cat([block.clamp_min(0.3 * float(block.square().mean().sqrt())) for block in blocks])
 
 

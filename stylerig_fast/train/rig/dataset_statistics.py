@@ -13,7 +13,7 @@ from torch import Tensor
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import FaceModel
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.train.config import RigTraining
 from stylerig_fast.train.loop import begin
 from stylerig_fast.train.rig.picture_regression import PictureRegression, regress_background, regress_pictures

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
+from stylerig_fast.face.rotation import SMALL_TURN
 from stylerig_fast.measurement.analyzer import FaceAnalyzer
 from stylerig_fast.measurement.edit_accuracy import control_figures
 from stylerig_fast.measurement.edit_runner import frontal_people, measure_edits
@@ -24,7 +25,7 @@ from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
 from stylerig_fast.measurement.range_sweep import UNITS, Sweep, sweep_requests, sweeps
 from stylerig_fast.measurement.statistics import Figure
-from stylerig_fast.params import BLOCKS
+from stylerig_fast.param_layout import ParamLayout
 
 # A gain outside of these means that the control does not reach the picture, which no factor can correct.
 LOWEST, HIGHEST = 0.5, 2.5
@@ -125,18 +126,17 @@ def unit_shares(measured: Sequence[Sweep]) -> dict[str, float]:
 
 def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     """Multiplies the rig's gains by what brings the shares to their targets."""
-    rig, sizes = engine.rig_net, engine.face_model.sizes
+    rig, layout = engine.rig_net, ParamLayout(engine.face_model.sizes)
     factor = {}
     for name, share in shares.items():
         lowest, highest = TARGETS.get(name, _MORE_TARGET)
         target = min(max(share, lowest), highest)
         factor[name] = min(max(target / max(share, 1e-3), LOWEST), HIGHEST)
-    whole = torch.ones(sum(sizes[name] for name in BLOCKS), device=rig.gain.device)
-    start = dict(zip(BLOCKS, torch.tensor([0, *(sizes[name] for name in BLOCKS)]).cumsum(0).tolist(), strict=False))
-    # Axis-angle is nearly (−pitch, yaw, −roll) in radians.
-    whole[start["rotation"]] = factor["pitch"]
-    whole[start["rotation"] + 1] = factor["yaw"]
-    expression = whole[start["expression"] : start["expression"] + sizes["expression"]]
+    whole = torch.ones(layout.size, device=rig.gain.device)
+    blocks = layout.split(whole)
+    for angle in ("pitch", "yaw"):
+        blocks["rotation"][SMALL_TURN[angle][0]] = factor[angle]
+    expression = blocks["expression"]
     known = [factor[name] for name in _UNITS if name in factor]
     # Expressions that have no measure of their own get the geometric mean of the four main ones.
     expression[:] = math.prod(known) ** (1 / max(1, len(known)))
@@ -145,5 +145,5 @@ def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
         for unit in together[name]:
             expression[engine.face_model.expression_names.index(unit)] = factor[name]
     # The constant band is the exposure, which a change of the direction does not touch.
-    whole[start["illumination"] + 3 : start["illumination"] + 27] = factor["illumination"]
+    blocks["illumination"][1:] = factor["illumination"]
     rig.gain.mul_(whole[rig.columns]).clamp_(LOWEST, HIGHEST)

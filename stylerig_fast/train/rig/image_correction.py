@@ -18,11 +18,13 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
+from stylerig_fast.face.rotation import SMALL_TURN
 from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
 from stylerig_fast.measurement.edit_runner import frontal_people, measure_edits
 from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, KEPT, SMILE_UNITS, Kind, Request, express
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
-from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.param_layout import ParamLayout
+from stylerig_fast.params import FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.loop import counter
 from stylerig_fast.train.rig.closed_form import LinearEditModel, image_ranks
@@ -38,8 +40,6 @@ UNITS: dict[Kind, tuple[tuple[str, ...], float]] = {
 }
 _RIDGE = 600.0  # of the regressions, in pictures
 _SHARE = 4  # expressions are rendered of every fourth of the people
-# The component of the axis-angle vector that an angle nearly is, and its sign.
-_COMPONENT: dict[Kind, tuple[int, float]] = {"yaw": (1, 1.0), "pitch": (0, -1.0)}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def correct_by_edits_of(
         errors = torch.cat(errors_of(turns, slice(None))).split(2 * len(codes))
         for pair, error in zip(both_ways, errors, strict=True):
             rows = pair[0].rows
-            delta = torch.cat([rig.request(each.request.apply(before).vector(), source)[:, rows] for each in pair])
+            delta = torch.cat([rig.delta(each.request.apply(before).vector(), source)[:, rows] for each in pair])
             detected = torch.isfinite(error).all(1)
             person_twice = person.repeat(2, 1)
             means[:, rows], by_person = regress_errors(delta[detected], person_twice[detected], error[detected], _RIDGE)
@@ -157,7 +157,7 @@ def _turns(rig: SubspaceRigNet) -> list[_TrialEdit]:
     """Less and more of each angle, one after the other."""
     edits = []
     for angle, most in TURNS.items():
-        component, sign = _COMPONENT[angle]
+        component, sign = SMALL_TURN[angle]
         for amount in (-most, most):
             if rig.turns:
                 rows = [rig.turns[component], len(rig.columns) + component]
@@ -176,12 +176,11 @@ def _turned(component: int, degrees: float) -> Callable[[FaceParams], FaceParams
 
 
 def _expressions(rig: SubspaceRigNet, names: Sequence[str]) -> list[_TrialEdit]:
-    start = sum(rig.config.sizes[name] for name in BLOCKS[: BLOCKS.index("expression")])
-    place = {column: row for row, column in enumerate(rig.columns.tolist())}
+    place = ParamLayout(rig.config.sizes).within("expression", rig.config.controls)
     edits = []
     for kind, (units, level) in UNITS.items():
         if "expression" in rig.config.controls and all(unit in names for unit in units):
-            rows = [place[start + names.index(unit)] for unit in units]
+            rows = [place[names.index(unit)] for unit in units]
             corrected = torch.tensor([measure in (*KEPT[kind], "glasses") for measure in MEASURES])
             edits.append(_TrialEdit(express(kind, units, level), rows, corrected))
     return edits

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.face import FaceModel
-from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import RigNet, control_columns
+from stylerig_fast.param_layout import ParamLayout
+from stylerig_fast.params import FaceParams
+from stylerig_fast.reconstructor import FaceReconstructor
+from stylerig_fast.rignet import RigNet
 from stylerig_fast.train.batch import PortraitBatch
 from stylerig_fast.train.config import CycleWeights, RenderWeights
 from stylerig_fast.train.render_objective import RenderObjective
@@ -51,11 +52,10 @@ class RigLosses:
         self.objective = RenderObjective(model, reconstructor.camera, render)
         self.surface = SurfaceObjective(model, reconstructor.camera)
         self.start = copy.deepcopy(rig).requires_grad_(False)
-        width = sum(model.sizes[name] for name in BLOCKS)
-        device = model.mean.device
-        self.edited = torch.zeros(len(controls), width, dtype=torch.bool, device=device)
+        layout = ParamLayout(model.sizes)
+        self.edited = torch.zeros(len(controls), layout.size, dtype=torch.bool, device=model.mean.device)
         for row, control in enumerate(controls):
-            self.edited[row, control_columns(model.sizes, (control,))] = True
+            self.edited[row, layout.columns((control,))] = True
         # Translation is neither edited nor preserved: a turned head may move in the crop (the paper's supplement).
         self.preserved = ~self.edited
         self.preserved[:, -model.sizes["translation"] :] = False

@@ -13,14 +13,15 @@ measured in pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from stylerig_fast.face import FaceModel
-from stylerig_fast.params import BLOCKS, CONTROLS, FaceParams
+from stylerig_fast.face.rotation import SMALL_TURN
+from stylerig_fast.param_layout import ParamLayout, edited_blocks
+from stylerig_fast.params import FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.rig.closed_form import reconstructor_ranks
 from stylerig_fast.train.rig.dataset_statistics import DatasetStatistics
@@ -62,9 +63,8 @@ def correct_with_reconstructor(rig: SubspaceRigNet, stats: DatasetStatistics, pe
     rig.product.zero_()
     portraits, source, model = stats.portraits, stats.source, stats.model
     draw = torch.Generator().manual_seed(seed)
-    blocks = [name for name in BLOCKS if name in {CONTROLS[control] for control in rig.config.controls}]
-    corrective = _corrective_directions(rig, blocks)
-    names = [name for name in blocks for _ in range(model.sizes[name])]
+    corrective = _corrective_directions(rig)
+    names = [name for name in edited_blocks(rig.config.controls) for _ in range(model.sizes[name])]
     means = corrective.new_zeros(len(QUANTITIES), len(rig.direction))
     slopes = corrective.new_zeros(len(QUANTITIES), len(rig.direction), rig.config.components + source.shape[1])
     for row, name in enumerate(names):
@@ -126,32 +126,30 @@ def subtract_errors(rig: SubspaceRigNet, errors: EditErrors, ranks: slice) -> No
         left, size, right = torch.linalg.svd(slopes, full_matrices=False)
         terms.append((size * corrective.norm(), left.T, right, corrective.expand(len(size), -1)))
     size, left, right, corrective = (torch.cat(parts) for parts in zip(*terms, strict=True))
-    for value in (rig.request_factor, rig.code_factor, rig.own_factor):
+    for value in (rig.delta_factor, rig.code_factor, rig.source_factor):
         value[:, ranks] = 0
     rig.product[ranks] = 0
     largest = size.argsort(descending=True)[: ranks.stop - ranks.start]
     largest = largest[size[largest] > 0]
     written, components = slice(ranks.start, ranks.start + len(largest)), rig.config.components
     root = size[largest].sqrt()[:, None]
-    rig.request_factor[:, written] = (left[largest] * root).T
+    rig.delta_factor[:, written] = (left[largest] * root).T
     rig.code_factor[:, written] = (right[largest, :components] * root).T
-    rig.own_factor[:, written] = (right[largest, components:] * root).T
+    rig.source_factor[:, written] = (right[largest, components:] * root).T
     rig.product[written] = -torch.nn.functional.normalize(corrective[largest], dim=1)
 
 
-def _corrective_directions(rig: SubspaceRigNet, blocks: Sequence[str]) -> Tensor:
+def _corrective_directions(rig: SubspaceRigNet) -> Tensor:
     """Offsets ``(Q, K)`` that change each quantity by one; zeros where the rig does not control it."""
     result = torch.zeros(len(QUANTITIES), rig.config.components, device=rig.direction.device)
-    sizes, direction = rig.config.sizes, rig.direction[: len(rig.p_std)] / rig.p_std[:, None]
-    start = 0
-    for name in blocks:
-        if name == "rotation":
-            # Axis-angle is nearly (−pitch, yaw, −roll).
-            result[0] = direction[start + 1] * math.radians(1)
-            result[1] = -direction[start] * math.radians(1)
-        if name == "illumination":
-            result[2] = direction[start + 3 * _SIDEWAYS : start + 3 * _SIDEWAYS + 3].sum(0)
-        start += sizes[name]
+    layout, direction = ParamLayout(rig.config.sizes), rig.direction[: len(rig.p_std)] / rig.p_std[:, None]
+    if turns := layout.within("rotation", rig.config.controls):
+        for row, angle in enumerate(("yaw", "pitch")):
+            component, sign = SMALL_TURN[angle]
+            result[row] = sign * direction[turns[component]] * math.radians(1)
+    if lights := layout.within("illumination", rig.config.controls):
+        first = lights[3 * _SIDEWAYS]
+        result[2] = direction[first : first + 3].sum(0)
     return result
 
 
@@ -178,7 +176,7 @@ def _edit_errors(
         edited = _quantities(stats.reconstructor.vector(rig(w, target, source)), stats.model)
         errors.append(edited - _quantities(target, stats.model))
         people.append(rig.person(w, source))
-        deltas.append(rig.request(target, source))
+        deltas.append(rig.delta(target, source))
     return torch.cat(people), torch.cat(deltas), torch.cat(errors)
 
 

@@ -21,6 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, OUTER_EYE_CORNERS
+from stylerig_fast.images import to_float
 from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.measurement.glasses import measure_glasses
 from stylerig_fast.measurement.lighting import measure_light
@@ -115,7 +116,7 @@ def regress_pictures(
     parts = []
     for rows in torch.arange(len(portraits)).split(256):
         surface = evaluate(model, FaceParams.from_vector(source[rows], model.sizes, model.expression_names), camera)
-        pictures = portraits.images[rows].to(source.device).float() / 255
+        pictures = to_float(portraits.images[rows].to(source.device))
         parts.append(picture_at_vertices(model, surface, pictures, camera, vertices))
     colours, weight = (torch.cat(values) for values in zip(*parts, strict=True))
     mean = (colours * weight[..., None]).sum(0) / weight.sum(0)[:, None].clamp_min(1)
@@ -153,10 +154,7 @@ def background_colours(portraits: PortraitSet) -> Tensor:
     outside = (x / _FACE_AXES[0]) ** 2 + (y / _FACE_AXES[1]) ** 2 > 1
     blocks = torch.arange(len(portraits)).split(500)
     return torch.cat(
-        [
-            adaptive_avg_pool2d(portraits.images[index].float() / 255, _GRID)[:, :, outside].flatten(1)
-            for index in blocks
-        ]
+        [adaptive_avg_pool2d(to_float(portraits.images[index]), _GRID)[:, :, outside].flatten(1) for index in blocks]
     )
 
 
@@ -181,7 +179,7 @@ def _measures(portraits: PortraitSet, model: FaceModel, camera: Camera) -> Tenso
     face = measure_face(portraits.landmarks, degrees[:, 0]).stacked()
     rest = []
     for rows in torch.arange(len(portraits)).split(256):
-        pictures, landmarks = portraits.images[rows].float() / 255, portraits.landmarks[rows]
+        pictures, landmarks = to_float(portraits.images[rows]), portraits.landmarks[rows]
         light, glasses = measure_light(pictures, landmarks).asymmetry, measure_glasses(pictures, landmarks)
         rest.append(torch.stack([light.float(), glasses.float()], dim=1))
     return torch.cat([degrees, face, torch.cat(rest)], dim=1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stylerig_fast.engine import Engine
 from stylerig_fast.generators import Generator, open_generator
+from stylerig_fast.provenance import TrainedFor
 from stylerig_fast.rignet import RigConfig, RigNet, SubspaceRigNet, build
 from stylerig_fast.train.batch import on_device
 from stylerig_fast.train.config import RigTraining, with_preset
@@ -30,7 +31,6 @@ from stylerig_fast.train.rig.person_correction import correct_with_reconstructor
 from stylerig_fast.train.rig.step import RigStep
 from stylerig_fast.train.run_folder import RunFolder
 from stylerig_fast.train.step_runner import StepRunner
-from stylerig_fast.trained_for import TrainedFor
 
 
 def run(config: RigTraining, stats: DatasetStatistics | None = None, solved: SolvedRig | None = None) -> RigNet:

@@ -13,7 +13,7 @@ from stylerig_fast.generators import MobileStyleGAN
 from stylerig_fast.generators.mobilestylegan import CHANNELS
 from stylerig_fast.generators.stylegan1 import StyleGAN1
 from stylerig_fast.generators.stylegan2 import CONFIG_F, StyleGAN2
-from stylerig_fast.reconstruction import FaceReconstructor, ReconstructorConfig
+from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.rignet import RigConfig, build
 
 

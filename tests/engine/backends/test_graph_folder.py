@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from export.onnx import Parts, export_onnx
+from export.onnx import ExportParts, export_onnx
 from stylerig_fast.engine.backends.graph_folder import GraphFolder, fingerprint
 from stylerig_fast.engine.backends.onnx_scan import scan
 from stylerig_fast.errors import CheckpointError
@@ -27,7 +27,7 @@ from tests.engine.conftest import small_generator, small_parts
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original")
-    export_onnx(Parts(*small_parts(), open_face_model()), folder)
+    export_onnx(ExportParts(*small_parts(), open_face_model()), folder)
     return folder
 
 
@@ -39,9 +39,9 @@ def folder(original, tmp_path):
 def put(folder: Path, content: bytes, name: str = "generator") -> GraphFolder:
     """Replaces a graph, and its sum in export.json, as somebody who makes such a folder would."""
     (folder / f"{name}.onnx").write_bytes(content)
-    head = json.loads((folder / "export.json").read_text())
-    head["files"][f"{name}.onnx"] = hashlib.sha256(content).hexdigest()
-    (folder / "export.json").write_text(json.dumps(head))
+    manifest = json.loads((folder / "export.json").read_text())
+    manifest["files"][f"{name}.onnx"] = hashlib.sha256(content).hexdigest()
+    (folder / "export.json").write_text(json.dumps(manifest))
     return GraphFolder(folder)
 
 
@@ -152,7 +152,7 @@ def test_a_folder_in_place_of_a_file(folder):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 3},
         {"precision": "fp8"},
         {"batch": "static 0"},
         {"batch": "some"},
@@ -166,16 +166,16 @@ def test_a_folder_in_place_of_a_file(folder):
     ids=str,
 )
 def test_a_damaged_head(folder, change):
-    head = json.loads((folder / "export.json").read_text())
-    (folder / "export.json").write_text(json.dumps(head | change))
-    with pytest.raises(CheckpointError, match=r"export\.json: not the head of an export"):
+    manifest = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(CheckpointError, match=r"export\.json: not the manifest of an export"):
         GraphFolder(folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "{", "\x00\xff"])
 def test_no_head(folder, text):
     (folder / "export.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"export\.json: not the head of an export"):
+    with pytest.raises(CheckpointError, match=r"export\.json: not the manifest of an export"):
         GraphFolder(folder)
 
 

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
-from export.onnx import Options, Parts, export_onnx
+from export.onnx import ExportOptions, ExportParts, export_onnx
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backends.base import BackendSpec, choose
 from stylerig_fast.engine.backends.onnxruntime_backend import OnnxRuntimeBackend
@@ -22,12 +22,13 @@ from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators.folder import save_generator
 from tests.engine.conftest import small_generator, small_parts
+from tests.format_1 import export_to_format_1
 
 
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphs")
-    export_onnx(Parts(*small_parts(), open_face_model()), folder)
+    export_onnx(ExportParts(*small_parts(), open_face_model()), folder)
     return folder
 
 
@@ -49,7 +50,7 @@ def test_it_says_what_runs(graphs):
     assert said["synthesis"] == f"ONNX Runtime {onnxruntime.__version__}, CPUExecutionProvider"
     assert said["threads"] == torch.get_num_threads()
     assert (said["precision"], said["batch"], said["resolution"]) == ("fp32", "dynamic", 64)
-    assert engine.choice.skipped == {}
+    assert engine.info()["slower than"] == {}
 
 
 @pytest.mark.parametrize("resolution", [64, 32])
@@ -64,8 +65,17 @@ def test_pictures_are_torch_pictures(graphs, resolution):
     assert ours.render(w[:0]).shape == (0, 64, 64, 3)
 
 
+def test_graphs_of_format_1_draw_the_same(graphs, tmp_path):
+    folder = shutil.copytree(graphs, tmp_path / "former")
+    export_to_format_1(folder, small_parts()[1])
+    former, current = engine_on("onnxruntime", folder), engine_on("onnxruntime", graphs)
+    w = current.sample(n=2, seed=1)
+    request = current.params(w).with_pose(yaw=10)
+    assert np.array_equal(former.edit(w, request), current.edit(w, request))
+
+
 def test_a_graph_for_one_batch_serves_all(tmp_path):
-    export_onnx(Parts(*small_parts(), open_face_model()), tmp_path, Options(batch=2))
+    export_onnx(ExportParts(*small_parts(), open_face_model()), tmp_path, ExportOptions(batch=2))
     ours, torchs = engine_on("onnxruntime", tmp_path), engine_on("torch")
     w = torchs.sample(n=5, seed=1)
     for n in (1, 2, 5):
@@ -74,7 +84,7 @@ def test_a_graph_for_one_batch_serves_all(tmp_path):
 
 
 def test_a_larger_picture_than_was_exported(tmp_path):
-    export_onnx(Parts(*small_parts(), open_face_model()), tmp_path, Options(resolution=32))
+    export_onnx(ExportParts(*small_parts(), open_face_model()), tmp_path, ExportOptions(resolution=32))
     engine = engine_on("onnxruntime", tmp_path, resolution=32)
     assert engine.render(engine.sample()).shape == (1, 32, 32, 3)
     with pytest.raises(ValueError, match="graphs of 32 px cannot make 64 px; export at that resolution"):
@@ -111,7 +121,7 @@ def test_another_generator(graphs):
 
 def test_bfloat16_has_no_kernels_on_the_cpu(tmp_path):
     """ONNX Runtime says so itself; should that change one day, it runs."""
-    export_onnx(Parts(*small_parts(), open_face_model()), tmp_path, Options(torch.bfloat16))
+    export_onnx(ExportParts(*small_parts(), open_face_model()), tmp_path, ExportOptions(torch.bfloat16))
     try:
         choose("onnxruntime", setting(tmp_path, dtype=torch.bfloat16))
     except BackendUnavailable as error:
@@ -143,7 +153,7 @@ def fake_runtime(taken: str):
         def get_providers(self):
             return [taken, "CPUExecutionProvider"]
 
-    class Options:
+    class ExportOptions:
         def __init__(self):
             self.entries = {}
 
@@ -153,7 +163,7 @@ def fake_runtime(taken: str):
     return SimpleNamespace(
         __version__="0.0",
         InferenceSession=Session,
-        SessionOptions=Options,
+        SessionOptions=ExportOptions,
         get_available_providers=lambda: [
             "TensorrtExecutionProvider",
             "CUDAExecutionProvider",

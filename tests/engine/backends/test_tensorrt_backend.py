@@ -6,6 +6,7 @@ Tensors are on the CPU and CUDA's streams and graphs are stand-ins: nothing is l
 from __future__ import annotations
 
 import ctypes
+import shutil
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.onnx import Options, Parts, export_onnx
+from export.onnx import ExportOptions, ExportParts, export_onnx
 from stylerig_fast.engine.backends.base import BackendSpec
 from stylerig_fast.engine.backends.cuda_graph import WARM_UP
 from stylerig_fast.engine.backends.tensorrt_backend import TensorRTBackend
@@ -24,6 +25,7 @@ from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.model_io import open_face_model
 from tests.engine.backends.tensorrt_stand_in import use
 from tests.engine.conftest import small_parts
+from tests.format_1 import export_to_format_1
 
 GPU = Gpu("NVIDIA GeForce RTX 4090", "8.9", "580.65.06")
 BYTES = 1000  # of activations for each picture
@@ -140,13 +142,13 @@ def trt(request, monkeypatch):
 
 @pytest.fixture(scope="module")
 def parts():
-    return Parts(*small_parts(), open_face_model())
+    return ExportParts(*small_parts(), open_face_model())
 
 
 @pytest.fixture(scope="module", params=[None, 3], ids=["any batch", "batch of 3"])
 def folder(request, parts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphs")
-    export_onnx(parts, folder, Options(batch=request.param))
+    export_onnx(parts, folder, ExportOptions(batch=request.param))
     return folder
 
 
@@ -157,16 +159,26 @@ def backend(trt, parts, folder, tmp_path):
 
 
 def codes(backend, count):
-    head = backend.graphs.head
-    return torch.arange(count).float().view(-1, 1, 1).expand(count, head.num_ws, head.w_dim)
+    manifest = backend.graphs.manifest
+    return torch.arange(count).float().view(-1, 1, 1).expand(count, manifest.num_ws, manifest.w_dim)
 
 
 def draw(backend, count, graph="generator"):
     w = codes(backend, count)
     if graph == "generator":
         return backend.pictures(w, SIZE)
-    width = sum(backend.graphs.head.sizes.values())
+    width = sum(backend.graphs.manifest.sizes.values())
     return backend.edit(w, torch.zeros(count, width), torch.zeros(count, width), SIZE)
+
+
+def test_a_plan_of_a_graph_of_format_1_gets_the_source_under_its_former_name(trt, parts, folder, tmp_path):
+    former = shutil.copytree(folder, tmp_path / "former")
+    export_to_format_1(former, parts.rig)
+    backend = OnTheCpu(
+        BackendSpec(parts.generator, parts.rig, torch.device("cuda"), graphs=former), PlanCache(tmp_path)
+    )
+    assert draw(backend, 3, "edit").float().mean((1, 2, 3)).tolist() == [0, 1, 2]
+    assert set(trt.contexts[0].shapes) == {"w", "params", "own"}
 
 
 @pytest.mark.parametrize("graph", ["generator", "edit"])
@@ -186,7 +198,7 @@ def test_a_shape_is_captured_once_and_then_replayed(backend, trt):
     assert trt.modes == ["thread_local"]
     draw(backend, 3, "edit")
     assert len(trt.contexts) == 2
-    assert set(trt.contexts[1].shapes) == {"w", "params", "own"}
+    assert set(trt.contexts[1].shapes) == {"w", "params", "source"}
 
 
 def test_contexts_share_memory_that_grows(backend, trt):
@@ -194,7 +206,7 @@ def test_contexts_share_memory_that_grows(backend, trt):
         draw(backend, count)
     draw(backend, 8, "edit")
     addresses = [context.memory for context in trt.contexts]
-    if backend.graphs.head.static_batch:
+    if backend.graphs.manifest.static_batch:
         assert addresses == [addresses[0]] * 2
     else:
         first, smaller, larger, edit = addresses

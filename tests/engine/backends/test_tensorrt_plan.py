@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import stylerig_fast
-from export.onnx import Options, Parts, export_onnx
+from export.onnx import ExportOptions, ExportParts, export_onnx
 from stylerig_fast.engine.backends import tensorrt_plan
 from stylerig_fast.engine.backends.base import BackendSpec, choose
 from stylerig_fast.engine.backends.graph_folder import GraphFolder
@@ -30,7 +30,7 @@ GPU = Gpu("NVIDIA H200", "9.0", "580.65.06")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphs")
-    export_onnx(Parts(*small_parts(), open_face_model()), folder)
+    export_onnx(ExportParts(*small_parts(), open_face_model()), folder)
     return folder
 
 
@@ -96,7 +96,7 @@ def test_another_version_is_built_again(folder, cache, monkeypatch):
 def test_another_graph_is_built_again(folder, cache, monkeypatch, tmp_path):
     trt = use(monkeypatch)
     plan(folder, cache)
-    export_onnx(Parts(*small_parts(), open_face_model()), tmp_path, Options(torch.float16))
+    export_onnx(ExportParts(*small_parts(), open_face_model()), tmp_path, ExportOptions(torch.float16))
     plan(tmp_path, cache)
     assert len(trt.called("build")) == 2
 

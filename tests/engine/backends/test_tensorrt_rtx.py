@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.onnx import Options, export_onnx, graph
+from export.onnx import ExportOptions, export_onnx, graph
 from export.tensorrt import write_plans
 from stylerig_fast.engine.backends.base import BackendSpec, choose
 from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder
@@ -72,7 +72,7 @@ def parts(name: str):
 
 
 def builds(library, name, kind, precision, batch):
-    options = Options(PRECISIONS[precision], BATCHES[batch])
+    options = ExportOptions(PRECISIONS[precision], BATCHES[batch])
     plan, timings = build(library, graph(parts(name), kind, options).SerializeToString(), Path(kind), Profile())
     assert len(plan) > 64
     assert not timings

@@ -16,11 +16,11 @@ from stylerig_fast.face.formats import (
     guo_expression,
     hdf5,
     matlab,
-    packed,
+    npz,
     read_face_model,
     surrey,
 )
-from stylerig_fast.face.formats.parts import Counts
+from stylerig_fast.face.formats.raw_model import Counts
 from stylerig_fast.untrusted import Limits
 from tests.face.formats import writers
 
@@ -49,7 +49,7 @@ READERS = {
     "front.mat": lambda path: deep3d.deep3d_parts(deep3d.read_deep3d(path, 80, 64, 80), path, COUNTS),
     "basel.mat": lambda path: basel2009.basel2009_parts(basel2009.read_basel2009(path, 80, 80), path, COUNTS),
     "eos.bin": lambda path: surrey.surrey_parts(surrey.read_eos(path), path, COUNTS),
-    "ict.npz": lambda path: packed.read_packed(path, ICT_FIELDS),
+    "ict.npz": lambda path: npz.read_packed(path, ICT_FIELDS),
     "Exp_Pca.bin": lambda path: guo_expression.read_guo_expression(path, 64),
 }
 
@@ -212,15 +212,15 @@ def test_packed_archives_that_lie(tmp_path):
         (b"__import__('os').system('true')\n", "damaged"),
     ):
         with pytest.raises(FaceModelError, match=message):
-            packed.read_packed(archive(header, bytes(64)), ("mean",))
+            npz.read_packed(archive(header, bytes(64)), ("mean",))
 
 
 def test_a_zip_bomb_is_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(packed, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(npz, "MAX_BYTES", 1 << 20)
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("mean.npy", bytes(1 << 21))
     with pytest.raises(FaceModelError, match="that is no face model's"):
-        packed.read_packed(str(tmp_path / "bomb.npz"), ("mean",))
+        npz.read_packed(str(tmp_path / "bomb.npz"), ("mean",))
 
 
 def test_limits_hold(files):

@@ -7,7 +7,7 @@ import pytest
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats import flame, read_face_model
-from stylerig_fast.face.formats.parts import Counts
+from stylerig_fast.face.formats.raw_model import Counts
 from stylerig_fast.untrusted.tree import Record
 from tests.face.formats import writers
 

@@ -9,7 +9,7 @@ import pytest
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats import basel_hdf5, hdf5, read_face_model
-from stylerig_fast.face.formats.parts import Counts
+from stylerig_fast.face.formats.raw_model import Counts
 from tests.face.formats import writers
 
 COUNTS = Counts()

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from stylerig_fast.errors import FaceModelError
-from stylerig_fast.face.formats import assemble, landmark_lists, read_face_model
+from stylerig_fast.face.formats import landmark_lists, read_face_model, to_face_model
 from stylerig_fast.face.formats.complete_landmarks import complete_landmarks, enough
 from stylerig_fast.face.formats.ict import load_ict
 from stylerig_fast.face.formats.landmark_files import read_landmark_file
-from stylerig_fast.face.formats.parts import Counts, Parts
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel
 from stylerig_fast.face.landmarks import JAW
 from stylerig_fast.face.model_io import open_face_model
 from tests.face.formats import writers
@@ -184,7 +184,7 @@ def test_landmark_files_that_cannot_be_read(tmp_path):
 
 def parts_of(model, unit=1.0, **changes):
     numbers = dict(enumerate(model.landmarks.tolist()))
-    made = Parts(
+    made = RawFaceModel(
         name="made",
         unit=unit,
         mean=model.mean.double().numpy(),
@@ -210,13 +210,13 @@ def parts_of(model, unit=1.0, **changes):
 )
 def test_what_is_no_face_is_refused(model, changes, message):
     with pytest.raises(FaceModelError, match=message):
-        assemble.assemble(parts_of(model, **changes), "made.mat", Counts())
+        to_face_model.assemble(parts_of(model, **changes), "made.mat", Counts())
 
 
 @pytest.mark.parametrize("turn", [[1, -1, 1], [-1, 1, 1], [1, 1, -1]])
 def test_turned_axes_are_noticed(model, turn):
     with pytest.raises(FaceModelError, match="do not lie like a face's"):
-        assemble.assemble(parts_of(model, mean=model.mean.double().numpy() * turn), "made.mat", Counts())
+        to_face_model.assemble(parts_of(model, mean=model.mean.double().numpy() * turn), "made.mat", Counts())
 
 
 def test_landmarks_may_be_found_by_a_function(model):
@@ -226,7 +226,7 @@ def test_landmarks_may_be_found_by_a_function(model):
         seen.append(given)
         return model.landmarks.tolist()
 
-    found = assemble.assemble(parts_of(model, landmarks={}), "made.mat", Counts(), find)
+    found = to_face_model.assemble(parts_of(model, landmarks={}), "made.mat", Counts(), find)
     assert torch.equal(found.landmarks, model.landmarks)
     assert torch.allclose(found.mean, model.mean, atol=1e-6)
     assert seen[0].mirror.shape == (model.num_vertices,)
@@ -234,9 +234,9 @@ def test_landmarks_may_be_found_by_a_function(model):
 
 def test_the_open_models_origin_is_a_fixed_point():
     model = open_face_model()
-    assert torch.allclose(assemble.move_origin(model, "open").mean, model.mean, atol=1e-6)
+    assert torch.allclose(to_face_model.move_origin(model, "open").mean, model.mean, atol=1e-6)
     moved = dataclasses.replace(model, mean=model.mean + torch.tensor([0.0, 3.0, -2.0]))
-    assert torch.allclose(assemble.move_origin(moved, "open").mean, model.mean, atol=1e-5)
+    assert torch.allclose(to_face_model.move_origin(moved, "open").mean, model.mean, atol=1e-5)
 
 
 def test_our_own_file_takes_other_landmarks(model, tmp_path):

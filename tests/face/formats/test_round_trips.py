@@ -7,7 +7,7 @@ import torch
 
 from stylerig_fast.face.formats import read_face_model
 from stylerig_fast.face.formats.flame import JAW_UNITS
-from stylerig_fast.face.formats.mirror import nearest_mirror
+from stylerig_fast.face.formats.to_face_model import nearest_mirror
 from stylerig_fast.face.model_io import save_face_model
 from tests.face.formats import writers
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.generators import load_pretrained
 from stylerig_fast.generators.compiled import MobileSynthesis
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
-from stylerig_fast.ops.reference.synthesis import to_bytes
 from tests.ops.meshes import needs_kernels
 from tests.ops.mobile_networks import VARIANTS, codes, dtype_of, small
 
@@ -24,7 +24,7 @@ def test_pictures_of_every_size():
     for resolution in (4, 8, 16, 32):
         expected, found = generator.synthesis(ws, resolution), network.synthesis(ws, resolution)
         assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
-        assert torch.equal(network.pictures(ws, resolution), to_bytes(found.permute(0, 2, 3, 1)))
+        assert torch.equal(network.pictures(ws, resolution), to_uint8(found.permute(0, 2, 3, 1)))
 
 
 @needs_kernels
@@ -38,7 +38,7 @@ def test_pictures_that_are_smaller_than_the_kernels_make():
         torch.testing.assert_close(
             found, F.avg_pool2d(whole, 256 // resolution), atol=1e-6 * float(whole.abs().max()), rtol=0
         )
-        assert torch.equal(network.pictures(ws, resolution), to_bytes(found.permute(0, 2, 3, 1)))
+        assert torch.equal(network.pictures(ws, resolution), to_uint8(found.permute(0, 2, 3, 1)))
 
 
 @needs_kernels

@@ -13,8 +13,8 @@ from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import load_pretrained
 from stylerig_fast.generators.compiled import MobileCudaSynthesis
 from stylerig_fast.generators.stylegan2 import StyleGAN2
+from stylerig_fast.images import to_uint8
 from stylerig_fast.ops import _library
-from stylerig_fast.ops.reference.synthesis import to_bytes
 from stylerig_fast.rignet import RigConfig, build
 from tests.ops.mobile_networks import codes, small
 
@@ -26,7 +26,7 @@ def network_of(generator, dtype=torch.float32):
 
 
 def as_pictures(image):
-    return to_bytes(image.permute(0, 2, 3, 1))
+    return to_uint8(image.permute(0, 2, 3, 1))
 
 
 def error(found, expected):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from stylerig_fast.studio import exports
+from stylerig_fast.studio import video
 from tests.studio.browser.hands import add_person, move, people, pixels, press, rests, state, tab, until, value
 
 
@@ -134,7 +134,7 @@ def test_the_timeline_moves_the_face(page):
     assert len(state(page, "timeline.keys")) == 2
 
 
-@pytest.mark.parametrize("format", exports.formats())
+@pytest.mark.parametrize("format", video.formats())
 def test_a_film_of_the_timeline(page, tmp_path, format):
     two_keys(page)
     press(page, "export-open")

@@ -13,7 +13,8 @@ from torch import Tensor
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.measurement.analyzer import MEASURED, FaceAnalyzer, Measurements
 from stylerig_fast.measurement.expression import FaceMeasures
-from stylerig_fast.params import BLOCKS, FaceParams
+from stylerig_fast.param_layout import BLOCKS
+from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet
 from stylerig_fast.train.rig import image_correction

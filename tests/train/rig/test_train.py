@@ -11,9 +11,10 @@ from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.generators import MobileStyleGAN
+from stylerig_fast.param_layout import ParamLayout
 from stylerig_fast.params import FaceParams
-from stylerig_fast.reconstruction import FaceReconstructor
-from stylerig_fast.rignet import RigConfig, RigNet, build, control_columns
+from stylerig_fast.reconstructor import FaceReconstructor
+from stylerig_fast.rignet import RigConfig, RigNet, build
 from stylerig_fast.train.batch import gather
 from stylerig_fast.train.config import (
     ClosedFormConfig,
@@ -212,7 +213,7 @@ def test_surface_objective_sees_every_block(face_model: FaceModel) -> None:
     objective = SurfaceObjective(face_model, Camera())
     source = world_params(face_model, torch.randn(2, 4, 512, generator=torch.Generator().manual_seed(3)))
     assert float(torch.stack(objective(source, source)).abs().max()) == 0
-    columns = control_columns(face_model.sizes, ("pose", "expression", "illumination"))
+    columns = ParamLayout(face_model.sizes).columns(("pose", "expression", "illumination"))
     vector = source.vector().clone().requires_grad_()
     moved = FaceParams.from_vector(vector + 0.01, face_model.sizes, face_model.expression_names)
     distance, colour = objective(moved, source)

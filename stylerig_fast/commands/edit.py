@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from stylerig_fast.commands.options import (
+    CallTimer,
     EngineOptions,
     PersonOptions,
     RequestOptions,
-    Stopwatch,
     check_people,
     load_latent,
     parse_slots,
@@ -29,14 +29,14 @@ Control = Literal["pose", "expression", "illumination"]
 
 def _write(options: EngineOptions, engine: Engine, out: Path, draw: Callable[[], Pixels], **figures: object) -> None:
     """Draws, writes and reports; the picture's time is the whole call's, generator included."""
-    with Stopwatch(engine.device) as watch:
+    with CallTimer(engine.device) as watch:
         images = draw()
     size = f"{images.shape[2]}x{images.shape[1]}"
     options.report(engine, {"wrote": write_pictures(images, out), "size": size, "ms": watch.ms, **figures})
 
 
 @dataclass(kw_only=True)
-class Sample(EngineOptions):
+class SampleCommand(EngineOptions):
     """Write pictures of random people."""
 
     seed: int = 7
@@ -62,7 +62,7 @@ class Sample(EngineOptions):
 
 
 @dataclass(kw_only=True)
-class Edit(RequestOptions, PersonOptions):
+class EditCommand(RequestOptions, PersonOptions):
     """Turn, relight or animate one person."""
 
     clamp: bool = False
@@ -96,7 +96,7 @@ class OtherOptions(PersonOptions):
 
 
 @dataclass(kw_only=True)
-class Transfer(OtherOptions):
+class TransferCommand(OtherOptions):
     """Give one person the pose, expression or light of another."""
 
     controls: tuple[Control, ...] = ("pose",)
@@ -118,7 +118,7 @@ class Transfer(OtherOptions):
 
 
 @dataclass(kw_only=True)
-class Mix(OtherOptions):
+class MixCommand(OtherOptions):
     """StyleGAN style mixing: some slots of another person's code."""
 
     slots: str = "0-7"
@@ -135,7 +135,7 @@ class Mix(OtherOptions):
 
 
 @dataclass(kw_only=True)
-class Generate(RequestOptions, EngineOptions):
+class GenerateCommand(RequestOptions, EngineOptions):
     """Random people that all have the pose, expression and light asked for."""
 
     n: int = 8

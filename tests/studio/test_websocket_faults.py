@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="needs the extra `studio`")
 
 from websockets.exceptions import ConnectionClosed
 
-from stylerig_fast.studio.limits import Limits
+from stylerig_fast.studio.limits import StudioLimits
 from tests.studio.client import Client
 from tests.studio.stand_in import StandIn, Still
 
@@ -78,7 +78,7 @@ def test_a_thousand_malformed_messages(serve):
 
 
 def test_too_many_mistakes_end_the_connection_alone(serve):
-    address = serve(limits=Limits(malformed=20))
+    address = serve(limits=StudioLimits(malformed=20))
     with Client(address) as client, Client(address) as other:
         for _ in range(21):
             client.socket.send("{}")
@@ -115,7 +115,7 @@ def test_a_session_is_resumed(serve):
 
 
 def test_an_unused_session_expires(serve):
-    address = serve(limits=Limits(idle_seconds=0.0))
+    address = serve(limits=StudioLimits(idle_seconds=0.0))
     with Client(address) as client:
         client.make()
         serve.studio.sessions.sweep()
@@ -129,7 +129,7 @@ def test_an_unused_session_expires(serve):
 
 
 def test_there_is_a_limit_of_clients(serve):
-    address = serve(limits=Limits(clients=2))
+    address = serve(limits=StudioLimits(clients=2))
     with Client(address), Client(address):
         third = Client(address)
         assert third.hello["type"] == "error"
@@ -172,7 +172,7 @@ def test_the_server_ends_while_clients_drag(engine):
 def test_what_waits_over_http_does_not_end_the_live_connection(serve, monkeypatch):
     engine = StandIn()
     go, sample = threading.Event(), engine.sample
-    with Client(serve(engine, limits=Limits(jobs=1))) as client:
+    with Client(serve(engine, limits=StudioLimits(jobs=1))) as client:
         client.make()
         monkeypatch.setattr(engine, "sample", lambda **asked: go.wait(10) and sample(**asked))
         statuses = []

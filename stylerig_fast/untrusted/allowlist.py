@@ -11,7 +11,7 @@ from typing import Any
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted import arrays, tensors
-from stylerig_fast.untrusted.machine import checked_key, describe, shown
+from stylerig_fast.untrusted.pickle_vm import checked_key, describe, shown
 from stylerig_fast.untrusted.values import Array, DType, Global, Instance, Storage, Tensor
 
 LoadBytes = Callable[[memoryview | bytes], Storage]

@@ -8,7 +8,7 @@ import numpy as np
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted import arrays, tensors
-from stylerig_fast.untrusted.machine import shown
+from stylerig_fast.untrusted.pickle_vm import shown
 from stylerig_fast.untrusted.tree import Record, Tree
 from stylerig_fast.untrusted.values import Array, DType, Global, Instance, Storage, Tensor
 

@@ -1,7 +1,7 @@
 """A pickle machine that calls nothing: stack, memo and arguments. The opcodes are in :mod:`.opcodes`.
 
 Python's own unpickler imports what a pickle names and calls it. This one has no way to do either: a global is looked
-up by its full name in a table of ours (:mod:`.allowed`), and "calling" it is a function of ours that makes a
+up by its full name in a table of ours (:mod:`.allowlist`), and "calling" it is a function of ours that makes a
 description. The memo is a dictionary, so that a large number in it costs nothing, and recursion does not occur.
 """
 
@@ -34,7 +34,7 @@ class Meaning(Protocol):
         """Gives a described object its state."""
 
 
-class Machine:
+class PickleVM:
     """The state of one pickle being read.
 
     Args:

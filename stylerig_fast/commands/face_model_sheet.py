@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from stylerig_fast.commands.sheet import FAINT_INK, INK, PANEL_COLOUR, PAPER
+from stylerig_fast.commands.contact_sheet import FAINT_INK, INK, PANEL_COLOUR, PAPER
 from stylerig_fast.face import FFHQ_FOCAL, FaceModel
 from stylerig_fast.face.lighting import light
 from stylerig_fast.params import FaceParams

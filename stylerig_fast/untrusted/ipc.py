@@ -16,7 +16,7 @@ import numpy as np
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.untrusted.arrays import MAX_DIMENSIONS
-from stylerig_fast.untrusted.finish import MAX_DEPTH
+from stylerig_fast.untrusted.build_tree import MAX_DEPTH
 from stylerig_fast.untrusted.tree import Record, Tree
 
 TREE, ARRAYS = "tree.json", "arrays.safetensors"

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from fastapi import WebSocket, WebSocketDisconnect
 
 from stylerig_fast.studio import protocol
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.people import Person, Rendered, draw
-from stylerig_fast.studio.protocol import Edit, Malformed, Ping, Shown
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.people import DrawnPicture, Person, draw
+from stylerig_fast.studio.protocol import EditMessage, Malformed, Ping, Shown
 from stylerig_fast.studio.scheduler import Closed
-from stylerig_fast.studio.sessions import Refused, Session
-from stylerig_fast.studio.studio import Studio
+from stylerig_fast.studio.sessions import Refused, StudioSession
+from stylerig_fast.studio.state import StudioState
 
 POLICY, TOO_LARGE, TRY_LATER = 1008, 1009, 1013  # RFC 6455, 7.4
 FORGIVEN_PER_SECOND = 10.0
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Waiting:
     """An edit that waits for its turn."""
 
-    edit: Edit
+    edit: EditMessage
     person: Person
     arrived: float
 
@@ -64,14 +64,14 @@ class Drawn:
     waiting: Waiting
     dropped: int
     wait_ms: float
-    rendered: Rendered | None = None
+    rendered: DrawnPicture | None = None
     failure: str = ""
 
 
 class Connection:
     """One WebSocket. A task reads, one asks for pictures, one encodes and sends them."""
 
-    def __init__(self, studio: Studio, session: Session, socket: WebSocket) -> None:
+    def __init__(self, studio: StudioState, session: StudioSession, socket: WebSocket) -> None:
         self._studio, self._session, self._socket = studio, session, socket
         self._mailbox = Mailbox()
         self._unshown: list[int] = []
@@ -115,7 +115,7 @@ class Connection:
                     return await self._socket.close(POLICY, "too many malformed messages")
                 await self._error(protocol.id_of(text), str(error))
 
-    def _take(self, message: Edit | Shown) -> None:
+    def _take(self, message: EditMessage | Shown) -> None:
         if isinstance(message, Shown):
             self._unshown = [id for id in self._unshown if id > message.id]
         else:
@@ -192,7 +192,7 @@ class Connection:
             await self._socket.send_bytes(protocol.pack_frame(header, picture))
 
 
-async def live(studio: Studio, socket: WebSocket) -> None:
+async def live(studio: StudioState, socket: WebSocket) -> None:
     """Serves one WebSocket of ``/api/live`` from its beginning to its end."""
     await socket.accept()
     try:

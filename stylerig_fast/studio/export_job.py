@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylerig_fast.errors import StyleRigError
-from stylerig_fast.studio import exports
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.people import Person, Rendered, draw
-from stylerig_fast.studio.protocol import Request, VideoFormat
+from stylerig_fast.studio import video
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.people import DrawnPicture, Person, draw
+from stylerig_fast.studio.protocol import EditFields, VideoFormat
 from stylerig_fast.studio.scheduler import Closed
 
 State = Literal["running", "ready", "failed"]
 log = logging.getLogger(__name__)
 
 
-class Export:
+class ExportJob:
     """One animation on its way to a file.
 
     Attributes:
@@ -39,12 +39,12 @@ class Export:
     def __init__(
         self,
         id: str,
-        frames: Sequence[tuple[Person, Request]],
+        frames: Sequence[tuple[Person, EditFields]],
         size: int,
         fps: float,
         format: VideoFormat,
         path: Path,
-        submit: Callable[[Callable[[EngineLike], Rendered]], Future[Rendered]],
+        submit: Callable[[Callable[[EngineLike], DrawnPicture]], Future[DrawnPicture]],
     ) -> None:
         self.id, self.format, self.path = id, format, path
         self.total, self.done = len(frames), 0
@@ -57,7 +57,7 @@ class Export:
     def run(self) -> None:
         """Draws and writes; on a thread of its own, for it waits for turns. Nothing is raised."""
         try:
-            exports.write(self._pictures(), self.path, self.format, self._fps)
+            video.write(self._pictures(), self.path, self.format, self._fps)
             self.state = "ready"
         except (CancelledError, Closed, _Cancelled):
             self._fail("cancelled")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -13,11 +12,11 @@ from torch import Tensor
 
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.complete_landmarks import complete_landmarks, enough, open_landmarks
-from stylerig_fast.face.formats.mirror import nearest_mirror
-from stylerig_fast.face.formats.parts import Counts, Parts
+from stylerig_fast.face.formats.raw_model import Counts, RawFaceModel
 from stylerig_fast.face.landmarks import INNER_MOUTH, JAW, OUTER_EYE_CORNERS
 from stylerig_fast.face.model import FaceModel
 from stylerig_fast.face.smooth_albedo import smooth_albedo
+from stylerig_fast.warn import warn_caller
 
 # Vertices of the landmarks by number from 0 (some may be missing), or what finds them on a model without any.
 LandmarkSource: TypeAlias = Mapping[int, int] | Callable[[FaceModel], Sequence[int]]
@@ -29,7 +28,7 @@ LIKE_A_FACE = (0.4, 1.0)
 EYE_DISTANCE = (0.6, 1.2)  # decimetres between the outer eye corners; adults have about 0.9
 
 
-def assemble(parts: Parts, where: str, counts: Counts, landmarks: LandmarkSource | None = None) -> FaceModel:
+def assemble(parts: RawFaceModel, where: str, counts: Counts, landmarks: LandmarkSource | None = None) -> FaceModel:
     """The face model.
 
     Args:
@@ -110,7 +109,7 @@ def face_outward(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return triangles if flux >= 0 else triangles[:, ::-1]
 
 
-def _unplaced(parts: Parts, counts: Counts, vertices: np.ndarray, triangles: np.ndarray) -> FaceModel:
+def _unplaced(parts: RawFaceModel, counts: Counts, vertices: np.ndarray, triangles: np.ndarray) -> FaceModel:
     """The model without landmarks, in the middle of its bounding box."""
     vertices = vertices - np.array([0, 1, 1]) * (vertices.min(0) + vertices.max(0)) / 2
     mean = _tensor(vertices)
@@ -152,10 +151,9 @@ def _landmarks(model: FaceModel, where: str, source: LandmarkSource, jaw: Sequen
             f"({len(known)} are). Give a file with --landmarks FILE (68 vertex numbers, or an eos mapping), or have "
             "them found on rendered pictures with --landmarks detect"
         )
-    warnings.warn(
+    warn_caller(
         f"{where}: {68 - len(known)} of the 68 landmarks are not in its list; they are placed by warping the open "
-        "face model's. Look at them with --preview",
-        stacklevel=2,
+        "face model's. Look at them with --preview"
     )
     return complete_landmarks(model.mean.double().numpy(), model.triangles.numpy(), known, jaw)
 
@@ -198,3 +196,14 @@ def _centre(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+
+def nearest_mirror(vertices: Tensor, chunk: int = 2048) -> Tensor:
+    """For each vertex ``(V, 3)`` the one nearest to its mirror image in x: ``(V,)`` int64."""
+    # In double, because cdist goes through squared norms.
+    flipped = vertices.double() * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
+    try:
+        from scipy.spatial import KDTree
+    except ImportError:  # the same, some hundred times slower on a large mesh
+        return torch.cat([torch.cdist(part, vertices.double()).argmin(1) for part in flipped.split(chunk)])
+    return torch.from_numpy(KDTree(vertices.double().numpy()).query(flipped.numpy())[1])

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
-from stylerig_fast.face import known_pose
+from stylerig_fast.face import pose_cache
 from stylerig_fast.face.rotation import axis_angle_to_degrees, degrees_to_axis_angle
 from stylerig_fast.params import FaceParams
 
 
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
-    seen: list[torch.Tensor] = []
+    found: list[torch.Tensor] = []
 
     def counted(rotation: torch.Tensor) -> torch.Tensor:
-        seen.append(rotation)
+        found.append(rotation)
         return axis_angle_to_degrees(rotation)
 
-    monkeypatch.setattr(known_pose, "axis_angle_to_degrees", counted)
-    return seen
+    monkeypatch.setattr(pose_cache, "axis_angle_to_degrees", counted)
+    return found
 
 
 def turned(**options) -> FaceParams:
@@ -75,3 +77,12 @@ def test_gradients_pass_and_inference_tensors_are_asked_each_time(conversions) -
         inside.pose_degrees()
         inside.blocks["rotation"].mul_(0.5)
         assert torch.equal(inside.pose_degrees(), axis_angle_to_degrees(inside.blocks["rotation"]))
+
+
+def test_nothing_is_kept_alive() -> None:
+    params = turned().with_pose(yaw=12.5)
+    rotation = params.blocks["rotation"]
+    known = pose_cache._KNOWN[rotation][1]
+    before, alive = len(pose_cache._KNOWN), weakref.ref(known)
+    del params, rotation, known
+    assert len(pose_cache._KNOWN) == before - 1 and alive() is None

@@ -1,4 +1,4 @@
-"""Opening a file that anybody may have put there."""
+"""Opens regular files and nothing else: anybody may have put a pipe or a device there."""
 
 from __future__ import annotations
 

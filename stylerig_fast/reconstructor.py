@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
-from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.trained_for import TrainedFor
+from stylerig_fast.param_layout import BLOCKS, ParamLayout
+from stylerig_fast.params import FaceParams
+from stylerig_fast.provenance import TrainedFor
 
 # Where a face of an FFHQ-aligned crop sits, decimetres; the network learns the offset from it.
 MEAN_TRANSLATION = (0.0, 0.0, -11.0)
@@ -58,13 +59,13 @@ class FaceReconstructor(nn.Module):
     def __init__(self, config: ReconstructorConfig) -> None:
         super().__init__()
         self.config = config
-        inputs, outputs = config.num_ws * config.w_dim, sum(config.sizes[name] for name in BLOCKS)
+        layout, inputs = ParamLayout(config.sizes), config.num_ws * config.w_dim
         self.layers = nn.Sequential(
             nn.Linear(inputs, config.hidden),
             nn.ELU(),
             nn.Linear(config.hidden, config.hidden),
             nn.ELU(),
-            nn.Linear(config.hidden, outputs),
+            nn.Linear(config.hidden, layout.size),
         )
         last = self.layers[-1]
         assert isinstance(last, nn.Linear)
@@ -72,30 +73,41 @@ class FaceReconstructor(nn.Module):
         nn.init.zeros_(last.bias)
         self.register_buffer("w_mean", torch.zeros(config.num_ws, config.w_dim))
         self.register_buffer("w_std", torch.ones(config.num_ws, config.w_dim))
-        mean = {name: torch.zeros(config.sizes[name]) for name in BLOCKS}
-        mean["illumination"] = torch.zeros(9, 3)
-        mean["illumination"][0] = MEAN_AMBIENT
-        mean["translation"] = torch.tensor(MEAN_TRANSLATION)
-        self.register_buffer("out_mean", torch.cat([mean[name].flatten() for name in BLOCKS]))
-        self.register_buffer(
-            "out_scale", torch.cat([torch.full((config.sizes[name],), OUTPUT_SCALE[name]) for name in BLOCKS])
-        )
+        mean, scale = torch.zeros(layout.size), torch.ones(layout.size)
+        blocks = layout.split(mean)
+        blocks["illumination"][0] = MEAN_AMBIENT
+        blocks["translation"].copy_(torch.tensor(MEAN_TRANSLATION))
+        for name in BLOCKS:
+            scale[layout.slice(name)] = OUTPUT_SCALE[name]
+        self.register_buffer("out_mean", mean)
+        self.register_buffer("out_scale", scale)
 
     @property
     def camera(self) -> Camera:
         return Camera(self.config.focal)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Mean and deviation ``(num_ws, w_dim)`` of the training codes."""
+        """Sets what codes are standardised by.
+
+        Args:
+            mean: of the training codes, ``(num_ws, w_dim)``.
+            std: their standard deviation, likewise.
+        """
         self.w_mean.copy_(mean)
         self.w_std.copy_(std.clamp_min(1e-6))
 
     def vector(self, w: Tensor, noise: Tensor | None = None) -> Tensor:
-        """`FaceParams.vector` of what F sees in ``w`` ``(B, num_ws, w_dim)``.
+        """F as a parameter vector.
 
         Args:
-            w: latent codes.
+            w: codes ``(B, num_ws, w_dim)``.
             noise: added to the standardised code, same shape; training uses it as regularisation.
+
+        Returns:
+            ``(B, P)``, as `FaceParams.vector`.
+
+        Raises:
+            ValueError: wrong shape or dtype.
         """
         check_code(w, self.config.num_ws, self.config.w_dim)
         x = (w - self.w_mean) / self.w_std
@@ -138,7 +150,16 @@ class FaceReconstructor(nn.Module):
 
 
 def check_code(w: Tensor, num_ws: int, w_dim: int) -> None:
-    """Raises ValueError unless ``w`` is a finite batch of codes ``(B, num_ws, w_dim)``."""
+    """Checks shape and dtype of a batch of codes; values are the Engine's affair, since looking at them waits on a GPU.
+
+    Args:
+        w: expected ``(B, num_ws, w_dim)``, floating point.
+        num_ws: slots of a code.
+        w_dim: length of one slot's code.
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
     if w.ndim != 3 or tuple(w.shape[1:]) != (num_ws, w_dim):
         raise ValueError(f"w has shape {tuple(w.shape)}, expected (B, {num_ws}, {w_dim})")
     if not w.is_floating_point():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylerig_fast.face.values import all_finite, batch_of, check_finite, values_like
+from stylerig_fast.face.arguments import all_finite, batch_of, check_finite, values_like
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, (1.0, -math.inf), [[1, 2], [math.nan, 3]], torch.tensor(math.nan)])

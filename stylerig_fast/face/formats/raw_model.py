@@ -34,7 +34,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Parts:
+class RawFaceModel:
     """A linear face model as a file has it: x to the subject's left, y up, z toward the viewer.
 
     Attributes:

@@ -14,22 +14,21 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stylerig_fast.studio import exports
-from stylerig_fast.studio.describe import describe, sizes_of
-from stylerig_fast.studio.engine_like import EngineLike
-from stylerig_fast.studio.exporting import Export
-from stylerig_fast.studio.face_file import FaceFile, face_file
-from stylerig_fast.studio.limits import Limits
-from stylerig_fast.studio.people import Rendered
+from stylerig_fast.studio import video
+from stylerig_fast.studio.capabilities import FaceFile, describe, face_file, sizes_of
+from stylerig_fast.studio.engine_protocol import EngineLike
+from stylerig_fast.studio.export_job import ExportJob
+from stylerig_fast.studio.limits import StudioLimits
+from stylerig_fast.studio.people import DrawnPicture
 from stylerig_fast.studio.pictures import encode
-from stylerig_fast.studio.protocol import Malformed, NewExport, PictureFormat, Request
+from stylerig_fast.studio.protocol import EditFields, Malformed, NewExport, PictureFormat
 from stylerig_fast.studio.scheduler import Line, Scheduler
-from stylerig_fast.studio.sessions import Refused, Session, Sessions
+from stylerig_fast.studio.sessions import Refused, Sessions, StudioSession
 
 T = TypeVar("T")
 
 
-class Studio:
+class StudioState:
     """One Engine, its turns, and everybody's sessions.
 
     Attributes:
@@ -40,8 +39,8 @@ class Studio:
         full_size: the largest of them.
     """
 
-    def __init__(self, engine: EngineLike, limits: Limits | None = None, preview: int | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, engine: EngineLike, limits: StudioLimits | None = None, preview: int | None = None) -> None:
+        self.limits = limits or StudioLimits()
         self.description = describe(engine, self.limits, preview)
         self.face: FaceFile = face_file(engine.face_model)
         self.num_ws, self.w_dim = engine.generator.num_ws, engine.generator.w_dim
@@ -63,7 +62,7 @@ class Studio:
         if size not in self.sizes:
             raise Malformed(f"size: {size} is not one of {', '.join(map(str, self.sizes))}")
 
-    def check_request(self, request: Request) -> None:
+    def check_request(self, request: EditFields) -> None:
         """Raises Malformed for an expression that the face model does not have."""
         unknown = next((name for name in request.expression or () if name not in self._names), None)
         if unknown is not None:
@@ -73,7 +72,7 @@ class Studio:
 
     # ---- work -------------------------------------------------------------------------------------
 
-    async def turn(self, session: Session, work: Callable[[EngineLike], T], line: Line = "job") -> T:
+    async def turn(self, session: StudioSession, work: Callable[[EngineLike], T], line: Line = "job") -> T:
         """The result of ``work`` on the Engine's thread; cancelled before its turn if the caller is.
 
         Raises:
@@ -81,7 +80,7 @@ class Studio:
         """
         return await asyncio.wrap_future(self.submit(session, work, line))
 
-    def submit(self, session: Session, work: Callable[[EngineLike], T], line: Line = "job") -> Future[T]:
+    def submit(self, session: StudioSession, work: Callable[[EngineLike], T], line: Line = "job") -> Future[T]:
         """As `turn`, for callers that wait on a thread."""
         if self.scheduler.waiting(session.secret, line) >= self.limits.jobs:
             raise Refused(429, f"{self.limits.jobs} pictures of this session are waiting; wait for some")
@@ -91,7 +90,7 @@ class Studio:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._encoders, encode, picture, format, quality)
 
-    def start_export(self, session: Session, new: NewExport) -> Export:
+    def start_export(self, session: StudioSession, new: NewExport) -> ExportJob:
         """Begins to draw an animation; the session's last one is forgotten.
 
         Raises:
@@ -105,7 +104,7 @@ class Studio:
         self.check_size(new.size)
         for frame in new.frames:
             self.check_request(frame.request)
-        if new.format not in exports.formats():
+        if new.format not in video.formats():
             raise Refused(400, f"{new.format} cannot be written here; install stylerig-fast[studio]")
         frames = [(session.person(frame.person), frame.request) for frame in new.frames]
         if session.export is not None:
@@ -113,10 +112,10 @@ class Studio:
         id = secrets.token_urlsafe(8)
         path = Path(self._files.name) / f"{secrets.token_hex(8)}.{new.format}"
 
-        def submit(work: Callable[[EngineLike], Rendered]) -> Future[Rendered]:
+        def submit(work: Callable[[EngineLike], DrawnPicture]) -> Future[DrawnPicture]:
             return self.scheduler.submit(session.secret, work)
 
-        session.export = Export(id, frames, new.size, new.fps, new.format, path, submit)
+        session.export = ExportJob(id, frames, new.size, new.fps, new.format, path, submit)
         self._exporters.submit(session.export.run)
         return session.export
 
@@ -128,7 +127,7 @@ class Studio:
         self._encoders.shutdown()
         self._files.cleanup()
 
-    def _ended(self, session: Session) -> None:
+    def _ended(self, session: StudioSession) -> None:
         if session.export is not None:
             session.export.cancel()
         self.scheduler.forget(session.secret)
