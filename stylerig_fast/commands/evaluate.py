@@ -25,7 +25,7 @@ from stylerig_fast.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from stylerig_fast.engine import Engine
-    from stylerig_fast.evaluation.study import Study
+    from stylerig_fast.evaluation.protocol import Study
 
 
 @dataclass(kw_only=True)
@@ -109,8 +109,8 @@ class Evaluate(EngineOptions):
     def _whole(self, engine: Engine, held_out: Any, out: Path) -> None:
         from stylerig_fast.data.portraits import PortraitSet
         from stylerig_fast.engine import Engine as AnyEngine
-        from stylerig_fast.evaluation.page import write_page
-        from stylerig_fast.evaluation.study import Plan, run_study
+        from stylerig_fast.evaluation.html_report import write_page
+        from stylerig_fast.evaluation.protocol import Plan, run_study
         from stylerig_fast.measurement.memory import give_large_blocks_back
         from stylerig_fast.measurement.range_sweep import reach_table, write_reach
         from stylerig_fast.reconstruction import FaceReconstructor
@@ -238,7 +238,7 @@ def _lookers(options: Evaluate, engine: Engine) -> Iterator[tuple[Any, Any]]:
 def metrics(study: Study, settings: dict[str, object], network: str) -> dict[str, object]:
     """Everything that was found, as plain values for ``metrics.json``."""
     from stylerig_fast.evaluation.comparison import row_json
-    from stylerig_fast.evaluation.standings import standing_json
+    from stylerig_fast.evaluation.iso_identity import standing_json
     from stylerig_fast.measurement.range_sweep import sweep_json
 
     return {

@@ -5,9 +5,9 @@ say of edited pictures.
 """
 
 from stylerig_fast.evaluation.heldout_estimators.identity import IdentityEncoder, identity_distance
-from stylerig_fast.evaluation.reconstructor_report import measure_reconstructor
-from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.rig_report import measure_rig
+from stylerig_fast.evaluation.metrics.reconstructor_error import measure_reconstructor
+from stylerig_fast.evaluation.metrics.results import Goal, Report
+from stylerig_fast.evaluation.metrics.rig import measure_rig
 from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
 from stylerig_fast.measurement.landmarks import LandmarkDetector, Landmarks
 from stylerig_fast.measurement.pose import Pose, PoseEstimator

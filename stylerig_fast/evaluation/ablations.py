@@ -19,7 +19,7 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.errors import StyleRigError
 from stylerig_fast.evaluation.analyzers import describing_analyzer
 from stylerig_fast.evaluation.heldout_estimators.background import background_change
-from stylerig_fast.evaluation.rig_report import rig_figures
+from stylerig_fast.evaluation.metrics.rig import rig_figures
 from stylerig_fast.measurement.edit_runner import choose_people, measure_edits
 from stylerig_fast.measurement.edit_suite import Request, standard_requests
 from stylerig_fast.measurement.memory import give_large_blocks_back

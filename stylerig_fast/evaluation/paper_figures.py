@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.baselines import Sample, StyleMixing
+from stylerig_fast.evaluation.methods import Sample, StyleMixing
 from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
 from stylerig_fast.params import CONTROLS, FaceParams
 

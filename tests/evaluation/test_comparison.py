@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stylerig_fast.evaluation.comparison import answers, outside_figures, row, row_json
-from stylerig_fast.evaluation.keeping_figures import keeping_figures
-from stylerig_fast.evaluation.witness_figures import witness_figures
+from stylerig_fast.evaluation.metrics.preservation import keeping_figures
+from stylerig_fast.evaluation.metrics.reconstructor_agreement import witness_figures
 from stylerig_fast.measurement.analyzer import MEASURED, SPREAD, Measurements
 from stylerig_fast.measurement.edit_runner import Edited, Measured
 from stylerig_fast.measurement.edit_suite import turn

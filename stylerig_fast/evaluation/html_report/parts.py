@@ -10,8 +10,8 @@ from html import escape
 
 from PIL import Image
 
+from stylerig_fast.evaluation.metrics.results import Report
 from stylerig_fast.evaluation.paper_figures import Grid
-from stylerig_fast.evaluation.report import Report
 from stylerig_fast.measurement.statistics import Figure
 
 _QUALITY = 82  # of WebP

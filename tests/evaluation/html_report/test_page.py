@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from stylerig_fast.evaluation.comparison import Row
-from stylerig_fast.evaluation.page.page import write_page
-from stylerig_fast.evaluation.page.parts import number, picture_grid, table
-from stylerig_fast.evaluation.page.svg import Series, bars, histogram, plot, ticks
+from stylerig_fast.evaluation.html_report.page import write_page
+from stylerig_fast.evaluation.html_report.parts import number, picture_grid, table
+from stylerig_fast.evaluation.html_report.svg import Series, bars, histogram, plot, ticks
+from stylerig_fast.evaluation.iso_identity import Standing
+from stylerig_fast.evaluation.metrics.results import Goal, Report
 from stylerig_fast.evaluation.paper_figures import Grid
-from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.standings import Standing
-from stylerig_fast.evaluation.study import Plan, Study
+from stylerig_fast.evaluation.protocol import Plan, Study
 from stylerig_fast.measurement.range_sweep import Step, Sweep
 from stylerig_fast.measurement.statistics import Figure
 

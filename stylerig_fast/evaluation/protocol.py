@@ -13,10 +13,15 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.baselines import NoEdit, Sample, StyleMixing, fit_baselines
 from stylerig_fast.evaluation.comparison import Answers, Row, answers, outside_figures, row
 from stylerig_fast.evaluation.heldout_estimators.background import background_change
-from stylerig_fast.evaluation.mirror import mirror_figures
+from stylerig_fast.evaluation.iso_identity import Standing, standings
+from stylerig_fast.evaluation.methods import NoEdit, Sample, StyleMixing, fit_baselines
+from stylerig_fast.evaluation.metrics.frechet_distance import features, realism_figures
+from stylerig_fast.evaluation.metrics.noise_floor import mirror_figures
+from stylerig_fast.evaluation.metrics.reconstructor_error import measure_reconstructor
+from stylerig_fast.evaluation.metrics.results import Goal, Report
+from stylerig_fast.evaluation.metrics.rig import GOALS, rig_figures
 from stylerig_fast.evaluation.paper_figures import (
     Grid,
     conditional,
@@ -25,11 +30,6 @@ from stylerig_fast.evaluation.paper_figures import (
     strips,
     transfer_grid,
 )
-from stylerig_fast.evaluation.realism import features, realism_figures
-from stylerig_fast.evaluation.reconstructor_report import measure_reconstructor
-from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
-from stylerig_fast.evaluation.standings import Standing, standings
 from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
 from stylerig_fast.measurement.edit_method import EditMethod, RigMethod, Scaled
 from stylerig_fast.measurement.edit_runner import Measured, choose_people, measure_methods

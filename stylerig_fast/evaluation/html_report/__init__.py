@@ -4,6 +4,6 @@ Plain strings and `html.escape`: the page is a dozen tables and plots, and a tem
 dependency to escape them with.
 """
 
-from stylerig_fast.evaluation.page.page import write_page
+from stylerig_fast.evaluation.html_report.page import write_page
 
 __all__ = ["write_page"]

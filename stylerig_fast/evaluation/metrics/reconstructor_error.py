@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.evaluation.report import Goal, Report
+from stylerig_fast.evaluation.metrics.results import Goal, Report
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import INNER_49, OUTER_EYE_CORNERS, PAPER_66
 from stylerig_fast.measurement.pose import PoseEstimator

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stylerig_fast.evaluation.comparison import Answers
-from stylerig_fast.evaluation.standings import standing_json, standings, verdict
+from stylerig_fast.evaluation.iso_identity import standing_json, standings, verdict
 from stylerig_fast.measurement.analyzer import SPREAD
 from stylerig_fast.measurement.statistics import Figure
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.evaluation.realism import frechet_distance
+from stylerig_fast.evaluation.metrics.frechet_distance import frechet_distance
 
 
 def gaussian(n, shift=0.0, scale=1.0, seed=0):

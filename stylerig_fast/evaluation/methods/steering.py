@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.baselines.sample import Sample
+from stylerig_fast.evaluation.methods.training_sample import Sample
 from stylerig_fast.measurement.edit_method import Asked
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import control_columns

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 
 from stylerig_fast.data.portraits import PortraitSet
-from stylerig_fast.evaluation.baselines.directions import FilterDirection, PatternDirection
-from stylerig_fast.evaluation.baselines.mixing import StyleMixing
-from stylerig_fast.evaluation.baselines.no_edit import NoEdit
-from stylerig_fast.evaluation.baselines.optimisation import DirectOptimisation
-from stylerig_fast.evaluation.baselines.sample import Sample, take_sample
-from stylerig_fast.evaluation.baselines.steering import Steering
+from stylerig_fast.evaluation.methods.latent_optimization import DirectOptimisation
+from stylerig_fast.evaluation.methods.linear_direction import FilterDirection, PatternDirection
+from stylerig_fast.evaluation.methods.no_edit import NoEdit
+from stylerig_fast.evaluation.methods.steering import Steering
+from stylerig_fast.evaluation.methods.style_mixing import StyleMixing
+from stylerig_fast.evaluation.methods.training_sample import Sample, take_sample
 from stylerig_fast.measurement.edit_method import EditMethod
 from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.reconstruction import FaceReconstructor

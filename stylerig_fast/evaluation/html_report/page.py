@@ -9,11 +9,20 @@ from pathlib import Path
 
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.evaluation.comparison import Row
-from stylerig_fast.evaluation.page.parts import cards, ends, figure, number, picture_grid, plots, report_table, table
-from stylerig_fast.evaluation.page.style import STYLE
-from stylerig_fast.evaluation.page.svg import Series, bars, histogram, plot
-from stylerig_fast.evaluation.standings import Standing, verdict
-from stylerig_fast.evaluation.study import Study
+from stylerig_fast.evaluation.html_report.parts import (
+    cards,
+    ends,
+    figure,
+    number,
+    picture_grid,
+    plots,
+    report_table,
+    table,
+)
+from stylerig_fast.evaluation.html_report.style import STYLE
+from stylerig_fast.evaluation.html_report.svg import Series, bars, histogram, plot
+from stylerig_fast.evaluation.iso_identity import Standing, verdict
+from stylerig_fast.evaluation.protocol import Study
 from stylerig_fast.measurement.edit_suite import LABELS, MEASURE
 from stylerig_fast.measurement.range_sweep import FOUND, HIGH, LOW, LOWEST, Sweep
 from stylerig_fast.measurement.statistics import Figure

@@ -4,12 +4,12 @@
 steering network, and direct optimisation of the code through F.
 """
 
-from stylerig_fast.evaluation.baselines.directions import FilterDirection, PatternDirection
-from stylerig_fast.evaluation.baselines.fitted import Sample, fit_baselines
-from stylerig_fast.evaluation.baselines.mixing import StyleMixing
-from stylerig_fast.evaluation.baselines.no_edit import NoEdit
-from stylerig_fast.evaluation.baselines.optimisation import DirectOptimisation
-from stylerig_fast.evaluation.baselines.steering import Steering
+from stylerig_fast.evaluation.methods.fit import Sample, fit_baselines
+from stylerig_fast.evaluation.methods.latent_optimization import DirectOptimisation
+from stylerig_fast.evaluation.methods.linear_direction import FilterDirection, PatternDirection
+from stylerig_fast.evaluation.methods.no_edit import NoEdit
+from stylerig_fast.evaluation.methods.steering import Steering
+from stylerig_fast.evaluation.methods.style_mixing import StyleMixing
 
 __all__ = [
     "DirectOptimisation",

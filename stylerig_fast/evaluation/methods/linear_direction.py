@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.baselines.sample import Sample
+from stylerig_fast.evaluation.methods.training_sample import Sample
 from stylerig_fast.measurement.edit_method import Asked
 
 # Ridge of the filter, in mean variances of a component of the code.

@@ -7,8 +7,8 @@ import torch
 
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.evaluation.analyzers import describing_analyzer
-from stylerig_fast.evaluation.report import Report
-from stylerig_fast.evaluation.rig_report import GOALS, rig_figures
+from stylerig_fast.evaluation.metrics.results import Report
+from stylerig_fast.evaluation.metrics.rig import GOALS, rig_figures
 from stylerig_fast.face import Camera
 from stylerig_fast.face.lighting import light
 from stylerig_fast.face.model_io import open_face_model

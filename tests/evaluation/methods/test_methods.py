@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylerig_fast.data.latent_pca import LatentPCA
-from stylerig_fast.evaluation.baselines import (
+from stylerig_fast.evaluation.methods import (
     DirectOptimisation,
     FilterDirection,
     NoEdit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.baselines.sample import Sample
+from stylerig_fast.evaluation.methods.training_sample import Sample
 from stylerig_fast.measurement.edit_method import Asked
 from stylerig_fast.reconstruction import FaceReconstructor
 

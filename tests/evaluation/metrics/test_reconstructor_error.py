@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from stylerig_fast.evaluation.reconstructor_report import GOALS, measure_reconstructor, reconstructor_figures
-from stylerig_fast.evaluation.report import Report
+from stylerig_fast.evaluation.metrics.reconstructor_error import GOALS, measure_reconstructor, reconstructor_figures
+from stylerig_fast.evaluation.metrics.results import Report
 from stylerig_fast.face import Camera
 from stylerig_fast.face.landmarks import JAW
 from stylerig_fast.face.lighting import light

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.baselines.sample import Sample
+from stylerig_fast.evaluation.methods.training_sample import Sample
 from stylerig_fast.measurement.edit_method import Asked
 
 # Slot ranges that are tried, as shares of the slots: coarse, middle and fine ones and their unions.

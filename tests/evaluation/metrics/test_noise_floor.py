@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylerig_fast.evaluation.mirror import mirror_figures
+from stylerig_fast.evaluation.metrics.noise_floor import mirror_figures
 from stylerig_fast.measurement.analyzer import MEASURED, SPREAD, Measurements
 from stylerig_fast.measurement.expression import FaceMeasures
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.evaluation.analyzers import describing_analyzer
 from stylerig_fast.evaluation.heldout_estimators.background import background_change
-from stylerig_fast.evaluation.keeping_figures import keeping_figures
-from stylerig_fast.evaluation.report import Goal, Report
-from stylerig_fast.evaluation.witness_figures import witness_figures
+from stylerig_fast.evaluation.metrics.preservation import keeping_figures
+from stylerig_fast.evaluation.metrics.reconstructor_agreement import witness_figures
+from stylerig_fast.evaluation.metrics.results import Goal, Report
 from stylerig_fast.measurement.analyzer import FaceAnalyzer
 from stylerig_fast.measurement.edit_accuracy import control_figures
 from stylerig_fast.measurement.edit_method import RigLike
