@@ -17,32 +17,19 @@ from torch import Tensor
 
 from stylerig_fast.engine import Engine
 from stylerig_fast.measurement.analyzer import FaceAnalyzer
-from stylerig_fast.measurement.edit_accuracy import control_figures
+from stylerig_fast.measurement.edit_accuracy import edit_accuracy
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, core_kinds
 from stylerig_fast.measurement.edit_runner import measure_edits
-from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
+from stylerig_fast.measurement.edit_suite import edits_of
 from stylerig_fast.measurement.parallel import PictureAnalyzer
-from stylerig_fast.measurement.range_sweep import UNITS, Sweep, sweep_requests, sweeps
-from stylerig_fast.measurement.statistics import Figure
+from stylerig_fast.measurement.range_sweep import Sweep, sweep_edits, sweeps
+from stylerig_fast.measurement.statistics import Estimate
 from stylerig_fast.params import BLOCKS
 
 # A gain beyond these says that the control does not reach the picture, which no factor can mend.
 LOWEST, HIGHEST = 0.5, 2.5
-# Shares between these are left alone.
-TARGETS = {
-    "yaw": (0.97, 1.03),
-    "pitch": (0.97, 1.03),
-    # A wide-open mouth that is asked for still more hardly opens further, and shows odd teeth.
-    "jawOpen": (0.75, 0.79),
-    "smile": (0.85, 0.9),
-    # dlib's lids never meet: of eyes that are closed for everybody to see, its landmarks show this much.
-    "eyes": (0.5, 0.55),
-    "brows": (0.85, 0.9),
-    "illumination": (0.85, 0.9),
-}
-_UNITS = {"jawOpen": ("jawOpen",), "smile": SMILE_UNITS, "eyes": EYES_UNITS, "brows": BROWS_UNITS}
-# Other units that landmarks measure, to what share, and at which levels beside rest.
-_MORE = tuple(units for units in UNITS if units not in _UNITS.values())
-_MORE_TARGET, _MORE_LEVELS = (0.85, 0.9), (0.0, 0.5, 1.0)
+# The other expressions are measured at these levels.
+_LEVELS = (0.0, 0.5, 1.0)
 
 _log = logging.getLogger(__name__)
 
@@ -63,50 +50,41 @@ def calibrate(
         The shares that were measured in each round, by control.
     """
     names = engine.face_model.expression_names
-    requests = standard_requests(names, quick=True)
-    more = [entry for entry in sweep_requests(names) if entry[1] in _MORE and entry[3].amount in _MORE_LEVELS]
+    edits = edits_of(core_kinds(), names, quick=True)
+    more = [edit for edit in sweep_edits(names) if not edit.kind.core and edit.amount in _LEVELS]
     rounds_seen = []
     for _ in range(rounds):
-        shares = measured_shares(control_figures(measure_edits(engine, analyzer, codes, requests, pool=pool)))
+        shares = measured_shares(edit_accuracy(measure_edits(engine, analyzer, codes, edits, pool=pool)))
         if more:
-            measured = measure_edits(engine, analyzer, codes, [request for *_, request in more], pool=pool)
-            shares |= unit_shares(sweeps(more, measured))
+            shares |= unit_shares(sweeps(measure_edits(engine, analyzer, codes, more, pool=pool)))
         _apply(engine, shares)
         rounds_seen.append(shares)
         _log.info("share of the request in the picture: %s", {name: round(v, 3) for name, v in shares.items()})
     return rounds_seen
 
 
-def measured_shares(figures: Mapping[str, Figure]) -> dict[str, float]:
-    """Shares of the request that arrive, by what they are about; a smile is its width's and its corners' mean."""
-    found = {
-        "yaw": ("yaw.gain",),
-        "pitch": ("pitch.gain",),
-        "jawOpen": ("jaw.gain",),
-        "smile": ("smile.smile_width_gain", "smile.corner_height_gain"),
-        "eyes": ("eyes.gain",),
-        "brows": ("brows.gain",),
-        "illumination": ("light.gain",),
-    }
-    # A face model without the named unit has no figure of it.
-    return {
-        share: sum(figures[name].value for name in names) / len(names)
-        for share, names in found.items()
-        if names[0] in figures
-    }
+def measured_shares(found: Mapping[str, Estimate]) -> dict[str, float]:
+    """Shares of the request that arrive, by core kind; a smile is its width's and its corners' mean."""
+    shares = {}
+    for kind in core_kinds():
+        names = [f"{kind.name}.gain", *(f"{kind.name}.{measure}_gain" for measure in kind.also_measured)]
+        # A face model without the named unit has no gain of it.
+        if names[0] in found:
+            shares[kind.name] = sum(found[name].value for name in names) / len(names)
+    return shares
 
 
 def unit_shares(found: Sequence[Sweep]) -> dict[str, float]:
-    """Shares of the request that arrive, of other units, by the first of those that move together; if measured."""
-    shares = {sweep.units[0]: sum(step.gain.value for step in sweep.steps) / len(sweep.steps) for sweep in found}
-    return {unit: share for unit, share in shares.items() if math.isfinite(share)}
+    """Shares of the request that arrive, of the other kinds; if measured."""
+    shares = {sweep.kind.name: sum(step.gain.value for step in sweep.steps) / len(sweep.steps) for sweep in found}
+    return {name: share for name, share in shares.items() if math.isfinite(share)}
 
 
 def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     rig, sizes = engine.rig_net, engine.face_model.sizes
     factor = {}
     for name, share in shares.items():
-        lowest, highest = TARGETS.get(name, _MORE_TARGET)
+        lowest, highest = EDIT_KINDS[name].calibrated_gain
         wanted = min(max(share, lowest), highest)
         factor[name] = min(max(wanted / max(share, 1e-3), LOWEST), HIGHEST)
     whole = torch.ones(sum(sizes[name] for name in BLOCKS), device=rig.gain.device)
@@ -115,13 +93,12 @@ def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     whole[start["rotation"]] = factor["pitch"]
     whole[start["rotation"] + 1] = factor["yaw"]
     expression = whole[start["expression"] : start["expression"] + sizes["expression"]]
-    known = [factor[name] for name in _UNITS if name in factor]
+    known = [factor[kind.name] for kind in core_kinds() if kind.units and kind.name in factor]
     # Units that have no measure of their own are taken to answer like those that have.
     expression[:] = math.prod(known) ** (1 / max(1, len(known)))
-    together = _UNITS | {units[0]: units for units in _MORE}
-    for name in factor.keys() & together.keys():
-        for unit in together[name]:
+    for name in factor:
+        for unit in EDIT_KINDS[name].units:
             expression[engine.face_model.expression_names.index(unit)] = factor[name]
     # The constant band is the exposure, which a change of direction leaves alone.
-    whole[start["illumination"] + 3 : start["illumination"] + 27] = factor["illumination"]
+    whole[start["illumination"] + 3 : start["illumination"] + 27] = factor["light"]
     rig.gain.mul_(whole[rig.columns]).clamp_(LOWEST, HIGHEST)

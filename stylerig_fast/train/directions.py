@@ -16,8 +16,9 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.lighting import sh_basis
+from stylerig_fast.measurement.measurements import MEASURES
 from stylerig_fast.params import BLOCKS, FaceParams
-from stylerig_fast.train.observed import ANGLES, LIGHT, MEASURES, Observed, rendered_answers
+from stylerig_fast.train.observed import ANGLES, LIGHT, Observed, rendered_answers
 from stylerig_fast.train.weights import DirectionWeights
 
 _TURN = 0.15  # radians either way over which the model's answer to a turn is taken as straight

@@ -18,29 +18,24 @@ from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
-from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
-from stylerig_fast.measurement.edit_runner import frontal_people, measure_edits
-from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, KEPT, SMILE_UNITS, Kind, Request, express
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS
+from stylerig_fast.measurement.edit_runner import measure_edits
+from stylerig_fast.measurement.edit_suite import ANGLES, Edit, make_edit
+from stylerig_fast.measurement.measurements import MEASURES
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
+from stylerig_fast.measurement.people import frontal_people
 from stylerig_fast.params import BLOCKS, FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.directions import LinearWorld
 from stylerig_fast.train.initialise import picture_columns
-from stylerig_fast.train.observed import ANGLES, MEASURES
 from stylerig_fast.train.personal import Answers, regress, take_off
 from stylerig_fast.train.run import counter
 
-TURNS: dict[Kind, float] = {"yaw": 20.0, "pitch": 10.0}  # degrees, either way
-UNITS: dict[Kind, tuple[tuple[str, ...], float]] = {
-    "jaw": (("jawOpen",), 0.5),
-    "smile": (SMILE_UNITS, 0.8),
-    "eyes": (EYES_UNITS, 1.0),
-    "brows": (BROWS_UNITS, 1.0),
-}
 _RIDGE = 600.0  # of the regressions, in pictures
 _SHARE = 4  # units are asked of every fourth of the people
 # The component of an axis-angle that an angle is nearly, and its sign.
-_COMPONENT: dict[Kind, tuple[int, float]] = {"yaw": (1, 1.0), "pitch": (0, -1.0)}
+_COMPONENT = {"yaw": (1, 1.0), "pitch": (0, -1.0)}
 
 
 @dataclass(frozen=True)
@@ -48,12 +43,12 @@ class _Asked:
     """One edit of everybody.
 
     Attributes:
-        request: what is asked.
+        edit: what is asked.
         rows: the requests of the rig that it is made of, see `SubspaceRigNet.request`.
         kept: ``(M,)`` bool, the measures that it should leave to the rendered face model.
     """
 
-    request: Request
+    edit: Edit
     rows: list[int]
     kept: Tensor
 
@@ -118,15 +113,15 @@ def answer_pictures(
             engine,
             analyzer,
             codes[rows],
-            [each.request for each in asked],
+            [each.edit for each in asked],
             pool=pool,
             resolution=resolution,
             progress=None if progress is None else lambda done: progress(made + done, total),
         )
-        start = _values(seen.before) - _values(seen.rendered)
+        start = seen.before.select() - seen.rendered.select()
         return [
-            ((_values(edit.picture) - _values(edit.rendered) - start) / deviation.double()).to(mending)
-            for edit in seen.edits
+            ((result.picture.select() - result.rendered.select() - start) / deviation.double()).to(mending)
+            for result in seen.results
         ]
 
     if turns:
@@ -136,14 +131,13 @@ def answer_pictures(
             zip(turns[::2], turns[1::2], strict=True), torch.cat(strays).split(2 * len(codes)), strict=True
         ):
             rows = pair[0].rows
-            request = torch.cat([rig.request(each.request.apply(before).vector(), own)[:, rows] for each in pair])
+            request = torch.cat([rig.request(each.edit.apply(before).vector(), own)[:, rows] for each in pair])
             known = torch.isfinite(wrong).all(1)
             means[:, rows], by_person = regress(request[known], person.repeat(2, 1)[known], wrong[known], _RIDGE)
             slopes[:, rows] = by_person @ knowing.T
     if units:
         for asked, stray in zip(units, show(units, few, len(codes) * of_turns), strict=True):
-            level = UNITS[asked.request.kind][1]
-            request = (level - own[few][:, rig.columns[asked.rows]]).mean(0) / rig.p_std[asked.rows]
+            request = (asked.edit.amount - own[few][:, rig.columns[asked.rows]]).mean(0) / rig.p_std[asked.rows]
             # The smallest change of the units' directions that takes off what all of them do together.
             off = torch.where(asked.kept, stray.nanmean(0), 0.0)[:, None] * request / request.square().sum()
             means[:, asked.rows] += off
@@ -153,13 +147,14 @@ def answer_pictures(
 def _turns(rig: SubspaceRigNet) -> list[_Asked]:
     """Less and more of each angle, one after the other."""
     found = []
-    for angle, most in TURNS.items():
-        component, sign = _COMPONENT[angle]
+    for kind in (EDIT_KINDS[angle] for angle in ANGLES):
+        component, sign = _COMPONENT[kind.name]
+        most = kind.correction or 0.0
         for amount in (-most, most):
             if rig.turns:
                 rows = [rig.turns[component], len(rig.columns) + component]
-                request = Request(f"{angle}{amount:+g}", angle, amount, _turned(component, sign * amount))
-                found.append(_Asked(request, rows, torch.ones(len(MEASURES), dtype=torch.bool)))
+                edit = Edit(f"{kind.name}{amount:+g}", kind, amount, _turned(component, sign * amount))
+                found.append(_Asked(edit, rows, torch.ones(len(MEASURES), dtype=torch.bool)))
     return found
 
 
@@ -176,16 +171,9 @@ def _units(rig: SubspaceRigNet, names: Sequence[str]) -> list[_Asked]:
     start = sum(rig.config.sizes[name] for name in BLOCKS[: BLOCKS.index("expression")])
     place = {column: row for row, column in enumerate(rig.columns.tolist())}
     found = []
-    for kind, (units, level) in UNITS.items():
-        if "expression" in rig.config.controls and all(unit in names for unit in units):
-            rows = [place[start + names.index(unit)] for unit in units]
-            kept = torch.tensor([measure in (*KEPT[kind], "glasses") for measure in MEASURES])
-            found.append(_Asked(express(kind, units, level), rows, kept))
+    for kind in EDIT_KINDS.values():
+        if kind.units and kind.correction and "expression" in rig.config.controls and kind.available(names):
+            rows = [place[start + names.index(unit)] for unit in kind.units]
+            kept = torch.tensor([measure in (*kind.kept, "glasses") for measure in MEASURES])
+            found.append(_Asked(make_edit(kind, kind.correction), rows, kept))
     return found
-
-
-def _values(seen: Measurements) -> Tensor:
-    """`MEASURES` ``(B, M)`` float64; NaN where no face was found."""
-    angles = torch.stack([seen.value(name) for name in MEASURES[ANGLES]], dim=1)
-    rest = torch.stack([seen.value("light"), seen.value("glasses")], dim=1)
-    return torch.cat([angles, seen.measures.stacked().double(), rest], dim=1)

@@ -15,8 +15,8 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator, open_generator
-from stylerig_fast.measurement.edit_runner import frontal_people
 from stylerig_fast.measurement.parallel import analyzing_beside
+from stylerig_fast.measurement.people import frontal_people
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import Form, RigConfig, RigNet, SubspaceRigNet, build
 from stylerig_fast.train.batches import on_device

@@ -3,7 +3,3 @@
 Plain strings and `html.escape`: the page is a dozen tables and plots, and a template engine would be one more
 dependency to escape them with.
 """
-
-from stylerig_fast.evaluation.html_report.page import write_page
-
-__all__ = ["write_page"]

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from stylerig_fast.checkpoint import write_atomically
-from stylerig_fast.evaluation.comparison import Row
+from stylerig_fast.evaluation.comparison import MethodScore
 from stylerig_fast.evaluation.html_report.parts import (
     cards,
     ends,
@@ -21,38 +21,33 @@ from stylerig_fast.evaluation.html_report.parts import (
 )
 from stylerig_fast.evaluation.html_report.style import STYLE
 from stylerig_fast.evaluation.html_report.svg import Series, bars, histogram, plot
-from stylerig_fast.evaluation.iso_identity import Standing, verdict
-from stylerig_fast.evaluation.protocol import Study
-from stylerig_fast.measurement.edit_suite import LABELS, MEASURE
-from stylerig_fast.measurement.range_sweep import FOUND, HIGH, LOW, LOWEST, Sweep
-from stylerig_fast.measurement.statistics import Figure
+from stylerig_fast.evaluation.iso_identity import IsoIdentityComparison, verdict
+from stylerig_fast.evaluation.paper_figures import Grid
+from stylerig_fast.evaluation.protocol import Evaluation
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, evaluated_kinds
+from stylerig_fast.measurement.range_sweep import DETECTED, HIGHEST, Sweep
+from stylerig_fast.measurement.statistics import Estimate
 
 FIRST = {
-    "yaw.gain": "yaw: gain",
+    **{f"{kind.name}.gain": f"{kind.label}: gain" for kind in evaluated_kinds()},
     "yaw.error": "yaw: mean error, degrees",
-    "pitch.gain": "pitch: gain",
     "pitch.error": "pitch: mean error, degrees",
-    "jaw.gain": "mouth opening: gain",
-    "smile.smile_width_gain": "smile: gain of its width",
-    "eyes.gain": "eye closing: gain",
-    "brows.gain": "brow raise: gain",
-    "light.gain": "light left/right: gain",
     "light.angle_median": "light: angle off, median degrees",
     "identity.yaw_15": "identity distance, yaw ±15°",
     "identity.expression": "identity distance, expression",
     "identity.light": "identity distance, light",
-    "drift.yaw": "drift of what yaw should keep",
-    "outside.yaw_over_style_mixing": "change around the face by yaw, over style mixing's",
+    "off_target_change.yaw": "off-target change by yaw",
+    "background.yaw_over_style_mixing": "change around the face by yaw, over style mixing's",
     "glasses.changed_by_yaw": "glasses put on or taken off by yaw",
     "detected.share": "faces found",
     "frechet.edited_over_unedited": "Fréchet distance, edited over unedited",
 }
-# Beside whom the page says in words how the rig stands: the paper's comparison, the strong direction, and `--compare`.
+# Methods that the page compares the rig with in words: the paper's comparison, the strong direction, and `--compare`.
 STRONG = ("style mixing", "pattern direction", "second rig")
 SECTIONS = {
     "first": "At a glance",
     "methods": "Beside the baselines",
-    "witnesses": "What F says, and what the picture shows",
+    "agreement": "What F says, and what the picture shows",
     "reach": "Reach",
     "pictures": "Pictures",
     "layers": "Layers and distributions",
@@ -61,31 +56,30 @@ SECTIONS = {
 }
 
 
-def write_page(path: Path, study: Study, settings: Mapping[str, object], network: str) -> None:
+def write_page(path: Path, evaluation: Evaluation, settings: Mapping[str, object]) -> None:
     """Writes the page, whole or not at all.
 
     Args:
         path: of the HTML file.
-        study: what was found.
+        evaluation: what was found.
         settings: command, versions, rig: shown as they are.
-        network: name of the network behind the Fréchet distance.
     """
     bodies = {
-        "first": _first(study, network),
-        "methods": _methods(study.rows, study.standings),
-        "witnesses": _witnesses(study),
-        "reach": _reach(study.sweeps),
-        "pictures": "".join(f"<h3>{escape(title)}</h3>{picture_grid(grid)}" for title, grid in study.grids.items()),
-        "layers": _layers(study),
-        "all": _all(study),
-        "settings": _settings(study, settings),
+        "first": _first(evaluation),
+        "methods": _methods(evaluation.scores, evaluation.iso_identity),
+        "agreement": _agreement(evaluation),
+        "reach": _reach(evaluation.sweeps),
+        "pictures": _pictures(evaluation.grids),
+        "layers": _layers(evaluation),
+        "all": _all(evaluation),
+        "settings": _settings(evaluation, settings),
     }
     links = "".join(f'<a href="#{key}">{escape(SECTIONS[key])}</a>' for key, body in bodies.items() if body)
     content = "".join(
         f'<section id="{key}"><h2>{escape(SECTIONS[key])}</h2>{body}</section>' for key, body in bodies.items() if body
     )
     lead = (
-        f"{study.plan.people} held-out people, edited and judged on the picture. "
+        f"{evaluation.plan.people} held-out people, edited, and measured on the picture. "
         "Intervals are 95 % bootstrap intervals over people."
     )
     page = (
@@ -98,61 +92,69 @@ def write_page(path: Path, study: Study, settings: Mapping[str, object], network
     write_atomically(path, page.encode())
 
 
-def _first(study: Study, network: str) -> str:
-    missed = study.rig.missed
-    verdict = f"{len(missed)} of {len(study.rig.goals)} goals are missed: {', '.join(missed)}." if missed else (
+def _first(evaluation: Evaluation) -> str:
+    missed = evaluation.rig.missed
+    verdict = f"{len(missed)} of {len(evaluation.rig.checked)} goals are missed: {', '.join(missed)}." if missed else (
         "All goals are met."
     )  # fmt: skip
     text = (
-        "Gain is the change in the picture over the change asked for: in degrees, or as the rendered face model shows "
+        "Gain is the change in the picture over the requested change: in degrees, or as the rendered face model shows "
         "it. Identity distances are dlib's, in which different people are 0.73 apart"
     )
-    mirror = study.rig.figures.get("mirror.identity")
+    mirror = evaluation.rig.estimates.get("noise_floor.identity")
     text += "" if mirror is None else f", and a picture and its mirror image {mirror.value:.2f}"
-    text += f". The Fréchet distance is on {network}."
-    return f"<p>{escape(verdict)}</p><p class='soft'>{escape(text)}</p>{cards(study.rig, FIRST, study.other)}"
+    text += f". The Fréchet distance is on {evaluation.frechet_network}."
+    most = cards(evaluation.rig, FIRST, evaluation.second_rig)
+    return f"<p>{escape(verdict)}</p><p class='soft'>{escape(text)}</p>{most}"
 
 
-def _methods(rows: list[Row], found: list[Standing]) -> str:
-    if not rows:
+def _methods(scores: list[MethodScore], found: list[IsoIdentityComparison]) -> str:
+    if not scores:
         return ""
     text = (
-        "Error is the distance between the change seen and the change asked for, as a share of the latter: 1 is no "
-        "edit. Drift is what the other measures moved over the change asked for, in deviations over portraits. In the "
-        "plots each line is one method at several strengths of its offset; down and to the left is better."
+        "Error is the distance between the measured and the requested change, as a share of the latter: 1 is no edit. "
+        "Off-target change is what the other measures moved, over the requested change, in standard deviations over "
+        "portraits. In the plots each line is one method at several strengths of its offset; down and to the left is "
+        "better."
     )
-    kinds = [kind for kind in MEASURE if any(row.kind == kind for row in rows)]
-    distances = [figure(LABELS[kind], _against(rows, kind, "identity", "identity distance", 0.9)) for kind in kinds]
-    drifts = [figure(LABELS[kind], _against(rows, kind, "drift", "drift", 1.2)) for kind in kinds]
+    kinds = [kind for kind in EDIT_KINDS if any(score.kind == kind for score in scores)]
+    distances = [figure(_label(kind), _against(scores, kind, "identity", "identity distance", 0.9)) for kind in kinds]
+    changes = [
+        figure(_label(kind), _against(scores, kind, "off_target_change", "off-target change", 1.2)) for kind in kinds
+    ]
     tables = []
-    headings = ("method", "gain", "error", "identity", "drift", "outside", "faces")
+    headings = ("method", "gain", "error", "identity", "off-target", "background", "faces")
     for kind in kinds:
-        chosen = [row for row in rows if row.kind == kind and row.strength in (0.0, 1.0)]
+        chosen = [score for score in scores if score.kind == kind and score.strength in (0.0, 1.0)]
         body = [
             (
-                row.method,
-                *(number(f.value) for f in (row.gain, row.error, row.identity, row.drift, row.outside)),
-                f"{100 * row.found:.0f} %",
+                s.method,
+                *(number(e.value) for e in (s.gain, s.error, s.identity, s.off_target_change, s.background)),
+                f"{100 * s.detected:.0f} %",
             )
-            for row in chosen
+            for s in chosen
         ]
-        tables.append(figure(LABELS[kind], table(headings, body, marked=("rig",))))
-    note = "Outside: change of hair, clothes and background, mean colour difference of 0 to 1."
+        tables.append(figure(_label(kind), table(headings, body, marked=("rig",))))
+    note = "Background: change of hair, clothes and background, mean colour difference of 0 to 1."
     return (
-        f"<p>{escape(text)}</p>{_standings(found)}<h3>Error against identity distance</h3>{plots(distances)}"
-        f"<h3>Error against drift</h3>{plots(drifts)}<h3>At full strength</h3>"
+        f"<p>{escape(text)}</p>{_iso_identity(found)}<h3>Error against identity distance</h3>{plots(distances)}"
+        f"<h3>Error against off-target change</h3>{plots(changes)}<h3>At full strength</h3>"
         f'<div class="plots wide">{"".join(tables)}</div><p class="soft">{escape(note)}</p>'
     )
 
 
-def _standings(found: list[Standing]) -> str:
-    """In words where the rig stands beside the strong methods, then in numbers beside all."""
+def _label(kind: str) -> str:
+    return EDIT_KINDS[kind].label
+
+
+def _iso_identity(found: list[IsoIdentityComparison]) -> str:
+    """The rig beside the strong methods in words, then beside all in numbers."""
     sentences = []
     for method in (name for name in STRONG if any(s.method == name for s in found)):
-        of_method = [standing for standing in found if standing.method == method]
-        errs = _said("errs", {LABELS[s.kind]: s.more_error for s in of_method})
-        drifts = _said("drifts", {LABELS[s.kind]: s.more_drift for s in of_method})
-        sentences.append(f"<li>{escape(f'Beside {method} the rig {errs}. It {drifts}.')}</li>")
+        of_method = [comparison for comparison in found if comparison.method == method]
+        errs = _said("errs", {_label(s.kind): s.more_error for s in of_method})
+        changes = _said("changes other measures", {_label(s.kind): s.more_off_target_change for s in of_method})
+        sentences.append(f"<li>{escape(f'Beside {method} the rig {errs}. It {changes}.')}</li>")
     headings = (
         "edit",
         "method",
@@ -160,17 +162,17 @@ def _standings(found: list[Standing]) -> str:
         "rig's error",
         "method's",
         "more by",
-        "rig's drift",
+        "rig's off-target change",
         "method's",
         "more by",
     )
     body = [
         (
-            LABELS[s.kind],
+            _label(s.kind),
             s.method,
             number(s.identity),
             *(number(s.error), number(s.other_error), ends(s.more_error)),
-            *(number(s.drift), number(s.other_drift), ends(s.more_drift)),
+            *(number(s.off_target_change), number(s.other_off_target_change), ends(s.more_off_target_change)),
         )
         for s in found
     ]
@@ -184,63 +186,66 @@ def _standings(found: list[Standing]) -> str:
     )
 
 
-def _said(verb: str, more: Mapping[str, Figure]) -> str:
+def _said(verb: str, more: Mapping[str, Estimate]) -> str:
     """In which edits the rig has less and more of it."""
     parts = []
     for word, before in (("less", verb), ("more", verb), ("not told apart", "is")):
-        labels = [label for label, figure in more.items() if verdict(figure) == word]
+        labels = [label for label, estimate in more.items() if verdict(estimate) == word]
         if labels:
             parts.append(f"{before} {word} in {', '.join(labels)}")
     return "; ".join(parts)
 
 
-def _against(rows: list[Row], kind: str, name: str, label: str, most: float) -> str:
-    """Error of every method against another of its figures, one line per method."""
+def _against(scores: list[MethodScore], kind: str, name: str, label: str, most: float) -> str:
+    """Error of every method against another of its scores, one line per method."""
     series = []
-    for colour, method in enumerate(dict.fromkeys(row.method for row in rows)):
-        chosen = sorted((r for r in rows if r.method == method and r.kind == kind), key=lambda r: r.strength)
-        points = [(getattr(row, name).value, row.error.value) for row in chosen]
+    for colour, method in enumerate(dict.fromkeys(score.method for score in scores)):
+        chosen = sorted((s for s in scores if s.method == method and s.kind == kind), key=lambda s: s.strength)
+        points = [(getattr(score, name).value, score.error.value) for score in chosen]
         series.append(Series(method, points, colour=colour))
     return plot(series, label, "error", x_range=(0, most), y_range=(0, 1.1))
 
 
-def _witnesses(study: Study) -> str:
-    found = study.rig.figures
-    names = [*study.measured.witnesses]
-    kinds = [kind for kind in MEASURE if f"witness.{kind}_in_picture" in found]
+def _agreement(evaluation: Evaluation) -> str:
+    found, prefix = evaluation.rig.estimates, "reconstructor_agreement"
+    kinds = [kind for kind in EDIT_KINDS if f"{prefix}.{kind}_in_picture" in found]
     if not kinds:
         return ""
-    labels = {"own": "F it was trained against", "second": "independent F"}
-    groups = {labels.get(n, n): [found[f"witness.{k}_by_{n}"].value for k in kinds] for n in names}
-    groups["picture"] = [found[f"witness.{k}_in_picture"].value for k in kinds]
+    labels = {"training": "F it was trained against", "second": "independent F"}
+    groups = {
+        labels.get(name, name): [found[f"{prefix}.{kind}_by_{name}"].value for kind in kinds]
+        for name in evaluation.measured.by_reconstructor
+    }
+    groups["picture"] = [found[f"{prefix}.{kind}_in_picture"].value for kind in kinds]
     text = (
-        "Gain of the same edits by reconstructors that look at the edited code, and in the picture. Where F says more "
+        "Gain of the same edits as reconstructors read it off the edited code, and in the picture. Where F says more "
+        "than the picture shows, the rig pleases F."
     )
-    text += "than the picture shows, the rig pleases F."
     return f"<p>{escape(text)}</p>" + plots([figure("Gain", bars(groups, kinds, "edit", "gain"))])
 
 
 def _reach(found: list[Sweep]) -> str:
     if not found:
         return ""
+    low, low_of_eyes = EDIT_KINDS["yaw"].lowest_gain, EDIT_KINDS["eyes"].lowest_gain
     text = (
-        f"A control reaches as far as its gain is not shown to leave {LOW:g} to {HIGH:g} (the band), nor faces to be "
-        "lost: at every step from zero on, the gain's 95 % interval meets the band, and faces that are not found may "
-        f"be missing by chance where {100 * FOUND:g} % are. Eyes count from {LOWEST['eye_opening']:g} on: the "
+        f"A control reaches as far as its gain is not shown to leave {low:g} to {HIGHEST:g} (the band), nor faces to "
+        "be lost: at every step from zero on, the gain's 95 % interval meets the band, and faces that are not found "
+        f"may be missing by chance where {100 * DETECTED:g} % are. Eyes count from {low_of_eyes:g} on: the "
         "landmarks of lids that are shut do not meet. reach.json holds these ranges for the Engine's warnings."
     )
     drawn = []
     for sweep in found:
         points = [(step.amount, step.gain.value) for step in sweep.steps]
-        label = "degrees" if not sweep.units else "level"
+        label = "level" if sweep.kind.units else "degrees"
         line = Series(sweep.control, points)
-        drawn.append(figure(sweep.control, plot([line], label, "gain", band=(LOW, HIGH), y_range=(0, 1.6))))
+        drawn.append(figure(sweep.control, plot([line], label, "gain", band=(low, HIGHEST), y_range=(0, 1.6))))
     body = [
         (
             sweep.control,
             f"{sweep.range[0]:g} to {sweep.range[1]:g}" if sweep.range != (0.0, 0.0) else "not at its first step",
             number(max((step.gain.value for step in sweep.steps), default=float("nan"))),
-            f"{100 * min(step.found.value for step in sweep.steps):.0f} %",
+            f"{100 * min(step.detected.value for step in sweep.steps):.0f} %",
             number(max(step.distance.value for step in sweep.steps)),
         )
         for sweep in found
@@ -249,22 +254,26 @@ def _reach(found: list[Sweep]) -> str:
     return f"<p>{escape(text)}</p>{table(headings, body)}{plots(drawn)}"
 
 
-def _layers(study: Study) -> str:
+def _pictures(grids: Mapping[str, Grid]) -> str:
+    return "".join(f"<h3>{escape(title)}</h3>{picture_grid(grid)}" for title, grid in grids.items())
+
+
+def _layers(evaluation: Evaluation) -> str:
     drawn = []
-    if study.layers:
-        slots = [str(i) for i in range(len(next(iter(study.layers.values()))))]
-        groups = {name: values.tolist() for name, values in study.layers.items()}
+    if evaluation.layers:
+        slots = [str(i) for i in range(len(next(iter(evaluation.layers.values()))))]
+        groups = {name: values.tolist() for name, values in evaluation.layers.items()}
         drawn.append(figure("Influence of each slot of the code", bars(groups, slots, "slot", "offset, deviations")))
-    drawn += [figure(label, histogram(values.tolist(), label)) for label, values in study.histograms.items()]
+    drawn += [figure(label, histogram(values.tolist(), label)) for label, values in evaluation.histograms.items()]
     return plots(drawn)
 
 
-def _all(study: Study) -> str:
-    parts = [f"<h3>{escape(study.rig.title)}</h3>{report_table(study.rig, study.other)}"]
-    parts.append(f"<h3>{escape(study.reconstructor.title)}</h3>{report_table(study.reconstructor)}")
+def _all(evaluation: Evaluation) -> str:
+    parts = [f"<h3>{escape(evaluation.rig.title)}</h3>{report_table(evaluation.rig, evaluation.second_rig)}"]
+    parts.append(f"<h3>{escape(evaluation.reconstructor.title)}</h3>{report_table(evaluation.reconstructor)}")
     return f"<details open><summary>tables</summary>{''.join(parts)}</details>"
 
 
-def _settings(study: Study, settings: Mapping[str, object]) -> str:
-    whole = {**settings, "seconds": {name: round(value, 1) for name, value in study.seconds.items()}}
+def _settings(evaluation: Evaluation, settings: Mapping[str, object]) -> str:
+    whole = {**settings, "seconds": {name: round(value, 1) for name, value in evaluation.seconds.items()}}
     return f"<pre>{escape(json.dumps(whole, indent=2, default=str))}</pre>"

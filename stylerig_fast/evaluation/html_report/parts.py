@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylerig_fast.evaluation.metrics.results import Report
 from stylerig_fast.evaluation.paper_figures import Grid
-from stylerig_fast.measurement.statistics import Figure
+from stylerig_fast.measurement.statistics import Estimate
 
 _QUALITY = 82  # of WebP
 
@@ -37,23 +37,23 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def ends(figure: Figure) -> str:
-    """The figure's interval."""
-    return f"{number(figure.low)} … {number(figure.high)}"
+def ends(estimate: Estimate) -> str:
+    """The estimate's interval."""
+    return f"{number(estimate.low)} … {number(estimate.high)}"
 
 
 def report_table(report: Report, other: Report | None = None) -> str:
-    """All figures with intervals and goals, and those of a second report beside them."""
-    headings = ["figure", "value", "95 % interval", "people", "goal", ""]
+    """All estimates with intervals and goals, and those of a second report beside them."""
+    headings = ["metric", "value", "95 % interval", "people", "goal", ""]
     headings += ["second", "95 % interval"] if other is not None else []
     rows = []
-    for name, figure in report.figures.items():
+    for name, estimate in report.estimates.items():
         goal = report.goals.get(name)
-        verdict = "" if goal is None else "met" if goal.met(figure) else "missed"
-        row = [name, number(figure.value), ends(figure), str(figure.n)]
+        verdict = "" if goal is None else "met" if goal.met(estimate) else "missed"
+        row = [name, number(estimate.value), ends(estimate), str(estimate.n)]
         row += [str(goal or ""), verdict]
         if other is not None:
-            beside = other.figures.get(name)
+            beside = other.estimates.get(name)
             row += ["", ""] if beside is None else [
                 number(beside.value), ends(beside)
             ]  # fmt: skip
@@ -62,18 +62,18 @@ def report_table(report: Report, other: Report | None = None) -> str:
 
 
 def cards(report: Report, names: dict[str, str], other: Report | None = None) -> str:
-    """The figures that matter most, large: label by name of the figure."""
+    """The estimates that matter most, large; ``names`` gives the label by the estimate's name."""
     parts = []
     for name, label in names.items():
-        figure, goal = report.figures.get(name), report.goals.get(name)
-        if figure is None:
+        estimate, goal = report.estimates.get(name), report.goals.get(name)
+        if estimate is None:
             continue
-        verdict = "" if goal is None else "met" if goal.met(figure) else "missed"
-        aim = f"goal {goal}, {verdict}" if goal is not None else ends(figure)
-        beside = other.figures.get(name) if other is not None else None
+        verdict = "" if goal is None else "met" if goal.met(estimate) else "missed"
+        aim = f"goal {goal}, {verdict}" if goal is not None else ends(estimate)
+        beside = other.estimates.get(name) if other is not None else None
         second = f" <small>second {number(beside.value)}</small>" if beside is not None else ""
         parts.append(
-            f'<div class="card {verdict}"><span>{escape(label)}</span><b>{number(figure.value)}{second}</b>'
+            f'<div class="card {verdict}"><span>{escape(label)}</span><b>{number(estimate.value)}{second}</b>'
             f"<small>{escape(aim)}</small></div>"
         )
     return f'<div class="cards">{"".join(parts)}</div>'
@@ -85,7 +85,7 @@ def figure(caption: str, content: str) -> str:
 
 
 def plots(figures: Sequence[str]) -> str:
-    """Figures side by side, as many as fit."""
+    """Estimates side by side, as many as fit."""
     return f'<div class="plots">{"".join(figures)}</div>'
 
 

@@ -1,4 +1,4 @@
-"""One direction per control, the same for everybody: the pattern and the filter of a linear world.
+"""One direction per control, the same for everybody: the pattern and the filter of a linear model.
 
 Of a measure c and whitened codes y, the *pattern* is the regression of the code on the measure, cov(y, c) / var(c):
 how codes differ between people who differ in c. The *filter* is the (ridge) regression of the measure on the code,
@@ -11,25 +11,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.methods.training_sample import Sample
-from stylerig_fast.measurement.edit_method import Asked
+from stylerig_fast.evaluation.methods.training_sample import TrainingSample
+from stylerig_fast.measurement.edit_method import EditBatch
 
 # Ridge of the filter, in mean variances of a component of the code.
 RIDGE = 0.1
 
 
 class _Direction:
-    """Follows a direction per measure; two measures (a transferred pose) are answered together."""
+    """Follows a direction per measure; two measures (a transferred pose) are followed together."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: TrainingSample) -> None:
         self.sample = sample
 
-    def edit(self, w: Tensor, asked: Asked) -> Tensor:
-        change = torch.stack([asked.wanted(name) for name in asked.measures], dim=1)
-        return w + self.sample.flat(change @ self.directions(asked.measures)).to(w)
+    def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
+        change = torch.stack([batch.requested_change(name) for name in batch.measures], dim=1)
+        return w + self.sample.flat(change @ self.directions(batch.measures)).to(w)
 
     def directions(self, names: tuple[str, ...]) -> Tensor:
-        """Offsets ``(M, K)`` in deviations of the codes, per unit of each measure with the others held."""
+        """Offsets ``(M, K)`` in standard deviations of the codes, per unit of each measure with the others held."""
         raise NotImplementedError
 
 
@@ -43,7 +43,7 @@ class PatternDirection(_Direction):
 
 
 class FilterDirection(_Direction):
-    """Ridge regression of the measures on the code; the shortest offset in W+ that it says to suffice."""
+    """Ridge regression of the measures on the code; the shortest offset in W+ that it predicts to suffice."""
 
     def directions(self, names: tuple[str, ...]) -> Tensor:
         values = torch.stack([self.sample.column(name) for name in names], dim=1)

@@ -1,7 +1,7 @@
 """The paper's steering baseline (section 5, after Jahanian et al. 2020): Δp to Δw, blind to the person.
 
 A linear network from the difference of parameters to an offset of the code, trained on pairs of people like RigNet:
-F of the steered code shall show the controls of the one and the rest of the other.
+F of the steered code should give the controls of the one person and the rest of the other.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.methods.training_sample import Sample
-from stylerig_fast.measurement.edit_method import Asked
+from stylerig_fast.evaluation.methods.training_sample import TrainingSample
+from stylerig_fast.measurement.edit_method import EditBatch
 from stylerig_fast.reconstruction import FaceReconstructor
 from stylerig_fast.rignet import control_columns
 
@@ -33,7 +33,7 @@ class Steering:
 
     def __init__(
         self,
-        sample: Sample,
+        sample: TrainingSample,
         reconstructor: FaceReconstructor,
         sizes: Mapping[str, int],
         steps: int = 300,
@@ -44,36 +44,36 @@ class Steering:
         sizes = dict(sizes)
         columns = [control_columns(sizes, controls) for controls in CONTROL_SETS]
         self.columns = torch.cat(columns)
-        self.std = sample.own.std(0).clamp_min(1e-3)
+        self.std = sample.params.std(0).clamp_min(1e-3)
         self.map = torch.zeros(len(self.columns), sample.whitened.shape[1], requires_grad=True)
-        edited = torch.zeros(len(columns), sample.own.shape[1], dtype=torch.bool)
+        edited = torch.zeros(len(columns), sample.params.shape[1], dtype=torch.bool)
         for row, chosen in enumerate(columns):
             edited[row, chosen] = True
-        counted = torch.ones(sample.own.shape[1])
+        counted = torch.ones(sample.params.shape[1])
         counted[-sizes["translation"] :] = 0  # translation follows the turn
         draw = torch.Generator().manual_seed(seed)
-        optimiser = torch.optim.Adam([self.map], lr=5e-3)
+        optimizer = torch.optim.Adam([self.map], lr=5e-3)
         loss = torch.tensor(torch.nan)
         with torch.enable_grad():
             for step in range(steps):
-                optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
+                optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
                 first, second = torch.randint(len(sample.codes), (2, batch), generator=draw)
                 control = torch.randint(len(columns), (batch,), generator=draw)
-                target = torch.where(edited[control], sample.own[second], sample.own[first])
-                seen = reconstructor.vector(sample.codes[first] + self._offset(target - sample.own[first]))
+                target = torch.where(edited[control], sample.params[second], sample.params[first])
+                predicted = reconstructor.vector(sample.codes[first] + self._offset(target - sample.params[first]))
                 # Three angles must not drown among two hundred coefficients that are kept.
-                asked, kept = edited[control] * counted, ~edited[control] * counted
-                weight = asked / asked.sum(1, keepdim=True) + kept / kept.sum(1, keepdim=True)
-                loss = (((seen - target) / self.std).square() * weight).sum(1).mean()
-                optimiser.zero_grad()
+                changed, kept = edited[control] * counted, ~edited[control] * counted
+                weight = changed / changed.sum(1, keepdim=True) + kept / kept.sum(1, keepdim=True)
+                loss = (((predicted - target) / self.std).square() * weight).sum(1).mean()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
         self.loss = float(loss.detach())
         self.map.requires_grad_(False)
 
-    def edit(self, w: Tensor, asked: Asked) -> Tensor:
-        change = (asked.params.vector() - asked.own.vector()).cpu()
-        return w + self._offset(change).to(w)
+    def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
+        delta = (batch.target.vector() - batch.source.vector()).cpu()
+        return w + self._offset(delta).to(w)
 
-    def _offset(self, change: Tensor) -> Tensor:
-        return self.sample.flat((change / self.std)[:, self.columns] @ self.map)
+    def _offset(self, delta: Tensor) -> Tensor:
+        return self.sample.flat((delta / self.std)[:, self.columns] @ self.map)

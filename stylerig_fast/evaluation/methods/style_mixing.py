@@ -1,4 +1,4 @@
-"""Style mixing, the paper's comparison: slots of a person who has what is asked for."""
+"""Style mixing, the paper's comparison: slots of a training person who has what is requested."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.methods.training_sample import Sample
-from stylerig_fast.measurement.edit_method import Asked
+from stylerig_fast.evaluation.methods.training_sample import TrainingSample
+from stylerig_fast.measurement.edit_method import EditBatch
 
 # Slot ranges that are tried, as shares of the slots: coarse, middle and fine ones and their unions.
 RANGES = ((0, 0.25), (0, 0.4), (0, 0.5), (0.25, 0.5), (0.25, 0.65), (0.4, 0.75), (0.5, 1), (0, 0.75))
-# A range answers a control when this share of the donor's difference arrives in the regression of the measure on codes.
+# A range carries a control when this share of the donor's difference arrives in the regression of the measure on codes.
 ENOUGH = 0.65
 
 
@@ -20,29 +20,29 @@ class StyleMixing:
     """Takes a range of slots from the training person whose measure is nearest to the request.
 
     Which range belongs to which control is found on the training codes: the narrowest that carries `ENOUGH` of the
-    control, judged by a linear regression of the measure on the code; or the one that carries most.
+    control, by a linear regression of the measure on the code; or the one that carries most.
 
     Args:
         sample: the donors.
         slots: one range ``(first, end)`` for every control, in place of the search.
     """
 
-    def __init__(self, sample: Sample, slots: tuple[int, int] | None = None) -> None:
+    def __init__(self, sample: TrainingSample, slots: tuple[int, int] | None = None) -> None:
         self.sample = sample
         self.ranges = {name: slots or self._best_range(name) for name in sample.names}
 
-    def edit(self, w: Tensor, asked: Asked) -> Tensor:
-        donors = asked.sources if asked.sources is not None else self._donors(w, asked)
-        first, end = self.ranges[asked.measures[0]]
+    def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
+        donors = batch.donors if batch.donors is not None else self._donors(w, batch)
+        first, end = self.ranges[batch.measures[0]]
         edited = w.clone()
         edited[:, first:end] = donors.to(w)[:, first:end]
         return edited
 
-    def _donors(self, w: Tensor, asked: Asked) -> Tensor:
-        name = asked.measures[0]
+    def _donors(self, w: Tensor, batch: EditBatch) -> Tensor:
+        name = batch.measures[0]
         y = self.sample.space.whiten(w.cpu())
-        target = self._predict(name, y) + asked.wanted(name)
-        nearest = (self.sample.column(name)[None] - target[:, None]).abs().argmin(1)
+        value = self._predict(name, y) + batch.requested_change(name)
+        nearest = (self.sample.column(name)[None] - value[:, None]).abs().argmin(1)
         return self.sample.codes[nearest]
 
     def _regression(self, name: str) -> tuple[Tensor, Tensor]:

@@ -9,19 +9,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.measurement.analyzer import Measurements
-from stylerig_fast.measurement.edit_runner import Measured
-from stylerig_fast.measurement.statistics import CONFIDENCE, Figure
+from stylerig_fast.evaluation.metrics.registry import Estimates, register_metric
+from stylerig_fast.evaluation.metrics.results import Goal
+from stylerig_fast.measurement.edit_runner import MeasuredEdits
+from stylerig_fast.measurement.measurements import Measurements
+from stylerig_fast.measurement.statistics import CONFIDENCE, Estimate
 
 _DRAWS = 50  # of the bootstrap: each needs two matrix square roots
 
 
-def features(seen: Measurements) -> Tensor:
-    """Vectors ``(B, D)`` of the realism network if there is one, else dlib's; NaN where no face was found."""
-    return seen.features.get("realism", seen.descriptor)
+def features(measured: Measurements) -> Tensor:
+    """Vectors ``(B, D)`` of the realism network if there is one, else dlib's; NaN where no face was found.
+
+    Raises:
+        ValueError: the analyzer had neither.
+    """
+    found = measured.features.get("realism", measured.descriptor)
+    if found is None:
+        raise ValueError("no feature vectors were measured; give the analyzer an encoder or a realism network")
+    return found
 
 
-def frechet_distance(a: Tensor, b: Tensor) -> float:
+def gaussian_distance(a: Tensor, b: Tensor) -> float:
     """Distance of Gaussians fitted to ``(N, D)`` and ``(M, D)`` vectors; rows with NaN are left out."""
     first, second = (x.double()[torch.isfinite(x).all(1)] for x in (a, b))
     shift = (first.mean(0) - second.mean(0)).square().sum()
@@ -32,25 +41,21 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     return float(shift + c.trace() + d.trace() - 2 * cross)
 
 
-def realism_figures(measured: Measured, fresh: Tensor, seed: int = 0) -> dict[str, Figure]:
+@register_metric({"frechet.edited_over_unedited": Goal(high=1.15)})
+def frechet_distance(measured: MeasuredEdits, fresh: Tensor, seed: int) -> Estimates:
     """Distances of unedited and of edited pictures to fresh ones, and their ratio.
 
-    Each person gives one edited picture, drawn among the edits, so that both sides have as many pictures: the
+    Each person gives one edited picture, drawn among the core edits, so that both sides have as many pictures: the
     distance shrinks with their number.
-
-    Args:
-        measured: the edits.
-        fresh: ``(M, D)`` `features` of other portraits.
-        seed: of the draw of edits and of the resampling.
     """
     before = features(measured.before)
-    edited = torch.stack([features(edit.picture) for edit in measured.edits], dim=1)
+    edited = torch.stack([features(result.picture) for result in measured.core], dim=1)
     draw = torch.Generator().manual_seed(seed)
     people = len(before)
 
     def distances(rows: Tensor) -> tuple[float, float]:
         chosen = torch.randint(edited.shape[1], (len(rows),), generator=draw)
-        return frechet_distance(before[rows], fresh), frechet_distance(edited[rows, chosen], fresh)
+        return gaussian_distance(before[rows], fresh), gaussian_distance(edited[rows, chosen], fresh)
 
     draws = torch.tensor([distances(torch.randperm(people, generator=draw)) for _ in range(8)])
     plain, changed = draws.mean(0).tolist()
@@ -63,15 +68,15 @@ def realism_figures(measured: Measured, fresh: Tensor, seed: int = 0) -> dict[st
     ratios = spread[:, 1] / spread[:, 0]
     tail = (1 - CONFIDENCE) / 2
 
-    def figure(value: float, samples: Tensor) -> Figure:
+    def estimate(value: float, samples: Tensor) -> Estimate:
         centred = samples / samples.mean() * value
         low, high = torch.quantile(centred, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-        return Figure(value, low, high, people)
+        return Estimate(value, low, high, people)
 
     return {
-        "frechet.unedited": figure(plain, spread[:, 0]),
-        "frechet.edited": figure(changed, spread[:, 1]),
-        "frechet.edited_over_unedited": figure(changed / plain, ratios),
+        "frechet.unedited": estimate(plain, spread[:, 0]),
+        "frechet.edited": estimate(changed, spread[:, 1]),
+        "frechet.edited_over_unedited": estimate(changed / plain, ratios),
     }
 
 

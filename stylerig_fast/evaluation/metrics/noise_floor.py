@@ -1,30 +1,34 @@
-"""How far estimators trust themselves: what they see of a picture, and of its mirror image.
+"""How much estimators vary by themselves: what they measure on a picture, and on its mirror image.
 
 Nothing but its side changes in a mirror, and yet dlib's descriptor of the person moves by half of what a turn of 15
-degrees costs, and measures by a tenth of their spread over people. No edit can be measured to less.
+degrees costs, and measures by a tenth of their standard deviation over people. No edit can be measured to less.
 """
 
 from __future__ import annotations
 
 from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
-from stylerig_fast.measurement.analyzer import SPREAD, Measurements
-from stylerig_fast.measurement.statistics import Figure, mean
+from stylerig_fast.evaluation.metrics.registry import Estimates, register_metric
+from stylerig_fast.measurement.edit_runner import MeasuredEdits
+from stylerig_fast.measurement.measurements import Measurements
+from stylerig_fast.measurement.portrait_measures import PortraitStd
+from stylerig_fast.measurement.statistics import mean
 
-# Measures that a mirror turns around.
+# Measures whose sign a mirror turns around.
 _SIDED = ("yaw", "roll", "light")
 
 
-def mirror_figures(pictures: Measurements, mirrored: Measurements) -> dict[str, Figure]:
-    """Identity distance, and mean difference of each measure in deviations over portraits.
+@register_metric()
+def noise_floor(measured: MeasuredEdits, mirrored: Measurements, std: PortraitStd) -> Estimates:
+    """Identity distance, and mean difference of each measure in standard deviations, ``noise_floor.<measure>``.
 
-    Args:
-        pictures: what was seen in pictures, of more people or as many.
-        mirrored: in the mirror images of the first of them.
+    The mirror images are those of the first of the measured people.
     """
-    count = len(mirrored.values)
-    figures = {"mirror.identity": mean(identity_distance(pictures.descriptor[:count], mirrored.descriptor))}
-    for name, spread in SPREAD.items():
+    count, pictures, found = len(mirrored), measured.before, {}
+    if pictures.descriptor is not None and mirrored.descriptor is not None:
+        distances = identity_distance(pictures.descriptor[:count], mirrored.descriptor)
+        found["noise_floor.identity"] = mean(distances)
+    for name, unit in std.values.items():
         sign = -1 if name in _SIDED else 1
-        off = pictures.value(name)[:count] - sign * mirrored.value(name)
-        figures[f"mirror.{name}"] = mean(off.abs() / spread)
-    return figures
+        difference = pictures.value(name)[:count] - sign * mirrored.value(name)
+        found[f"noise_floor.{name}"] = mean(difference.abs() / unit)
+    return found

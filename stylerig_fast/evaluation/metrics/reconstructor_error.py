@@ -12,7 +12,7 @@ from stylerig_fast.evaluation.metrics.results import Goal, Report
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import INNER_49, OUTER_EYE_CORNERS, PAPER_66
 from stylerig_fast.measurement.pose import PoseEstimator
-from stylerig_fast.measurement.statistics import Figure, mean, ratio, slope
+from stylerig_fast.measurement.statistics import Estimate, mean, ratio, slope
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate, render_loss
 
@@ -24,10 +24,10 @@ GOALS = {
 }
 
 
-def reconstructor_figures(
+def reconstructor_error(
     predicted: Tensor, stored: Tensor, predicted_degrees: Tensor, stored_degrees: Tensor, photometric: Tensor
-) -> dict[str, Figure]:
-    """Figures of N portraits whose face was found.
+) -> dict[str, Estimate]:
+    """Estimates of N portraits whose face was found.
 
     Args:
         predicted: ``(N, 68, 2)`` landmarks of the fitted face model, image widths.
@@ -41,19 +41,19 @@ def reconstructor_figures(
     a, b = OUTER_EYE_CORNERS
     eye = (stored[:, a] - stored[:, b]).norm(dim=-1, keepdim=True)
     error = 100 * (predicted - stored).norm(dim=-1) / eye
-    figures = {
+    estimates = {
         "landmarks.paper_66_percent": mean(error[:, list(PAPER_66)]),
         "landmarks.inner_49_percent": mean(error[:, list(INNER_49)]),
     }
     for column, name in enumerate(("yaw", "pitch", "roll")):
         found, truth = predicted_degrees[:, column].double(), stored_degrees[:, column].double()
-        figures[f"pose.{name}_error"] = mean((found - truth).abs())
-        figures[f"pose.{name}_bias"] = mean(found - truth)
+        estimates[f"pose.{name}_error"] = mean((found - truth).abs())
+        estimates[f"pose.{name}_bias"] = mean(found - truth)
         if name != "roll":  # the generator has hardly any roll: no slope to speak of
-            figures[f"pose.{name}_slope"] = slope((truth - truth.mean())[:, None], (found - found.mean())[:, None])
+            estimates[f"pose.{name}_slope"] = slope((truth - truth.mean())[:, None], (found - found.mean())[:, None])
     squared = ratio(photometric, torch.ones_like(photometric))
-    figures["colour.rms"] = Figure(squared.value**0.5, squared.low**0.5, squared.high**0.5, squared.n)
-    return figures
+    estimates["colour.rms"] = Estimate(squared.value**0.5, squared.low**0.5, squared.high**0.5, squared.n)
+    return estimates
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ def measure_reconstructor(
     estimator: PoseEstimator | None = None,
     batch: int = 32,
 ) -> Report:
-    """Runs F on portraits and compares.
+    """Runs F on portraits and compares what it says with what is stored.
 
     Args:
         reconstructor: codes ``(B, num_ws, 512)`` to complete FaceParams, on the model's device.
@@ -87,8 +87,8 @@ def measure_reconstructor(
         loss = render_loss(model, params, camera, picture, stored, stored.new_ones(68))
         colours.append(loss.photometric.cpu())
     stored = portraits.landmarks[rows]
-    figures = reconstructor_figures(
+    estimates = reconstructor_error(
         torch.cat(landmarks), stored, torch.cat(degrees), estimator.fit(stored).degrees, torch.cat(colours)
     )
     settings = {"portraits": len(rows), "without_face": len(portraits) - len(rows), "picture_size": portraits.size}
-    return Report("Reconstructor on held-out portraits", figures, GOALS, settings)
+    return Report("Reconstructor on held-out portraits", estimates, GOALS, settings)

@@ -1,4 +1,4 @@
-"""A report: figures with intervals, the goals they are held against, JSON and a printed table."""
+"""A report: estimates with intervals, the goals they are held against, JSON and a printed table."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stylerig_fast.measurement.statistics import Figure, plain_number
+from stylerig_fast.measurement.statistics import Estimate, plain_number
 
 
 @dataclass(frozen=True)
 class Goal:
-    """The range that a figure should lie in."""
+    """The range that an estimate should lie in."""
 
     low: float = -math.inf
     high: float = math.inf
 
-    def met(self, figure: Figure) -> bool:
-        return self.low <= figure.value <= self.high
+    def met(self, estimate: Estimate) -> bool:
+        return self.low <= estimate.value <= self.high
 
     def __str__(self) -> str:
         if math.isinf(self.low):
@@ -28,34 +28,39 @@ class Goal:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of one measurement.
+    """Estimates, and how they were made.
 
     Attributes:
         title: what was measured.
-        figures: name to figure; the part of a name before the first dot groups the table.
-        goals: for some of the figures.
+        estimates: by name; the part of a name before the first dot groups the table.
+        goals: ranges, by the estimate's name.
         settings: how it was measured: people, seed, resolution, ...
     """
 
     title: str
-    figures: Mapping[str, Figure]
+    estimates: Mapping[str, Estimate]
     goals: Mapping[str, Goal] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
+    def checked(self) -> dict[str, Goal]:
+        """The goals of the estimates that are there."""
+        return {name: goal for name, goal in self.goals.items() if name in self.estimates}
+
+    @property
     def missed(self) -> list[str]:
-        """Names of the figures outside their goal; one that could not be measured counts as missed."""
-        return [name for name, goal in self.goals.items() if name in self.figures and not goal.met(self.figures[name])]
+        """Names of the estimates outside their goal; one that could not be measured (NaN) counts as missed."""
+        return [name for name, goal in self.checked.items() if not goal.met(self.estimates[name])]
 
     def to_json(self) -> dict[str, object]:
         """Plain dicts, lists, numbers and None (for NaN), ready for ``json.dumps``."""
-        figures: dict[str, object] = {}
-        for name, figure in self.figures.items():
-            plain: dict[str, object] = {k: plain_number(v) for k, v in dataclasses.asdict(figure).items()}
+        estimates: dict[str, object] = {}
+        for name, estimate in self.estimates.items():
+            plain: dict[str, object] = {k: plain_number(v) for k, v in dataclasses.asdict(estimate).items()}
             if name in self.goals:
-                plain |= {"goal": str(self.goals[name]), "met": self.goals[name].met(figure)}
-            figures[name] = plain
-        return {"title": self.title, "settings": dict(self.settings), "figures": figures, "missed": self.missed}
+                plain |= {"goal": str(self.goals[name]), "met": self.goals[name].met(estimate)}
+            estimates[name] = plain
+        return {"title": self.title, "settings": dict(self.settings), "metrics": estimates, "missed": self.missed}
 
     def print(self) -> None:
         """Prints the table to standard output."""
@@ -63,15 +68,15 @@ class Report:
         from rich.table import Table
 
         table = Table(title=self.title, title_justify="left")
-        for heading in ("figure", "value", "95 % interval", "people", "goal", ""):
-            table.add_column(heading, justify="left" if heading in ("figure", "") else "right", no_wrap=True)
+        for heading in ("metric", "value", "95 % interval", "people", "goal", ""):
+            table.add_column(heading, justify="left" if heading in ("metric", "") else "right", no_wrap=True)
         group = None
-        for name, figure in self.figures.items():
+        for name, estimate in self.estimates.items():
             if group is not None and name.split(".")[0] != group:
                 table.add_section()
             group = name.split(".")[0]
             goal = self.goals.get(name)
-            verdict = "" if goal is None else "met" if goal.met(figure) else "[bold]missed[/bold]"
-            interval = f"{figure.low:.3f} … {figure.high:.3f}"
-            table.add_row(name, f"{figure.value:.3f}", interval, str(figure.n), str(goal or ""), verdict)
+            verdict = "" if goal is None else "met" if goal.met(estimate) else "[bold]missed[/bold]"
+            interval = f"{estimate.low:.3f} … {estimate.high:.3f}"
+            table.add_row(name, f"{estimate.value:.3f}", interval, str(estimate.n), str(goal or ""), verdict)
         Console().print(table)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from stylerig_fast.evaluation.metrics.reconstructor_error import GOALS, measure_reconstructor, reconstructor_figures
+from stylerig_fast.evaluation.metrics.reconstructor_error import GOALS, measure_reconstructor, reconstructor_error
 from stylerig_fast.evaluation.metrics.results import Report
 from stylerig_fast.face import Camera
 from stylerig_fast.face.landmarks import JAW
@@ -62,7 +62,7 @@ def report(portraits, change=lambda params: params):
 
 def test_a_perfect_reconstructor_has_no_error_but_the_estimator_s(portraits):
     found = report(portraits)
-    values = {name: figure.value for name, figure in found.figures.items()}
+    values = {name: figure.value for name, figure in found.estimates.items()}
     assert values["landmarks.paper_66_percent"] < 1e-3
     assert values["colour.rms"] < 0.003  # pictures are stored in 8 bits
     assert values["pose.yaw_error"] < 1.0
@@ -78,8 +78,8 @@ def test_a_reconstructor_that_turns_too_little_is_found_out(portraits):
         return params.with_pose(yaw=0.6 * degrees[:, 0] + 1, pitch=degrees[:, 1] + 5)
 
     found = report(portraits, flatter)
-    assert found.figures["pose.yaw_slope"].value == pytest.approx(0.6, abs=0.05)
-    assert found.figures["pose.pitch_bias"].value == pytest.approx(5, abs=1.0)
+    assert found.estimates["pose.yaw_slope"].value == pytest.approx(0.6, abs=0.05)
+    assert found.estimates["pose.pitch_bias"].value == pytest.approx(5, abs=1.0)
     assert {"landmarks.paper_66_percent", "pose.pitch_error"} <= set(found.missed)
 
 
@@ -89,7 +89,7 @@ def test_figures_are_percent_of_the_eye_distance():
     predicted = stored.clone()
     predicted[:, list(JAW), 0] += 0.1 * eye[:, None]  # a tenth of the eye distance, on 17 of the 66
     degrees = torch.zeros(3, 3).double()
-    figures = reconstructor_figures(predicted, stored, degrees, degrees, torch.full((3,), 0.04))
+    figures = reconstructor_error(predicted, stored, degrees, degrees, torch.full((3,), 0.04))
     assert figures["landmarks.paper_66_percent"].value == pytest.approx(10 * 17 / 66, rel=1e-4)
     assert figures["landmarks.inner_49_percent"].value == pytest.approx(0, abs=1e-5)
     assert figures["colour.rms"].value == pytest.approx(0.2)
@@ -99,4 +99,4 @@ def test_figures_are_percent_of_the_eye_distance():
 def test_estimator_can_be_another(portraits):
     strict = PoseEstimator(MODEL, noise=0.2)
     found = measure_reconstructor(lambda w: faces()[w.long()], MODEL, Camera(), Set(**vars(portraits)), strict, batch=8)
-    assert found.figures["pose.yaw_error"].value > 0
+    assert found.estimates["pose.yaw_error"].value > 0
