@@ -64,8 +64,8 @@ def test_changes_are_divided_by_the_standard_deviations_that_are_passed():
     (narrow,), (wide,) = (method_outcomes({("rig", 1.0): turned(1.0, pitch=0.1)}, std) for std in (STD, wider))
     assert torch.allclose(wide.off_target, narrow.off_target / 2)
     name = "off_target_change.yaw_to_pitch"
-    narrow, wide = (off_target_change(turned(1.0, pitch=0.1), std)[name].value for std in (STD, wider))
-    assert wide == pytest.approx(narrow / 2)
+    less, more = (off_target_change(turned(1.0, pitch=0.1), std)[name].value for std in (wider, STD))
+    assert less == pytest.approx(more / 2)
 
 
 def test_background_beside_style_mixing():

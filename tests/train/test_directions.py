@@ -11,10 +11,11 @@ import torch
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.measurement.measurements import MEASURES
 from stylerig_fast.params import FaceParams
 from stylerig_fast.train.context import surroundings_map
 from stylerig_fast.train.directions import LinearWorld
-from stylerig_fast.train.observed import MEASURES, Observed, observe, rendered_answers
+from stylerig_fast.train.observed import Observed, observe, rendered_answers
 from stylerig_fast.train.weights import DirectionWeights
 
 from .conftest import world_params
