@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 from PIL import Image
 
 from stylerig_fast.commands.options import EngineOptions
@@ -48,7 +49,7 @@ class Evaluate(EngineOptions):
     """An ONNX network for identity, for example ArcFace: aligned RGB faces in [-1, 1] to vectors."""
     realism_network: Path | None = None
     """An ONNX network for the Fréchet distance, for example Inception: RGB pictures in [-1, 1] to vectors."""
-    judges: int = 1
+    analyzers: Annotated[int, tyro.conf.arg(aliases=["--judges"])] = 1
     """Processes that measure pictures beside the one that renders; 0 measures in the same one."""
     seed: int = 0
     """Seed of every draw."""
@@ -64,10 +65,10 @@ class Evaluate(EngineOptions):
     def run(self) -> None:
         if self.grid is not None:
             check_output(self.grid)
-        if (self.people is not None and self.people < 1) or self.grid_people < 1 or self.judges < 0:
+        if (self.people is not None and self.people < 1) or self.grid_people < 1 or self.analyzers < 0:
             raise ValueError(
                 f"--people {self.people}, --grid-people {self.grid_people}: expected at least 1; "
-                f"--judges {self.judges}: at least 0"
+                f"--analyzers {self.analyzers}: at least 0"
             )
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out}: is a file, not a folder")
@@ -136,7 +137,7 @@ class Evaluate(EngineOptions):
                 second_reconstructor=second,
                 identity_network=self.identity_network,
                 realism_network=self.realism_network,
-                processes=self.judges,
+                processes=self.analyzers,
                 progress=progress,
             )
         evaluation.seconds["in all"] = time.perf_counter() - began

@@ -7,6 +7,7 @@ import pytest
 from stylerig_fast.cli import main
 from stylerig_fast.engine.reach import Reach
 from stylerig_fast.errors import BackendUnavailable
+from stylerig_fast.evaluation import EvaluationPlan
 from stylerig_fast.evaluation.metrics_file import read_metrics
 from stylerig_fast.measurement.landmarks import LandmarkDetector
 
@@ -30,11 +31,20 @@ def test_the_whole_evaluation(shared, tmp_path):
     assert "jawOpen" in Reach.load(out / "reach.json").expression
 
 
+def test_a_plan_of_few_people_compares_no_more_than_there_are():
+    assert EvaluationPlan.full() == EvaluationPlan()
+    plan = EvaluationPlan.full(30, seed=2)
+    assert (plan.people, plan.compared, plan.swept, plan.mirrored, plan.seed) == (30, 24, 30, 30, 2)
+    quick = EvaluationPlan.quick(3)
+    assert (quick.people, quick.compared, quick.swept, quick.mirrored, quick.short) == (3, 3, 3, 3, True)
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
         (["--compare", "mobilestylegan-ffhq"], "--compare belongs to the whole evaluation"),
-        (["--judges", "-1"], "--judges -1: at least 0"),
+        (["--analyzers", "-1"], "--analyzers -1: at least 0"),
+        (["--judges", "-1"], "--analyzers -1: at least 0"),  # its name before,
         (["--out", __file__], "is a file, not a folder"),
     ],
 )

@@ -51,7 +51,7 @@ SECTIONS = {
     "reach": "Reach",
     "pictures": "Pictures",
     "layers": "Layers and distributions",
-    "all": "All figures",
+    "all": "All metrics",
     "settings": "Settings",
 }
 

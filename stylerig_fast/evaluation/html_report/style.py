@@ -35,6 +35,7 @@ svg { width: 100%; height: auto; display: block; }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg .band { fill: var(--goal); }
 svg .tick { fill: var(--soft); font-size: 11px; } svg .label { fill: var(--ink); font-size: 12px; }
 .plots.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); gap: 8px 40px; }
+.plots.wide th, .plots.wide td { padding-right: 8px; } .plots.wide th { white-space: normal; vertical-align: bottom; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 2px 0 0; padding: 0; }
 .legend { font-size: 13px; }
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }

@@ -83,7 +83,7 @@ def test_the_page_needs_nothing_else(tmp_path):
     assert not re.search(r'(src|href)="(?!data:image/webp;base64,|#)', page)
     assert "<me>" not in page and "&lt;me&gt;" in page
     assert "<i>" not in page.replace('<i style="background', "")
-    for title in ("At a glance", "Beside the baselines", "Reach", "Pictures", "Layers", "All figures", "Settings"):
+    for title in ("At a glance", "Beside the baselines", "Reach", "Pictures", "Layers", "All metrics", "Settings"):
         assert title in page
     assert "missed" in page
     assert (
