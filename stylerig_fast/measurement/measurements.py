@@ -82,6 +82,11 @@ class Measurements(FaceMeasures):
     def __len__(self) -> int:
         return len(self.detected)
 
+    @property
+    def eye_opening(self) -> Tensor:
+        """Mean of both eyes, in the precision of the landmarks."""
+        return super().eye_opening.float().double()
+
     def value(self, name: str) -> Tensor:
         """One measure ``(B,)``, by a name of `MEASURE_LABELS`."""
         if name not in MEASURE_LABELS:
