@@ -1,31 +1,29 @@
-"""``stylerig evaluate``: the figures of the reconstructor and the rig on held-out portraits, and the report page."""
+"""``stylerig evaluate``: the options of `stylerig_fast.evaluation`, and how its results are printed."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 from PIL import Image
 
-from stylerig_fast import __version__
-from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.commands.options import EngineOptions
 from stylerig_fast.commands.output import check_output, write_png
 from stylerig_fast.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from stylerig_fast.engine import Engine
-    from stylerig_fast.evaluation.study import Study
+    from stylerig_fast.evaluation.metrics.results import Report
 
 
 @dataclass(kw_only=True)
@@ -36,23 +34,23 @@ class EvaluateCommand(EngineOptions):
     """Folder of a portrait set, whose last shard is held out; or one shard."""
     out: Path | None = None
     """Folder for the whole evaluation: `index.html`, `metrics.json`, `reach.json`; with baselines, the reach of every
-    control and the paper's figures. Without it, the figures of reconstructor and rig are printed."""
+    control and the paper's figures. Without it, the metrics of reconstructor and rig are printed."""
     what: Literal["all", "reconstructor", "rig"] = "all"
     """What to print without `--out`."""
     people: int | None = None
-    """How many people the rig edits, about 28 pictures each: 500 with `--out` (32 with `--quick`), 40 without."""
+    """How many people the rig edits, about 31 pictures each: 500 with `--out` (32 with `--quick`), 40 without."""
     quick: bool = False
     """Fewer people and steps: minutes."""
     compare: str | None = None
     """A second rig, measured on the same people: a name or folder, as `--model`."""
     second_reconstructor: Path | None = None
-    """Folder of an independently trained reconstructor, which is asked what it sees in the edited codes."""
+    """Folder of an independently trained reconstructor, which reads parameters off the edited codes."""
     identity_network: Path | None = None
     """An ONNX network for identity, for example ArcFace: aligned RGB faces in [-1, 1] to vectors."""
     realism_network: Path | None = None
     """An ONNX network for the Fréchet distance, for example Inception: RGB pictures in [-1, 1] to vectors."""
-    judges: int = 1
-    """Processes that look at pictures beside the one that renders; 0 looks in the same one."""
+    analyzers: Annotated[int, tyro.conf.arg(aliases=["--judges"])] = 1
+    """Processes that measure pictures beside the one that renders; 0 measures in the same one."""
     seed: int = 0
     """Seed of every draw."""
     resolution: int | None = 512
@@ -67,10 +65,10 @@ class EvaluateCommand(EngineOptions):
     def run(self) -> None:
         if self.grid is not None:
             check_output(self.grid)
-        if (self.people is not None and self.people < 1) or self.grid_people < 1 or self.judges < 0:
+        if (self.people is not None and self.people < 1) or self.grid_people < 1 or self.analyzers < 0:
             raise ValueError(
                 f"--people {self.people}, --grid-people {self.grid_people}: expected at least 1; "
-                f"--judges {self.judges}: at least 0"
+                f"--analyzers {self.analyzers}: at least 0"
             )
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out}: is a file, not a folder")
@@ -109,24 +107,15 @@ class EvaluateCommand(EngineOptions):
     def _whole(self, engine: Engine, held_out: Any, out: Path) -> None:
         from stylerig_fast.data.portraits import PortraitSet
         from stylerig_fast.engine import Engine as AnyEngine
-        from stylerig_fast.evaluation.page import write_page
-        from stylerig_fast.evaluation.study import Plan, run_study
+        from stylerig_fast.evaluation import EvaluationPlan, evaluate, write_report
+        from stylerig_fast.evaluation.metrics_file import describe_setup
         from stylerig_fast.measurement.memory import give_large_blocks_back
-        from stylerig_fast.measurement.range_sweep import reach_table, write_reach
         from stylerig_fast.reconstructor import FaceReconstructor
 
         began = time.perf_counter()
         give_large_blocks_back()
-        size = self.resolution or engine.resolution
-        plan = Plan.quick(self.people or 32, self.seed, size) if self.quick else Plan(self.people or 500)
-        plan = dataclasses.replace(
-            plan,
-            seed=self.seed,
-            resolution=size,
-            compared=min(plan.compared, plan.people),
-            swept=min(plan.swept, plan.people),
-            mirrored=min(plan.mirrored, plan.people),
-        )
+        make = EvaluationPlan.quick if self.quick else EvaluationPlan.full
+        plan = make(self.people, self.seed, self.resolution or engine.resolution)
         training = PortraitSet.load(self.portraits, shards="train", limit=plan.fitted + plan.fresh)
         second = None
         if self.second_reconstructor is not None:
@@ -137,24 +126,28 @@ class EvaluateCommand(EngineOptions):
             other = AnyEngine.from_pretrained(
                 self.compare, generator=engine.generator, device=engine.device, dtype=engine.dtype, reach=None
             )
-        with _lookers(self, engine) as (analyzer, pool), _progress() as progress:
-            study = run_study(engine, held_out, training, analyzer, pool, plan, second, other, progress)
-        study.seconds["in all"] = time.perf_counter() - began
-        settings = self._settings(engine, plan)
-        network = "dlib's 128-d descriptor"
-        if self.realism_network is not None:
-            network = f"the network {self.realism_network.stem}"
-        write_reach(out / "reach.json", reach_table(study.sweeps))
-        write_page(out / "index.html", study, settings, network)
-        plain = metrics(study, settings, network)
-        write_atomically(out / "metrics.json", (json.dumps(plain, indent=1) + "\n").encode())
+        with _progress() as progress:
+            evaluation = evaluate(
+                engine,
+                held_out,
+                training,
+                plan,
+                second_rig=other,
+                second_reconstructor=second,
+                identity_network=self.identity_network,
+                realism_network=self.realism_network,
+                processes=self.analyzers,
+                progress=progress,
+            )
+        evaluation.seconds["in all"] = time.perf_counter() - began
+        content = write_report(out, evaluation, self._settings() | describe_setup(engine, plan))
         if self.json:
-            print(json.dumps(plain))
+            print(json.dumps(content))
         else:
-            _goals(study.rig).print()
-            print(f"{out / 'index.html'}, metrics.json and reach.json written in {study.seconds['in all']:.0f} s")
+            _goals(evaluation.rig).print()
+            print(f"{out / 'index.html'}, metrics.json and reach.json written in {evaluation.seconds['in all']:.0f} s")
 
-    def _settings(self, engine: Engine, plan: Any) -> dict[str, object]:
+    def _settings(self) -> dict[str, object]:
         return {
             "model": self.model,
             "command": " ".join(["stylerig", *sys.argv[1:]]),
@@ -162,19 +155,10 @@ class EvaluateCommand(EngineOptions):
             "second_reconstructor": self.second_reconstructor and str(self.second_reconstructor),
             "identity_network": self.identity_network and self.identity_network.name,
             "realism_network": self.realism_network and self.realism_network.name,
-            "plan": dataclasses.asdict(plan),
-            "rig": dataclasses.asdict(engine.rig_net.config),
-            "device": str(engine.device),
             "dtype": self.dtype,
-            "versions": {
-                "stylerig-fast": __version__,
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-            },
         }
 
-    # ---- figures of the rig alone -------------------------------------------------------------------
+    # ---- the rig alone ----------------------------------------------------------------------------
 
     def _rig(self, engine: Engine, held_out: Any) -> Any:
         from stylerig_fast.evaluation import measure_rig
@@ -196,62 +180,9 @@ class EvaluateCommand(EngineOptions):
         return report
 
 
-def _goals(report: Any) -> Any:
-    """The figures that have a goal; the page has the others."""
-    return dataclasses.replace(
-        report, figures={name: report.figures[name] for name in report.goals if name in report.figures}
-    )
-
-
-def build_analyzer(face_model: Any, camera: Any, identity: Path | None, realism: Path | None) -> Any:
-    """An analyzer that describes the person, with a second opinion on pose where there is one; for children too."""
-    from stylerig_fast.evaluation.heldout_estimators.feature_network import FeatureNetwork
-    from stylerig_fast.evaluation.heldout_estimators.identity import IdentityEncoder
-    from stylerig_fast.evaluation.heldout_estimators.mesh_landmarks import MeshPoseEstimator
-    from stylerig_fast.measurement.analyzer import FaceAnalyzer
-
-    try:
-        mesh = MeshPoseEstimator()
-    except BackendUnavailable:
-        mesh = None
-    networks = [FeatureNetwork(identity, "identity")] if identity is not None else []
-    networks += [FeatureNetwork(realism, "realism")] if realism is not None else []
-    return FaceAnalyzer(face_model, camera, encoder=IdentityEncoder(), mesh=mesh, networks=networks)
-
-
-@contextmanager
-def _lookers(options: EvaluateCommand, engine: Engine) -> Iterator[tuple[Any, Any]]:
-    """The analyzer of this process, and who measures the pictures."""
-    from stylerig_fast.measurement.parallel import InlineAnalyzer, ProcessPoolAnalyzer
-
-    model = engine.face_model.to("cpu")
-    arguments = (model, engine.camera, options.identity_network, options.realism_network)
-    analyzer = build_analyzer(*arguments)
-    if not options.judges:
-        yield analyzer, InlineAnalyzer(analyzer)
-        return
-    with ProcessPoolAnalyzer(build_analyzer, arguments, options.judges) as pool:
-        yield analyzer, pool
-
-
-def metrics(study: Study, settings: dict[str, object], network: str) -> dict[str, object]:
-    """Everything that was found, as plain values for ``metrics.json``."""
-    from stylerig_fast.evaluation.comparison import row_json
-    from stylerig_fast.evaluation.standings import standing_json
-    from stylerig_fast.measurement.range_sweep import sweep_json
-
-    return {
-        "settings": settings,
-        "reconstructor": study.reconstructor.to_json(),
-        "rig": study.rig.to_json(),
-        "second_rig": None if study.other is None else study.other.to_json(),
-        "frechet_network": network,
-        "methods": [row_json(row) for row in study.rows],
-        "standings": [standing_json(standing) for standing in study.standings],
-        "reach": sweep_json(study.sweeps),
-        "layers": {name: values.tolist() for name, values in study.layers.items()},
-        "seconds": study.seconds,
-    }
+def _goals(report: Report) -> Report:
+    """The estimates that have a goal; the page has the others."""
+    return dataclasses.replace(report, estimates={name: report.estimates[name] for name in report.checked})
 
 
 def _check_tools() -> None:

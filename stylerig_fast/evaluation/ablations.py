@@ -19,11 +19,14 @@ from stylerig_fast.engine import Engine
 from stylerig_fast.errors import StyleRigError
 from stylerig_fast.evaluation.analyzers import describing_analyzer
 from stylerig_fast.evaluation.heldout_estimators.background import background_change
-from stylerig_fast.evaluation.rig_report import rig_figures
-from stylerig_fast.measurement.edit_runner import choose_people, measure_edits
-from stylerig_fast.measurement.edit_suite import Request, standard_requests
+from stylerig_fast.evaluation.metrics.registry import MetricInputs, compute_metrics
+from stylerig_fast.measurement.edit_kinds import evaluated_kinds
+from stylerig_fast.measurement.edit_runner import measure_edits
+from stylerig_fast.measurement.edit_suite import edits_of
 from stylerig_fast.measurement.memory import give_large_blocks_back
 from stylerig_fast.measurement.parallel import ProcessPoolAnalyzer
+from stylerig_fast.measurement.people import choose_people
+from stylerig_fast.measurement.portrait_measures import portrait_std
 from stylerig_fast.train.config import (
     GainCalibrationConfig,
     ImageCorrectionConfig,
@@ -85,20 +88,11 @@ ABLATIONS: dict[str, Change] = {
     "expression-alone": _with("network", controls=("expression",)),
     "illumination-alone": _with("network", controls=("illumination",)),
 }
-CONTROL_OF = {"yaw": "pose", "pitch": "pose", "light": "illumination"}
 SHOWN = (
-    *(
-        "yaw.gain",
-        "yaw.error",
-        "pitch.gain",
-        "jaw.gain",
-        "smile.smile_width_gain",
-        "eyes.gain",
-        "brows.gain",
-        "light.gain",
-    ),
-    *("identity.yaw_15", "identity.expression", "identity.light", "drift.yaw", "drift.jaw", "drift.light"),
-    *("outside.yaw", "detected.share"),
+    *("yaw.gain", "yaw.error", "pitch.gain", "jaw.gain", "smile.gain", "eyes.gain", "brows.gain", "light.gain"),
+    *("identity.yaw_15", "identity.expression", "identity.light"),
+    *("off_target_change.yaw", "off_target_change.jaw", "off_target_change.light"),
+    *("background.yaw", "detected.share"),
 )
 
 
@@ -116,12 +110,12 @@ class Ablations:
     calibrate: int = 16  # people on whose pictures gains are measured; 0 shows what training alone gives
     limit: int | None = None  # use only so many portraits
     seed: int = 0  # of every random draw
-    resolution: int = 512  # pixels of the judged pictures
+    resolution: int = 512  # pixels of the edited pictures
     dtype: Literal["float32", "bfloat16"] = "float32"  # of all pictures
 
 
 def run(config: Ablations) -> dict[str, dict[str, float]]:
-    """Trains what is not trained yet, measures everything, writes ``runs/ablations.json``; figures by ablation.
+    """Trains what is not trained yet, measures everything, writes ``runs/ablations.json``; metrics by ablation.
 
     What is read off the portraits, and what is solved before training, is made once for all that share it.
     """
@@ -157,29 +151,25 @@ def run(config: Ablations) -> dict[str, dict[str, float]]:
 
 
 def measure(folder: Path, controls: tuple[str, ...], config: Ablations) -> dict[str, float]:
-    """Figures of one rig on the held-out people, for the controls that it has."""
+    """Metrics of one rig on the held-out people, for the controls that it has."""
     engine = Engine.from_pretrained(folder, dtype=getattr(torch, config.dtype), reach=None)
     analyzer = describing_analyzer(engine.face_model, engine.camera)
     held_out = PortraitSet.load(config.data, shards="held-out")
     people, _ = choose_people(held_out, analyzer.estimator, config.people, seed=config.seed)
-    requests = answerable(standard_requests(engine.face_model.expression_names, quick=True), controls)
+    kinds = [kind for kind in evaluated_kinds() if kind.control in controls]
     with ProcessPoolAnalyzer(describing_analyzer, (analyzer.model, engine.camera)) as pool:
         measured = measure_edits(
             engine,
             analyzer,
             held_out.ws(people),
-            requests,
+            edits_of(kinds, engine.face_model.expression_names, quick=True),
             pool=pool,
             resolution=config.resolution,
             background=background_change,
         )
-    figures = rig_figures(measured)
-    return {name: figures[name].value for name in SHOWN if name in figures}
-
-
-def answerable(requests: list[Request], controls: tuple[str, ...]) -> list[Request]:
-    """The requests that a rig of these controls can answer."""
-    return [request for request in requests if CONTROL_OF.get(request.kind, "expression") in controls]
+    inputs = MetricInputs(measured=measured, std=portrait_std(held_out, analyzer.estimator), seed=config.seed)
+    found = compute_metrics(inputs)
+    return {name: found[name].value for name in SHOWN if name in found}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -193,8 +183,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     width = max(map(len, SHOWN))
     print(" " * width, *(f"{name:>18}" for name in found))
-    for figure in SHOWN:
-        print(figure.ljust(width), *(f"{values.get(figure, float('nan')):18.3f}" for values in found.values()))
+    for name in SHOWN:
+        print(name.ljust(width), *(f"{values.get(name, float('nan')):18.3f}" for values in found.values()))
     return 0
 
 

@@ -1,151 +1,141 @@
-"""The rig beside its baselines: error, identity distance, drift and surroundings, method by method."""
+"""The rig beside other methods: error, identity distance, off-target and background change, method by method."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from stylerig_fast.evaluation.heldout_estimators.identity import identity_distance
-from stylerig_fast.measurement.analyzer import SPREAD
 from stylerig_fast.measurement.edit_accuracy import change
-from stylerig_fast.measurement.edit_runner import Edited, Measured
-from stylerig_fast.measurement.edit_suite import KEPT, MEASURE
-from stylerig_fast.measurement.statistics import Figure, mean, plain_number, ratio, slope
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, EditKind
+from stylerig_fast.measurement.edit_runner import MeasuredEdits
+from stylerig_fast.measurement.portrait_measures import PortraitStd
+from stylerig_fast.measurement.statistics import Estimate, mean, plain_number, ratio, slope
 
 
 @dataclass(frozen=True)
-class Answers:
-    """How one method answered one kind of edit, person by person.
+class MethodOutcome:
+    """What one method's edits of one kind did, person by person.
 
     Attributes:
-        method, kind: which.
+        method, kind: names of both.
         strength: what the method's offset was multiplied by.
-        want, got: ``(P, K)`` changes asked for and seen in the picture, in the units of the measure.
-        size, off: ``(P,)`` sums over the K edits of the change asked for, and of its distance to the change seen; 0
-            where no face was found.
-        stray: ``(P,)`` likewise, what the kept measures moved, on average, in deviations over portraits.
-        identity: ``(P,)`` mean dlib distance to the unedited person; NaN where no face was found.
-        outside: ``(P,)`` mean change of hair, clothes and background; likewise.
-        found: share of pictures with a face.
+        requested, measured: ``(P, K)`` changes requested and measured in the picture, in the units of the measure.
+        requested_sum, error_sum: ``(P,)`` sums over the K edits of the requested change, and of its distance to the
+            measured one; 0 where no face was found.
+        requested_std: ``(P,)`` the first of these in standard deviations over portraits.
+        off_target: ``(P,)`` likewise, mean change of the measures that should stay, in standard deviations.
+        identity: ``(P,)`` mean identity distance to the unedited person; NaN where no face was found.
+        background: ``(P,)`` mean change of hair, clothes and background; likewise.
+        detected: share of pictures with a face.
     """
 
     method: str
     kind: str
     strength: float
-    want: Tensor
-    got: Tensor
-    size: Tensor
-    off: Tensor
-    stray: Tensor
+    requested: Tensor
+    measured: Tensor
+    requested_sum: Tensor
+    error_sum: Tensor
+    requested_std: Tensor
+    off_target: Tensor
     identity: Tensor
-    outside: Tensor
-    found: float
-
-    @property
-    def deviations(self) -> Tensor:
-        """``size`` in deviations over portraits."""
-        return self.size / SPREAD[MEASURE[self.kind]]
+    background: Tensor
+    detected: float
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodScore:
     """One method on one kind of edit.
 
     Attributes:
-        method, kind: which.
+        method, kind: names of both.
         strength: what the method's offset was multiplied by.
-        gain: change in the picture over the change asked for.
-        error: mean distance of the two, as a share of the mean change asked for: 1 is no edit at all.
-        identity: dlib distance to the unedited person.
-        drift: mean of what the kept measures moved, over the change asked for, both in deviations over portraits. (The
-            drift of `keeping_figures` is over it too, so that a method that does nothing drifts by nothing.)
-        outside: change of hair, clothes and background.
-        found: share of pictures with a face.
+        gain: change in the picture over the requested change.
+        error: mean distance of the two, as a share of the mean requested change: 1 is no edit at all.
+        identity: distance to the unedited person.
+        off_target_change: mean change of the measures that should stay, over the requested change, both in standard
+            deviations over portraits. A method that does nothing has none.
+        background: change of hair, clothes and background.
+        detected: share of pictures with a face.
     """
 
     method: str
     kind: str
     strength: float
-    gain: Figure
-    error: Figure
-    identity: Figure
-    drift: Figure
-    outside: Figure
-    found: float
+    gain: Estimate
+    error: Estimate
+    identity: Estimate
+    off_target_change: Estimate
+    background: Estimate
+    detected: float
 
 
-def answers(found: Mapping[tuple[str, float], Measured]) -> list[Answers]:
-    """Of all methods to all kinds of edits.
+def method_outcomes(found: Mapping[tuple[str, float], MeasuredEdits], std: PortraitStd) -> list[MethodOutcome]:
+    """Outcomes of all methods in all kinds of edits.
 
     Args:
         found: by method and strength, of the same people.
+        std: standard deviations of the measures over portraits.
     """
-    return list(_answers(found))
+    return [
+        _outcome(method, strength, kind, measured, std)
+        for kind in EDIT_KINDS.values()
+        for (method, strength), measured in found.items()
+        if measured.of(kind)
+    ]
 
 
-def _answers(found: Mapping[tuple[str, float], Measured]) -> Iterator[Answers]:
-    for kind, name in MEASURE.items():
-        for (method, strength), measured in found.items():
-            edits = [edit for edit in measured.edits if edit.request.kind == kind]
-            if not edits:
-                continue
-            want, got = change(edits, measured, name, rendered=True), change(edits, measured, name)
-            known = torch.isfinite(want) & torch.isfinite(got)
-            zero = torch.zeros_like(want)
-            strays = torch.stack([_stray(edits, measured, other) for other in KEPT[kind]]).nanmean(0)
-            looks = [identity_distance(e.picture.descriptor, measured.before.descriptor) for e in edits]
-            yield Answers(
-                method,
-                kind,
-                strength,
-                want,
-                got,
-                torch.where(known, want.abs(), zero).sum(1),
-                torch.where(known, (got - want).abs(), zero).sum(1),
-                torch.where(known & torch.isfinite(strays), strays, zero).sum(1),
-                torch.stack(looks, dim=1).double().nanmean(1),
-                torch.stack([e.outside for e in edits], dim=1).double().nanmean(1),
-                float(torch.stack([e.picture.detected for e in edits]).double().mean()),
-            )
-
-
-def _stray(edits: list[Edited], measured: Measured, other: str) -> Tensor:
-    moved = change(edits, measured, other) - change(edits, measured, other, rendered=True)
-    return moved.abs() / SPREAD[other]
-
-
-def row(answer: Answers) -> Row:
-    """The figures of one method on one kind of edit."""
-    return Row(
-        answer.method,
-        answer.kind,
-        answer.strength,
-        slope(answer.want, answer.got),
-        ratio(answer.off, answer.size),
-        mean(answer.identity),
-        ratio(answer.stray, answer.deviations),
-        mean(answer.outside),
-        answer.found,
+def _outcome(method: str, strength: float, kind: EditKind, measured: MeasuredEdits, std: PortraitStd) -> MethodOutcome:
+    results = measured.of(kind)
+    requested, got = change(results, measured, kind.measure, rendered=True), change(results, measured, kind.measure)
+    known, zero = torch.isfinite(requested) & torch.isfinite(got), torch.zeros_like(requested)
+    moved = [change(results, measured, name) - change(results, measured, name, rendered=True) for name in kind.kept]
+    off_target = torch.stack([each.abs() / std[name] for each, name in zip(moved, kind.kept, strict=True)]).nanmean(0)
+    distances = torch.stack([result.picture.descriptor_distance(measured.before) for result in results], dim=1)
+    requested_sum = torch.where(known, requested.abs(), zero).sum(1)
+    return MethodOutcome(
+        method,
+        kind.name,
+        strength,
+        requested,
+        got,
+        requested_sum,
+        error_sum=torch.where(known, (got - requested).abs(), zero).sum(1),
+        requested_std=requested_sum / std[kind.measure],
+        off_target=torch.where(known & torch.isfinite(off_target), off_target, zero).sum(1),
+        identity=distances.double().nanmean(1),
+        background=torch.stack([result.background for result in results], dim=1).double().nanmean(1),
+        detected=float(torch.stack([result.picture.detected for result in results]).double().mean()),
     )
 
 
-def outside_figures(found: list[Answers], method: str, other: str) -> dict[str, Figure]:
-    """What ``method`` changes around the face over what ``other`` does, by kind of edit, on the same people."""
-    whole = {(answer.method, answer.kind): answer.outside for answer in found if answer.strength == 1.0}
-    return {
-        f"outside.{kind}_over_{other.replace(' ', '_')}": ratio(whole[method, kind], whole[other, kind])
-        for kind in MEASURE
-        if (method, kind) in whole and (other, kind) in whole
-    }
+def method_score(outcome: MethodOutcome) -> MethodScore:
+    """The estimates of one method on one kind of edit."""
+    return MethodScore(
+        outcome.method,
+        outcome.kind,
+        outcome.strength,
+        gain=slope(outcome.requested, outcome.measured),
+        error=ratio(outcome.error_sum, outcome.requested_sum),
+        identity=mean(outcome.identity),
+        off_target_change=ratio(outcome.off_target, outcome.requested_std),
+        background=mean(outcome.background),
+        detected=outcome.detected,
+    )
 
 
-def row_json(row: Row) -> dict[str, object]:
+def scores_json(scores: Sequence[MethodScore]) -> list[dict[str, object]]:
     """Plain values."""
-    figures = {name: getattr(row, name) for name in ("gain", "error", "identity", "drift", "outside")}
-    plain = {name: plain_number(figure.value) for name, figure in figures.items()}
-    intervals = {f"{name}_interval": [plain_number(f.low), plain_number(f.high)] for name, f in figures.items()}
-    head = {"method": row.method, "kind": row.kind, "strength": row.strength, "found": row.found}
+    return [_score_json(score) for score in scores]
+
+
+def _score_json(score: MethodScore) -> dict[str, object]:
+    names = ("gain", "error", "identity", "off_target_change", "background")
+    estimates: dict[str, Estimate] = {name: getattr(score, name) for name in names}
+    plain = {name: plain_number(each.value) for name, each in estimates.items()}
+    intervals = {f"{name}_interval": [plain_number(e.low), plain_number(e.high)] for name, e in estimates.items()}
+    head = {"method": score.method, "kind": score.kind, "strength": score.strength, "detected": score.detected}
     return {**head, **plain, **intervals}

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.engine import Engine
-from stylerig_fast.evaluation.baselines import Sample, StyleMixing
-from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
+from stylerig_fast.evaluation.methods.style_mixing import StyleMixing
+from stylerig_fast.evaluation.methods.training_sample import TrainingSample
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, core_kinds, evaluated_kinds
+from stylerig_fast.measurement.edit_suite import ANGLES, edits_of
+from stylerig_fast.measurement.measurements import MEASURE_LABELS
 from stylerig_fast.param_layout import CONTROLS
 from stylerig_fast.params import FaceParams
 
 TILE = 192  # pixels of a picture on the page
 STRIP = 7
 _RENDER = 256
-CONTROL_OF = {"yaw": "pose", "pitch": "pose", "light": "illumination"}
-# Which measure's mixing range stands for a control in the transfer grid.
-_MIXED_AS = {"pose": "yaw", "expression": "mouth_opening", "illumination": "light"}
 
 
 @dataclass(frozen=True)
@@ -37,84 +37,78 @@ class Grid:
 
 
 @torch.no_grad()
-def layer_influence(engine: Engine, codes: Tensor, sample: Sample) -> dict[str, Tensor]:
+def layer_influence(engine: Engine, codes: Tensor, sample: TrainingSample) -> dict[str, Tensor]:
     """How far each slot of the code moves, the paper's Fig. 4: by control, ``(num_ws,)``.
 
-    The root mean square over people and edits of the slot's offset, over that of the slot's own deviation from the
+    The root mean square over people and edits of the slot's offset, over that of the slot's own distance from the
     mean code.
     """
-    own = engine.params(codes)
+    source = engine.params(codes)
     scale = (sample.codes - sample.codes.mean(0)).square().sum(-1).mean(0).sqrt()
     found: dict[str, list[Tensor]] = {control: [] for control in CONTROLS}
-    for request in standard_requests(engine.face_model.expression_names, quick=True):
-        edited = engine.rig(codes, request.apply(own)).cpu()
+    for edit in edits_of(core_kinds(), engine.face_model.expression_names, quick=True):
+        edited = engine.rig(codes, edit.apply(source)).cpu()
         moved = (edited - codes.cpu()).square().sum(-1).mean(0)
-        found[CONTROL_OF.get(request.kind, "expression")].append(moved)
+        found[edit.kind.control].append(moved)
     return {control: torch.stack(parts).mean(0).sqrt() / scale for control, parts in found.items() if parts}
 
 
-def transfer_grid(engine: Engine, targets: Tensor, sources: Tensor, mixing: StyleMixing) -> Grid:
-    """Control by control, the rig's transfer beside style mixing's, the paper's Fig. 5."""
-    columns: list[tuple[str, Tensor]] = [("person", targets), ("source", sources)]
+def transfer_grid(engine: Engine, people: Tensor, donors: Tensor, mixing: StyleMixing) -> Grid:
+    """Control by control, the rig's transfer beside style mixing's, the paper's Fig. 5.
+
+    Args:
+        engine: the rig.
+        people: codes ``(R, num_ws, 512)`` of those who are edited.
+        donors: codes ``(R, num_ws, 512)`` of those whose controls they get.
+        mixing: its range of slots of the control's first measure stands for the control.
+    """
+    columns: list[tuple[str, Tensor]] = [("person", people), ("donor", donors)]
     for control in CONTROLS:
-        columns.append((f"{control}: rig", engine.rig(targets, engine.transfer_params(targets, sources, (control,)))))
-        first, end = mixing.ranges[_MIXED_AS[control]]
+        columns.append((f"{control}: rig", engine.rig(people, engine.transfer_params(people, donors, (control,)))))
+        first, end = mixing.ranges[next(kind.measure for kind in core_kinds() if kind.control == control)]
         columns.append(
-            (f"{control}: mixing, slots {first}-{end - 1}", engine.mix_codes(targets, sources, range(first, end)))
+            (f"{control}: mixing, slots {first}-{end - 1}", engine.mix_codes(people, donors, range(first, end)))
         )
     pictures = torch.stack([show(engine, code) for _, code in columns], dim=1)
-    return Grid(pictures, tuple(name for name, _ in columns), tuple("" for _ in targets))
+    return Grid(pictures, tuple(name for name, _ in columns), tuple("" for _ in people))
 
 
 def strips(engine: Engine, w: Tensor) -> Grid:
-    """One person along every control."""
-    own, units = engine.params(w), engine.face_model.expression_names
-    line = torch.linspace(-1, 1, STRIP)
-    asked: list[tuple[str, FaceParams]] = [
-        ("yaw -30° to 30°", own.with_pose(yaw=line * 30)),
-        ("pitch -15° to 15°", own.with_pose(pitch=line * 15)),
-    ]
-    level = (line + 1) / 2
-    for label, names in (
-        ("jawOpen", ("jawOpen",)),
-        ("smile", SMILE_UNITS),
-        ("eyes closing", EYES_UNITS),
-        ("brow raise", BROWS_UNITS),
-    ):
-        if all(name in units for name in names):
-            asked.append((f"{label} 0 to 1", own.with_expression(**dict.fromkeys(names, level))))
-    angle = line * torch.pi / 2
-    direction = torch.stack([angle.sin(), torch.zeros_like(angle), angle.cos().clamp_min(0.05)], dim=1)
-    asked.append(("light, left to right", own.with_light(direction=direction)))
-    pictures = torch.stack([show(engine, engine.rig(w, params)) for _, params in asked])
-    return Grid(pictures, tuple("" for _ in line), tuple(label for label, _ in asked))
+    """One person ``(1, num_ws, 512)`` along every control, from the lowest to the highest amount that is shown."""
+    source, line = engine.params(w), torch.linspace(-1, 1, STRIP)
+    rows: list[tuple[str, FaceParams]] = []
+    for kind in evaluated_kinds():
+        low, high = kind.shown
+        amounts = low + (line + 1) / 2 * (high - low)
+        if kind.name in ANGLES:
+            rows.append((f"{kind.label} {low:g}° to {high:g}°", source.with_pose(**{kind.name: amounts})))
+        elif kind.control == "illumination":
+            angle = amounts * torch.pi / 2
+            direction = torch.stack([angle.sin(), torch.zeros_like(angle), angle.cos().clamp_min(0.05)], dim=1)
+            rows.append((kind.label, source.with_light(direction=direction)))
+        elif kind.available(engine.face_model.expression_names):
+            levels = dict.fromkeys(kind.units, amounts)
+            rows.append((f"{kind.label} {low:g} to {high:g}", source.with_expression(**levels)))
+    pictures = torch.stack([show(engine, engine.rig(w, params)) for _, params in rows])
+    return Grid(pictures, tuple("" for _ in line), tuple(label for label, _ in rows))
 
 
 def conditional(engine: Engine, seed: int, people: int = 6) -> Grid:
     """Random people who all get the same control."""
     w = engine.sample(seed=seed, n=people, psi=0.7)
-    own, units = engine.params(w), engine.face_model.expression_names
-    asked: list[tuple[str, FaceParams]] = [("as drawn", own), ("yaw -20°", own.with_pose(yaw=-20.0))]
-    if all(name in units for name in SMILE_UNITS):
-        asked.append(("smile 0.8", own.with_expression(**dict.fromkeys(SMILE_UNITS, 0.8))))
-    asked.append(("light from the right", own.with_light(direction=(1.0, 0.0, 1.0))))
-    codes = [w if label == "as drawn" else engine.rig(w, params) for label, params in asked]
+    source, smile = engine.params(w), EDIT_KINDS["smile"]
+    rows: list[tuple[str, FaceParams]] = [("as drawn", source), ("yaw -20°", source.with_pose(yaw=-20.0))]
+    if smile.available(engine.face_model.expression_names):
+        rows.append(("smile 0.8", source.with_expression(**dict.fromkeys(smile.units, 0.8))))
+    rows.append(("light from the right", source.with_light(direction=(1.0, 0.0, 1.0))))
+    codes = [w if label == "as drawn" else engine.rig(w, params) for label, params in rows]
     pictures = torch.stack([show(engine, code) for code in codes])
-    return Grid(pictures, tuple("" for _ in range(people)), tuple(label for label, _ in asked))
+    return Grid(pictures, tuple("" for _ in range(people)), tuple(label for label, _ in rows))
 
 
-def distributions(sample: Sample) -> dict[str, Tensor]:
+def distributions(sample: TrainingSample) -> dict[str, Tensor]:
     """Measures of the training portraits, ``(N,)`` each, by their label."""
-    labels = {
-        "yaw": "yaw, degrees",
-        "pitch": "pitch, degrees",
-        "mouth_opening": "mouth opening, eye distances",
-        "smile_width": "mouth width, eye distances",
-        "eye_opening": "eye opening, eye distances",
-        "brow_height": "brow height, eye distances",
-        "light": "light, right over left cheek (log)",
-    }
-    return {label: sample.column(name) for name, label in labels.items()}
+    return {MEASURE_LABELS[name]: sample.column(name) for name in sample.names}
 
 
 def show(engine: Engine, codes: Tensor, batch: int = 4) -> Tensor:

@@ -30,7 +30,7 @@ def import_dlib() -> Any:
         return importlib.import_module("dlib")
     except ImportError as error:
         raise BackendUnavailable(
-            f"dlib could not be imported ({error}); the evaluation judges pictures with it: {INSTALL_DLIB}"
+            f"dlib could not be imported ({error}); pictures are measured with it: {INSTALL_DLIB}"
         ) from error
 
 

@@ -1,4 +1,8 @@
-"""What an edit should change, in the picture: gains, errors and monotony of every kind of edit."""
+"""Whether edits do what was requested, in the picture: gains, errors and monotony of every kind of edit.
+
+A *gain* is the change in the picture over the change that was requested. Of a pose the request is in degrees; of an
+expression or a light it is the change of the same measure on the rendered face model.
+"""
 
 from __future__ import annotations
 
@@ -7,148 +11,146 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylerig_fast.measurement.edit_runner import Edited, Measured
-from stylerig_fast.measurement.edit_suite import MEASURE
-from stylerig_fast.measurement.statistics import Figure, mean, median, ratio, share, slope
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, TRANSFER, EditKind
+from stylerig_fast.measurement.edit_runner import EditResult, MeasuredEdits
+from stylerig_fast.measurement.statistics import Estimate, mean, median, ratio, share, slope
 
-# Light requests that the rendered model answers with less than this are left out of the share: the person was lit so.
+# Light edits that change the rendered model by less than this are left out of the share: the person was lit so.
 _LIGHT_STEP = 0.05
 
 
-def control_figures(measured: Measured) -> dict[str, Figure]:
-    """Gains and errors; kinds of edits that were not asked for are absent."""
-    figures: dict[str, Figure] = {}
-    for kind in ("yaw", "pitch"):
-        figures |= _turns(measured, kind)
-    return figures | _transfer(measured) | _expression(measured) | _light(measured)
+def edit_accuracy(measured: MeasuredEdits) -> dict[str, Estimate]:
+    """Gains and errors by name, ``<kind>.gain`` and so on; kinds that were not measured are absent."""
+    found = _transfer(measured.of(TRANSFER), measured)
+    for kind in EDIT_KINDS.values():
+        results = measured.of(kind)
+        if not results:
+            continue
+        if kind.control == "pose":
+            found |= _turns(kind, results, measured)
+        elif kind.control == "expression":
+            found |= _expression(kind, results)
+        else:
+            found |= _light(kind, results, measured)
+    return found
 
 
-def change(edits: Sequence[Edited], measured: Measured, name: str, rendered: bool = False) -> Tensor:
-    """Changes ``(P, K)`` of a measure by K edits, in the pictures or in the rendered requests."""
+def change(results: Sequence[EditResult], measured: MeasuredEdits, name: str, rendered: bool = False) -> Tensor:
+    """Changes ``(P, K)`` of a measure by K edits, in the pictures or on the rendered face model."""
     before = (measured.rendered if rendered else measured.before).value(name)[:, None]
-    after = [(edit.rendered if rendered else edit.picture).value(name) for edit in edits]
+    after = [(result.rendered if rendered else result.picture).value(name) for result in results]
     return torch.stack(after, dim=1) - before
 
 
-def _asked(edits: Sequence[Edited], people: int) -> Tensor:
-    return torch.tensor([edit.request.amount for edit in edits], dtype=torch.float64).expand(people, -1)
+def _amounts(results: Sequence[EditResult], people: int) -> Tensor:
+    return torch.tensor([result.edit.amount for result in results], dtype=torch.float64).expand(people, -1)
 
 
-def _turns(measured: Measured, kind: str) -> dict[str, Figure]:
-    edits = [edit for edit in measured.edits if edit.request.kind == kind]
-    figures: dict[str, Figure] = {}
-    for size in sorted({abs(edit.request.amount) for edit in edits}):
-        pair = [edit for edit in edits if abs(edit.request.amount) == size]
-        got = change(pair, measured, kind)
-        want = _asked(pair, len(got))
-        figures[f"{kind}.gain_{size:g}"] = slope(want, got)
-        figures[f"{kind}.error_{size:g}"] = mean((got - want).abs())
-        for column, edit in enumerate(pair):
-            figures[f"{kind}.ratio_{edit.request.amount:+g}"] = mean(got[:, column] / edit.request.amount)
-    if edits:
-        got = change(edits, measured, kind)
-        figures[f"{kind}.gain"] = slope(_asked(edits, len(got)), got)
-        figures[f"{kind}.error"] = mean((got - _asked(edits, len(got))).abs())
-        second = change(edits, measured, f"mesh_{kind}")
-        if bool(torch.isfinite(second).any()):
-            figures[f"{kind}.gain_by_mesh"] = slope(_asked(edits, len(second)), second)
-    return figures
+def _turns(kind: EditKind, results: Sequence[EditResult], measured: MeasuredEdits) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
+    for size in sorted({abs(result.edit.amount) for result in results}):
+        pair = [result for result in results if abs(result.edit.amount) == size]
+        got = change(pair, measured, kind.measure)
+        want = _amounts(pair, len(got))
+        found[f"{kind.name}.gain_{size:g}"] = slope(want, got)
+        found[f"{kind.name}.error_{size:g}"] = mean((got - want).abs())
+        for column, result in enumerate(pair):
+            found[f"{kind.name}.ratio_{result.edit.amount:+g}"] = mean(got[:, column] / result.edit.amount)
+    got = change(results, measured, kind.measure)
+    want = _amounts(results, len(got))
+    found[f"{kind.name}.gain"] = slope(want, got)
+    found[f"{kind.name}.error"] = mean((got - want).abs())
+    before = measured.before.value_by_mesh(kind.measure)[:, None]
+    by_mesh = torch.stack([result.picture.value_by_mesh(kind.measure) for result in results], dim=1) - before
+    if bool(torch.isfinite(by_mesh).any()):
+        found[f"{kind.name}.gain_by_mesh"] = slope(want, by_mesh)
+    return found
 
 
-def _transfer(measured: Measured) -> dict[str, Figure]:
-    edits = measured.of("transfer")
-    if not edits:
-        return {}
-    figures = {}
-    for column, name in enumerate(("yaw", "pitch")):
-        target = measured.source_degrees[:, column]
-        figures[f"transfer.{name}_error"] = mean((edits[0].picture.value(name) - target).abs())
-        figures[f"transfer.{name}_error_without_edit"] = mean((measured.before.value(name) - target).abs())
-    return figures
+def _transfer(results: Sequence[EditResult], measured: MeasuredEdits) -> dict[str, Estimate]:
+    found = {}
+    for result in results:
+        for column, name in enumerate(("yaw", "pitch")):
+            target = measured.donor_degrees[:, column]
+            found[f"transfer.{name}_error"] = mean((result.picture.value(name) - target).abs())
+            found[f"transfer.{name}_error_without_edit"] = mean((measured.before.value(name) - target).abs())
+    return found
 
 
-def _levels(edits: Sequence[Edited], name: str) -> tuple[Tensor, Tensor]:
-    """A measure at each level, ``(P, K)``: of the rendered requests, and in the pictures."""
-    edits = sorted(edits, key=lambda edit: edit.request.amount)
-    model = torch.stack([edit.rendered.value(name) for edit in edits], dim=1)
-    return model, torch.stack([edit.picture.value(name) for edit in edits], dim=1)
+def _expression(kind: EditKind, results: Sequence[EditResult]) -> dict[str, Estimate]:
+    results = sorted(results, key=lambda result: result.edit.amount)
 
+    def levels(name: str) -> tuple[Tensor, Tensor]:
+        """A measure at each level ``(P, K)``: on the rendered face model, and in the pictures."""
+        model = torch.stack([result.rendered.value(name) for result in results], dim=1)
+        return model, torch.stack([result.picture.value(name) for result in results], dim=1)
 
-def _expression(measured: Measured) -> dict[str, Figure]:
-    figures: dict[str, Figure] = {}
-    for kind in ("jaw", "smile", "eyes", "brows"):
-        edits = [edit for edit in measured.edits if edit.request.kind == kind]
-        if not edits:
-            continue
-        model, picture = _levels(edits, MEASURE[kind])
+    found: dict[str, Estimate] = {}
+    for name in (kind.measure, *kind.also_measured):
+        prefix = f"{kind.name}." if name == kind.measure else f"{kind.name}.{name}_"
+        model, picture = levels(name)
         known = torch.isfinite(picture).all(1)
         # Opening, widening and raising grow with the slider; closing eyes falls.
         grows = 1 if float((model[:, -1] - model[:, 0]).nanmean()) >= 0 else -1
         steps = grows * picture.diff(dim=1) > 0
-        name = "smile.smile_width" if kind == "smile" else kind
-        joint = "_" if kind == "smile" else "."
-        figures[f"{name}{joint}gain"] = slope(model, picture, centred=True)
-        figures[f"{name}{joint}monotone_share"] = share(steps.all(1)[known])
-        model_by_mesh, by_mesh = _levels(edits, f"mesh_{MEASURE[kind]}")
+        found[f"{prefix}gain"] = slope(model, picture, centred=True)
+        found[f"{prefix}monotone_share"] = share(steps.all(1)[known])
+        if name != kind.measure:
+            continue
+        model_by_mesh, by_mesh = (
+            torch.stack([measurements.value_by_mesh(name) for measurements in each], dim=1)
+            for each in ([result.rendered for result in results], [result.picture for result in results])
+        )
         if bool(torch.isfinite(by_mesh).any()):
-            figures[f"{name}{joint}gain_by_mesh"] = slope(model_by_mesh, by_mesh, centred=True)
-        figures[f"{kind}.rising_steps_share"] = mean(steps.double()[known])
-        figures[f"{kind}.change_asked"] = mean(model[:, -1] - model[:, 0])
-        figures[f"{kind}.change_seen"] = mean(picture[:, -1] - picture[:, 0])
-        if kind == "smile":
-            model, picture = _levels(edits, "corner_height")
-            known = torch.isfinite(picture).all(1)
-            figures["smile.corner_height_gain"] = slope(model, picture, centred=True)
-            figures["smile.corner_height_monotone_share"] = share((picture.diff(dim=1) > 0).all(1)[known])
-    return figures
+            found[f"{prefix}gain_by_mesh"] = slope(model_by_mesh, by_mesh, centred=True)
+        found[f"{prefix}rising_steps_share"] = mean(steps.double()[known])
+        found[f"{prefix}change_requested"] = mean(model[:, -1] - model[:, 0])
+        found[f"{prefix}change_measured"] = mean(picture[:, -1] - picture[:, 0])
+    return found
 
 
-def _light(measured: Measured) -> dict[str, Figure]:
-    edits = measured.of("light")
-    if not edits:
-        return {}
-    figures = {}
-    for name, label in (("light", ""), ("fitted_light", "_fitted")):
-        want = change(edits, measured, name, rendered=True)
-        got = change(edits, measured, name)
-        zero = torch.zeros(len(want), 1, dtype=want.dtype)
-        # Before, left and right, about each person's mean: how light that follows the request would lie on a line.
-        figures[f"light.gain{label}"] = slope(torch.cat([zero, want], 1), torch.cat([zero, got], 1), centred=True)
-    want, got = change(edits, measured, "light", rendered=True), change(edits, measured, "light")
-    side = _asked(edits, len(want)).sign()
+def _light(kind: EditKind, results: Sequence[EditResult], measured: MeasuredEdits) -> dict[str, Estimate]:
+    want, got = change(results, measured, kind.measure, rendered=True), change(results, measured, kind.measure)
+    found = {f"{kind.name}.gain": _line(want, got)}
+    side = _amounts(results, len(want)).sign()
     counted = (want * side > _LIGHT_STEP) & torch.isfinite(got)
     right = (got * side > 0) & counted
-    figures["light.asked_side_share"] = ratio(right.sum(1), counted.sum(1))
-    ordered = sorted(range(len(edits)), key=lambda i: edits[i].request.amount)
-    figures["light.left_right_order_share"] = share(
-        (got[:, ordered[-1]] > got[:, ordered[0]])[torch.isfinite(got).all(1)]
-    )
-    brightness = torch.stack([edit.picture.luminance / measured.before.luminance for edit in edits], dim=1)
-    figures["light.brightness_ratio"] = mean(brightness)
-    return figures | _light_direction(edits, measured)
+    found[f"{kind.name}.requested_side_share"] = ratio(right.sum(1), counted.sum(1))
+    ordered = sorted(range(len(results)), key=lambda i: results[i].edit.amount)
+    rises = (got[:, ordered[-1]] > got[:, ordered[0]])[torch.isfinite(got).all(1)]
+    found[f"{kind.name}.left_right_order_share"] = share(rises)
+    brightness = torch.stack([result.picture.luminance / measured.before.luminance for result in results], dim=1)
+    found[f"{kind.name}.brightness_ratio"] = mean(brightness)
+    return found | _fitted_light(kind, results, measured)
 
 
-def _light_direction(edits: Sequence[Edited], measured: Measured) -> dict[str, Figure]:
-    """Angle and tint between the light that is seen and the one that was asked for.
+def _line(want: Tensor, got: Tensor) -> Estimate:
+    """Gain from changes ``(P, K)``: before, left and right lie on a line about each person's mean if light follows."""
+    zero = torch.zeros(len(want), 1, dtype=want.dtype)
+    return slope(torch.cat([zero, want], 1), torch.cat([zero, got], 1), centred=True)
 
-    What is asked is read off the rendered request by the same fit. The fit takes features for light to some degree, so
-    each person's own difference between picture and rendering, before the edit, is taken off both.
+
+def _fitted_light(kind: EditKind, results: Sequence[EditResult], measured: MeasuredEdits) -> dict[str, Estimate]:
+    """Sideways gain, angle and tint between the light in the picture and the requested one; none without the fit.
+
+    The requested light is read off the rendered target by the same fit. The fit takes features for light to some
+    degree, so each person's own difference between picture and rendering, before the edit, is taken off both.
     """
-    axes = ("light_x", "light_y", "light_z")
-    angles, tints = [], []
-    for edit in edits:
-        seen, want, own, model = (
-            torch.stack([look.value(axis) for axis in axes], dim=1)
-            for look in (edit.picture, edit.rendered, measured.before, measured.rendered)
-        )
-        cosine = torch.cosine_similarity(seen - own + model, want, dim=1)
+    before, model = measured.before.fitted_light, measured.rendered.fitted_light
+    if before is None or model is None:
+        return {}
+    wants, gots, angles, tints = [], [], [], []
+    for result in results:
+        after, target = result.picture.fitted_light, result.rendered.fitted_light
+        assert after is not None and target is not None
+        wants.append(target.direction[:, 0] - model.direction[:, 0])
+        gots.append(after.direction[:, 0] - before.direction[:, 0])
+        corrected = after.direction - before.direction + model.direction
+        cosine = torch.cosine_similarity(corrected, target.direction, dim=1)
         angles.append(torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))))
-        moved = [
-            change([edit], measured, name)[:, 0] - change([edit], measured, name, rendered=True)[:, 0]
-            for name in ("tint_red", "tint_blue")
-        ]
-        tints.append(torch.stack(moved).square().sum(0).sqrt())
+        tints.append((after.tint - before.tint - target.tint + model.tint).square().sum(1).sqrt())
     return {
-        "light.angle_median": median(torch.stack(angles, dim=1)),
-        "light.tint_error": mean(torch.stack(tints, dim=1)),
+        f"{kind.name}.gain_fitted": _line(torch.stack(wants, dim=1), torch.stack(gots, dim=1)),
+        f"{kind.name}.angle_median": median(torch.stack(angles, dim=1)),
+        f"{kind.name}.tint_error": mean(torch.stack(tints, dim=1)),
     }

@@ -1,4 +1,4 @@
-"""EditMethod: whatever turns a code and a request into another code, so that rigs and baselines are measured alike."""
+"""EditMethod: whatever turns a code and a target into another code, so that rigs and baselines are measured alike."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.face import Camera, FaceModel
-from stylerig_fast.measurement.analyzer import MEASURED
-from stylerig_fast.measurement.edit_suite import MEASURE, Request
+from stylerig_fast.measurement.edit_kinds import TRANSFER
+from stylerig_fast.measurement.edit_suite import Edit
+from stylerig_fast.measurement.measurements import Measurements
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import Rendered
 
@@ -33,67 +34,75 @@ class RigLike(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request put to a batch of people.
+class EditBatch:
+    """One edit of a batch of people: where they start, and where it should take them.
 
     Attributes:
-        request: what is asked of everybody.
-        own: complete parameters of the people.
-        params: complete parameters that are asked for.
-        change: ``(B, M)`` how the measures of `MEASURED` change on the rendered face model, from ``own`` to ``params``.
-        sources: codes ``(B, num_ws, 512)`` of the people whose pose is transferred; None for other requests.
+        edit: the edit.
+        source: complete parameters of the people.
+        target: complete parameters that are requested.
+        source_rendered, target_rendered: measures of the face model, rendered with each.
+        donors: codes ``(B, num_ws, 512)`` of the people whose pose is transferred; None for other edits.
     """
 
-    request: Request
-    own: FaceParams
-    params: FaceParams
-    change: Tensor
-    sources: Tensor | None = None
+    edit: Edit
+    source: FaceParams
+    target: FaceParams
+    source_rendered: Measurements
+    target_rendered: Measurements
+    donors: Tensor | None = None
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The measures that the request is about."""
-        return ("yaw", "pitch") if self.request.kind == "transfer" else (MEASURE[self.request.kind],)
+        """The measures that tell whether the edit was performed: both angles of a transferred pose."""
+        kind = self.edit.kind
+        return (kind.measure, *kind.also_measured) if kind is TRANSFER else (kind.measure,)
 
-    def wanted(self, measure: str) -> Tensor:
-        """Requested change ``(B,)`` of one measure, float32, 0 where it is not known."""
-        return torch.nan_to_num(self.change[:, MEASURED.index(measure)]).float()
+    def requested_change(self, measure: str) -> Tensor:
+        """Change ``(B,)`` of one measure on the rendered face model, float32, 0 where it is not known."""
+        change = self.target_rendered.value(measure) - self.source_rendered.value(measure)
+        return torch.nan_to_num(change).float()
 
 
 class EditMethod(Protocol):
-    """Changes codes as asked."""
+    """Performs edits on codes."""
 
-    def edit(self, w: Tensor, asked: Asked) -> Tensor:
+    def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
         """The edited codes ``(B, num_ws, 512)`` of people ``w``, on the CPU or on w's device."""
         ...
 
 
 class RigMethod:
-    """A rig as an editor.
+    """A rig as a method.
 
     Args:
         engine: the rig.
-        foreign: the request was made by another engine's F: make it again by this one's.
+        foreign: targets were made with another engine's F; make them again with this one's.
     """
 
     def __init__(self, engine: RigLike, foreign: bool = False) -> None:
         self.engine, self.foreign = engine, foreign
 
-    def edit(self, w: Tensor, asked: Asked) -> Tensor:
+    def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
         if not self.foreign:
-            return self.engine.rig(w, asked.params)
-        own = self.engine.params(w)
-        if asked.sources is not None:
-            return self.engine.rig(w, own.with_controls_from(self.engine.params(asked.sources), ("pose",)))
-        return self.engine.rig(w, asked.request.apply(own))
+            return self.engine.rig(w, batch.target)
+        source = self.engine.params(w)
+        if batch.donors is not None:
+            return self.engine.rig(w, source.with_controls_from(self.engine.params(batch.donors), ("pose",)))
+        return self.engine.rig(w, batch.edit.apply(source))
 
 
-class Scaled:
-    """Another editor with its offset multiplied: half an edit, or one and a half."""
+class ScaledMethod:
+    """Another method with its offset multiplied: half an edit, or one and a half.
 
-    def __init__(self, editor: EditMethod, strength: float) -> None:
-        self.editor, self.strength = editor, strength
+    Args:
+        method: the other method.
+        strength: the factor.
+    """
 
-    def edit(self, w: Tensor, asked: Asked) -> Tensor:
-        edited = self.editor.edit(w, asked)
+    def __init__(self, method: EditMethod, strength: float) -> None:
+        self.method, self.strength = method, strength
+
+    def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
+        edited = self.method.edit(w, batch)
         return torch.lerp(w.to(edited), edited, self.strength)

@@ -1,4 +1,4 @@
-"""Asks editors for edits of people, renders each picture once, and looks at it and at the rendered request."""
+"""Runs edits: has methods perform them on people, renders each picture once, measures it and the rendered target."""
 
 from __future__ import annotations
 
@@ -8,129 +8,92 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.images import area_resize
-from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
-from stylerig_fast.measurement.edit_method import Asked, EditMethod, RigLike, RigMethod
-from stylerig_fast.measurement.edit_suite import Kind, Request, standard_requests
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
+from stylerig_fast.measurement.edit_kinds import TRANSFER, EditKind
+from stylerig_fast.measurement.edit_method import EditBatch, EditMethod, RigLike, RigMethod
+from stylerig_fast.measurement.edit_suite import Edit, standard_edits
+from stylerig_fast.measurement.measurements import Measurements
 from stylerig_fast.measurement.parallel import InlineAnalyzer, PictureAnalyzer
-from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 
 # Change ``(B,)`` beside the face, of uint8 pictures ``(B, H, W, 3)`` before and after, and their landmarks.
 BackgroundChange = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
-TRANSFER = Request("pose transfer", "transfer", 0.0, lambda own: own)
+TRANSFER_POSE = Edit("pose transfer", TRANSFER, 0.0, lambda source: source)
 
 
 @dataclass(frozen=True)
-class Edited:
-    """One request's outcome.
+class EditResult:
+    """The outcome of one edit of n people.
 
     Attributes:
-        request: what was asked.
-        picture: what is seen in the edited pictures.
-        rendered: the rendered face model of the request.
-        outside: ``(n,)`` change of hair, clothes and background; NaN where no face was found, or nobody measures it.
-        witnesses: what each reconstructor sees in the edited codes, rendered, by its name.
+        edit: the edit.
+        picture: measures of the edited pictures.
+        rendered: measures of the face model, rendered with the target parameters.
+        background: ``(n,)`` change of hair, clothes and background; NaN where no face was found, or nobody measures it.
+        by_reconstructor: measures of the face model as each reconstructor reads it off the edited codes, by its name.
     """
 
-    request: Request
+    edit: Edit
     picture: Measurements
     rendered: Measurements
-    outside: Tensor = field(default_factory=lambda: torch.zeros(0))
-    witnesses: Mapping[str, Measurements] = field(default_factory=dict)
+    background: Tensor = field(default_factory=lambda: torch.zeros(0))
+    by_reconstructor: Mapping[str, Measurements] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Everything seen of n people and their edits.
+class MeasuredEdits:
+    """Everything measured on n people and their edits.
 
     Attributes:
-        before: the people as they are. rendered: their rendered face models.
-        edits: one entry per request, in the order of the requests.
-        source_degrees: ``(n, 3)`` pose of the picture whose pose was transferred; NaN without transfer.
-        thumbnails: ``(t, 1 + requests, 256, 256, 3)`` uint8 pictures of the first t people, to be looked at.
-        witnesses: what each reconstructor sees in the people's own codes, rendered, by its name.
+        before: measures of their unedited pictures.
+        rendered: measures of the face model, rendered with their source parameters.
+        results: one per edit, in the order of the edits.
+        donor_degrees: ``(n, 3)`` pose of the picture whose pose was transferred; NaN without transfer.
+        thumbnails: ``(t, 1 + edits, 256, 256, 3)`` uint8 pictures of the first t people.
+        by_reconstructor: measures of the face model as each reconstructor reads it off the people's own codes.
     """
 
     before: Measurements
     rendered: Measurements
-    edits: tuple[Edited, ...]
-    source_degrees: Tensor
+    results: tuple[EditResult, ...]
+    donor_degrees: Tensor
     thumbnails: Tensor
-    witnesses: Mapping[str, Measurements] = field(default_factory=dict)
+    by_reconstructor: Mapping[str, Measurements] = field(default_factory=dict)
 
-    def of(self, kind: Kind) -> list[Edited]:
-        return [edit for edit in self.edits if edit.request.kind == kind]
+    @property
+    def core(self) -> list[EditResult]:
+        """The edits that figures over several kinds count, see `EditKind.core`."""
+        return [result for result in self.results if result.edit.kind.core]
 
-
-def choose_people(
-    portraits: PortraitSet, estimator: PoseEstimator, count: int, max_yaw: float = 10.0, seed: int = 0
-) -> tuple[Tensor, Tensor]:
-    """People to edit, and people to take a pose from.
-
-    Args:
-        portraits: held-out ones.
-        estimator: judges the pose of the stored landmarks.
-        count: how many of each.
-        max_yaw: widest turn of the people to edit, degrees; the sources may have any pose.
-        seed: of the choice.
-
-    Returns:
-        Two index tensors ``(count,)`` into ``portraits``.
-
-    Raises:
-        ValueError: there are not as many.
-    """
-    people = frontal_people(portraits, estimator, max_yaw, seed)
-    backwards = _shuffled(portraits, seed).flip(0)
-    sources = backwards[portraits.detected[backwards]]
-    if len(people) < count:
-        raise ValueError(f"{count} people within {max_yaw:g} degrees of yaw asked for, the set has {len(people)}")
-    return people[:count], sources[:count]
-
-
-def frontal_people(portraits: PortraitSet, estimator: PoseEstimator, max_yaw: float = 10.0, seed: int = 0) -> Tensor:
-    """Everybody who is turned by ``max_yaw`` degrees at most, in random order; indices into ``portraits``.
-
-    Raises:
-        ValueError: nobody is.
-    """
-    yaw = estimator.fit(portraits.landmarks).yaw
-    order = _shuffled(portraits, seed)
-    people = order[portraits.detected[order] & (yaw[order].abs() <= max_yaw)]
-    if not len(people):
-        raise ValueError(f"the portraits show nobody within {max_yaw:g} degrees of yaw")
-    return people
-
-
-def _shuffled(portraits: PortraitSet, seed: int) -> Tensor:
-    return torch.randperm(len(portraits), generator=torch.Generator().manual_seed(seed))
+    def of(self, kind: EditKind) -> list[EditResult]:
+        """The edits of one kind."""
+        return [result for result in self.results if result.edit.kind == kind]
 
 
 def measure_edits(
     engine: RigLike,
     analyzer: FaceAnalyzer,
     codes: Tensor,
-    requests: Sequence[Request] | None = None,
-    sources: tuple[Tensor, Tensor] | None = None,
+    edits: Sequence[Edit] | None = None,
+    donors: tuple[Tensor, Tensor] | None = None,
     pool: PictureAnalyzer | None = None,
     batch: int = 4,
     resolution: int = 512,
     thumbnails: int = 0,
     background: BackgroundChange | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Measured:
-    """`measure_methods` of the engine's own rig alone."""
-    requests = standard_requests(engine.face_model.expression_names) if requests is None else requests
+) -> MeasuredEdits:
+    """`measure_methods` of the engine's own rig alone; ``edits`` are the standard ones by default."""
+    edits = standard_edits(engine.face_model.expression_names) if edits is None else edits
     found = measure_methods(
         engine,
         analyzer,
         {"rig": RigMethod(engine)},
         codes,
-        requests,
-        sources,
+        edits,
+        donors,
         pool,
         batch=batch,
         resolution=resolution,
@@ -145,143 +108,150 @@ def measure_edits(
 def measure_methods(
     engine: RigLike,
     analyzer: FaceAnalyzer,
-    editors: Mapping[str, EditMethod],
+    methods: Mapping[str, EditMethod],
     codes: Tensor,
-    requests: Sequence[Request],
-    sources: tuple[Tensor, Tensor] | None = None,
+    edits: Sequence[Edit],
+    donors: tuple[Tensor, Tensor] | None = None,
     pool: PictureAnalyzer | None = None,
-    witnesses: Mapping[str, Callable[[Tensor], FaceParams]] | None = None,
+    reconstructors: Mapping[str, Callable[[Tensor], FaceParams]] | None = None,
     batch: int = 4,
     resolution: int = 512,
     thumbnails: int = 0,
     background: BackgroundChange | None = None,
     progress: Callable[[int], None] | None = None,
-) -> dict[str, Measured]:
-    """Renders and judges every edit of every person by every editor; each picture is rendered once.
+) -> dict[str, MeasuredEdits]:
+    """Renders and measures every edit of every person by every method; each picture is rendered once.
 
     Args:
-        engine: renders codes, and makes the requests from what its F sees.
+        engine: renders codes, and gives the source parameters from which targets are made.
         analyzer: measures rendered face models, and the pictures unless ``pool`` does.
-        editors: by name.
+        methods: by name.
         codes: ``(n, num_ws, 512)`` people.
-        requests: edits.
-        sources: codes ``(n, num_ws, 512)`` and measured poses ``(n, 3)`` of those whose pose is transferred, one per
-            person; no transfer without.
+        edits: what each method performs on each person.
+        donors: codes ``(n, num_ws, 512)`` and measured poses ``(n, 3)`` in degrees of those whose pose is transferred,
+            one per person; no transfer without.
         pool: measures the pictures.
-        witnesses: reconstructors that are asked what they see in the edited codes, by name.
+        reconstructors: read parameters off the edited codes, by name.
         batch: people rendered at once.
         resolution: of the pictures.
-        thumbnails: how many people's pictures to keep for looking at.
+        thumbnails: how many people's pictures to keep.
         background: measures what changes beside the face.
         progress: called with the number of pictures rendered so far, after each few.
+
+    Returns:
+        What was measured, by the method's name.
     """
-    asker = _Asker(
-        engine, analyzer, pool or InlineAnalyzer(analyzer), witnesses or {}, resolution, background, progress
+    runner = _Runner(
+        engine, analyzer, pool or InlineAnalyzer(analyzer), reconstructors or {}, resolution, background, progress
     )
-    collected: dict[str, list[Measured]] = {name: [] for name in editors}
+    collected: dict[str, list[MeasuredEdits]] = {name: [] for name in methods}
     for rows in torch.arange(len(codes)).split(batch):
-        room = max(thumbnails - int(rows[0]), 0)
-        people = None if sources is None else (sources[0][rows], sources[1][rows])
-        for name, part in asker.batch(editors, codes[rows], requests, people, room).items():
+        kept = max(thumbnails - int(rows[0]), 0)
+        others = None if donors is None else (donors[0][rows], donors[1][rows])
+        for name, part in runner.run(methods, codes[rows], edits, others, kept).items():
             collected[name].append(part)
     return {name: _joined(parts) for name, parts in collected.items()}
 
 
-class _Asker:
-    """One batch of people after the other; their pictures are looked at while the next ones are rendered."""
+class _Runner:
+    """One batch of people after the other; their pictures are measured while the next ones are rendered."""
 
     def __init__(
         self,
         engine: RigLike,
         analyzer: FaceAnalyzer,
         pool: PictureAnalyzer,
-        witnesses: Mapping[str, Callable[[Tensor], FaceParams]],
+        reconstructors: Mapping[str, Callable[[Tensor], FaceParams]],
         resolution: int,
         background: BackgroundChange | None,
         progress: Callable[[int], None] | None,
     ) -> None:
         self.engine, self.analyzer, self.pool = engine, analyzer, pool
-        self.witnesses, self.resolution, self.progress = witnesses, resolution, progress
+        self.reconstructors, self.resolution, self.progress = reconstructors, resolution, progress
         self.background, self.done = background, 0
 
-    def batch(
+    def run(
         self,
-        editors: Mapping[str, EditMethod],
+        methods: Mapping[str, EditMethod],
         w: Tensor,
-        requests: Sequence[Request],
-        sources: tuple[Tensor, Tensor] | None,
-        room: int,
-    ) -> dict[str, Measured]:
-        own = self.engine.params(w)
-        rendered = self._rendered(own)
-        before, plain = self._show(w)
-        asked = [self._asked(request, own, request.apply(own), rendered, None) for request in requests]
-        if sources is not None:
-            posed = own.with_controls_from(self.engine.params(sources[0]), ("pose",))
-            asked.append(self._asked(TRANSFER, own, posed, rendered, sources[0]))
+        edits: Sequence[Edit],
+        donors: tuple[Tensor, Tensor] | None,
+        thumbnails: int,
+    ) -> dict[str, MeasuredEdits]:
+        """The methods' edits of a few people; the first ``thumbnails`` of them keep their pictures."""
+        source = self.engine.params(w)
+        rendered = self._rendered(source)
+        pending_before, plain = self._show(w)
+        batches = [self._batch(edit, source, edit.apply(source), rendered, None) for edit in edits]
+        if donors is not None:
+            posed = source.with_controls_from(self.engine.params(donors[0]), ("pose",))
+            batches.append(self._batch(TRANSFER_POSE, source, posed, rendered, donors[0]))
         shown = {}
-        for name, editor in editors.items():
-            edited = [editor.edit(w, request).to(w) for _, request in asked]
-            shown[name] = [(self._show(code), self._testimony(code)) for code in edited]
-        seen, testimony = before(), self._testimony(w)
-        degrees = torch.full((len(w), 3), torch.nan).double() if sources is None else sources[1].double()
-        result = {}
+        for name, method in methods.items():
+            edited = [method.edit(w, each).to(w) for each in batches]
+            shown[name] = [(self._show(code), self._read(code)) for code in edited]
+        before, by_reconstructor = pending_before(), self._read(w)
+        degrees = torch.full((len(w), 3), torch.nan).double() if donors is None else donors[1].double()
+        found = {}
         for name, pictures in shown.items():
-            edits = []
-            for (model, request), ((look, image), witnesses) in zip(asked, pictures, strict=True):
-                found = look()
-                outside = torch.full((len(w),), torch.nan)
+            results = []
+            for each, ((pending, image), read) in zip(batches, pictures, strict=True):
+                after = pending()
+                background = torch.full((len(w),), torch.nan)
                 if self.background is not None:
-                    outside = self.background(plain, image, seen.landmarks, found.landmarks)
-                    outside = torch.where(seen.detected & found.detected, outside, torch.nan)
-                edits.append(Edited(request.request, found, model, outside, witnesses))
+                    background = self.background(plain, image, before.landmarks, after.landmarks)
+                    background = torch.where(before.detected & after.detected, background, torch.nan)
+                results.append(EditResult(each.edit, after, each.target_rendered, background, read))
             row = [plain, *(image for (_, image), _ in pictures)]
-            thumbnails = torch.stack([_thumbnail(image[:room]) for image in row], dim=1)
-            result[name] = Measured(seen, rendered, tuple(edits), degrees, thumbnails, testimony)
-        return result
+            kept = torch.stack([_thumbnail(image[:thumbnails]) for image in row], dim=1)
+            found[name] = MeasuredEdits(before, rendered, tuple(results), degrees, kept, by_reconstructor)
+        return found
 
     def _show(self, code: Tensor) -> tuple[Callable[[], Measurements], Tensor]:
         image = self.engine.render(code, output="torch", resolution=self.resolution).cpu()
-        later = self.pool.submit(image)
+        pending = self.pool.submit(image)
         self.done += len(image)
         if self.progress is not None:
             self.progress(self.done)
-        return later, image
+        return pending, image
 
     def _rendered(self, params: FaceParams) -> Measurements:
         return self.analyzer.analyze_rendered(self.engine.render_params(params, size=256), params)
 
-    def _testimony(self, code: Tensor) -> dict[str, Measurements]:
-        return {name: self._rendered(witness(code)) for name, witness in self.witnesses.items()}
+    def _read(self, code: Tensor) -> dict[str, Measurements]:
+        return {name: self._rendered(reconstructor(code)) for name, reconstructor in self.reconstructors.items()}
 
-    def _asked(
-        self, request: Request, own: FaceParams, params: FaceParams, before: Measurements, sources: Tensor | None
-    ) -> tuple[Measurements, Asked]:
-        model = self._rendered(params)
-        return model, Asked(request, own, params, model.values - before.values, sources)
+    def _batch(
+        self, edit: Edit, source: FaceParams, target: FaceParams, rendered: Measurements, donors: Tensor | None
+    ) -> EditBatch:
+        return EditBatch(edit, source, target, rendered, self._rendered(target), donors)
 
 
-def _joined(parts: Sequence[Measured]) -> Measured:
+def _joined(parts: Sequence[MeasuredEdits]) -> MeasuredEdits:
     """Batches one after the other."""
 
-    def edit(column: int) -> Edited:
-        same = [part.edits[column] for part in parts]
-        return Edited(
-            same[0].request,
-            Measurements.cat([e.picture for e in same]),
-            Measurements.cat([e.rendered for e in same]),
-            torch.cat([e.outside for e in same]),
-            {name: Measurements.cat([e.witnesses[name] for e in same]) for name in same[0].witnesses},
+    def result(column: int) -> EditResult:
+        same = [part.results[column] for part in parts]
+        return EditResult(
+            same[0].edit,
+            Measurements.cat([each.picture for each in same]),
+            Measurements.cat([each.rendered for each in same]),
+            torch.cat([each.background for each in same]),
+            _joined_by_name([each.by_reconstructor for each in same]),
         )
 
-    return Measured(
+    return MeasuredEdits(
         Measurements.cat([part.before for part in parts]),
         Measurements.cat([part.rendered for part in parts]),
-        tuple(edit(column) for column in range(len(parts[0].edits))),
-        torch.cat([part.source_degrees for part in parts]),
+        tuple(result(column) for column in range(len(parts[0].results))),
+        torch.cat([part.donor_degrees for part in parts]),
         torch.cat([part.thumbnails for part in parts]),
-        {name: Measurements.cat([part.witnesses[name] for part in parts]) for name in parts[0].witnesses},
+        _joined_by_name([part.by_reconstructor for part in parts]),
     )
+
+
+def _joined_by_name(parts: Sequence[Mapping[str, Measurements]]) -> dict[str, Measurements]:
+    return {name: Measurements.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def _thumbnail(images: Tensor) -> Tensor:

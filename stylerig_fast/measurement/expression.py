@@ -27,7 +27,7 @@ class FaceMeasures:
 
     Attributes:
         mouth_opening: gap between the inner lips; near 0 when closed.
-        smile_width: distance between the mouth's corners.
+        mouth_width: distance between the mouth's corners.
         corner_height: the mouth's corners above the middle of the outer lips; rises in a smile.
         eye_opening_right: gap between the lids of the subject's right eye, in the picture's left half.
         eye_opening_left: of the other eye.
@@ -35,7 +35,7 @@ class FaceMeasures:
     """
 
     mouth_opening: Tensor
-    smile_width: Tensor
+    mouth_width: Tensor
     corner_height: Tensor
     eye_opening_right: Tensor
     eye_opening_left: Tensor
@@ -88,7 +88,7 @@ def measure_face(landmarks: Tensor, yaw: Tensor | None = None) -> FaceMeasures:
     right, left = _MOUTH_CORNERS
     return FaceMeasures(
         mouth_opening=gap(_LIPS),
-        smile_width=(landmarks[:, left] - landmarks[:, right]).norm(dim=-1) / seen,
+        mouth_width=(landmarks[:, left] - landmarks[:, right]).norm(dim=-1) / seen,
         corner_height=(height(_LIP_MIDDLES) - height(_MOUTH_CORNERS)) / eye,
         eye_opening_right=gap(_RIGHT_LIDS),
         eye_opening_left=gap(_LEFT_LIDS),

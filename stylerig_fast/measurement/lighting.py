@@ -11,7 +11,7 @@ from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.landmarks import JAW, LEFT_BROW, MIRROR, RIGHT_BROW
 from stylerig_fast.face.lighting import sh_basis
 from stylerig_fast.images import LUMINANCE, area_resize, luminance, to_float
-from stylerig_fast.measurement.pose import Pose
+from stylerig_fast.measurement.pose import FittedPose
 
 # The cheek in the picture's left half: jaw line, mouth corner, wing of the nose, lower lid.
 _RIGHT_CHEEK = (1, 2, 3, 4, 48, 31, 40, 41)
@@ -28,7 +28,7 @@ _MOST_DIRECTIONAL = 3**0.5
 
 
 @dataclass(frozen=True)
-class Light:
+class LightMeasures:
     """Light of a batch of pictures.
 
     Attributes:
@@ -48,7 +48,7 @@ def as_pictures(images: Tensor) -> Tensor:
     return to_float(images.permute(0, 3, 1, 2))
 
 
-def measure_light(pictures: Tensor, landmarks: Tensor) -> Light:
+def measure_light(pictures: Tensor, landmarks: Tensor) -> LightMeasures:
     """Light asymmetry and brightness of faces.
 
     Args:
@@ -64,7 +64,7 @@ def measure_light(pictures: Tensor, landmarks: Tensor) -> Light:
     right = _mean_inside(small, _cheek(points, _RIGHT_CHEEK)).clamp_min(_FLOOR)
     left = _mean_inside(small, _cheek(points, _LEFT_CHEEK)).clamp_min(_FLOOR)
     face = points[:, [*JAW, *reversed(LEFT_BROW), *reversed(RIGHT_BROW)]]
-    return Light(asymmetry=(left / right).log(), luminance=_mean_inside(small, face))
+    return LightMeasures(asymmetry=(left / right).log(), luminance=_mean_inside(small, face))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class FittedLight:
     tint: Tensor
 
 
-def fit_light(pictures: Tensor, pose: Pose, model: FaceModel, camera: Camera | None = None) -> FittedLight:
+def fit_light(pictures: Tensor, pose: FittedPose, model: FaceModel, camera: Camera | None = None) -> FittedLight:
     """Direction, strength and tint of the directional light, from the normals of the fitted face model.
 
     Least squares of colour over the model's mean albedo against the first two spherical-harmonic bands, at

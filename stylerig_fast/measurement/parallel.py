@@ -1,6 +1,6 @@
-"""Looking at pictures beside rendering them: the analyzer in processes of its own, so that both cores work.
+"""Measures pictures while others are rendered: the analyzer in processes of its own, so that both cores work.
 
-dlib holds Python's lock while it computes, so threads would not help. Pictures and observations travel as NumPy
+dlib holds Python's lock while it computes, so threads would not help. Pictures and measurements travel as NumPy
 arrays: torch's own way of sharing tensors keeps a file open for each.
 """
 
@@ -10,7 +10,6 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import fields
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -19,34 +18,34 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.face import Camera, FaceModel
-from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
-from stylerig_fast.measurement.expression import FaceMeasures
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
+from stylerig_fast.measurement.measurements import Measurements
 
 
 class PictureAnalyzer(Protocol):
-    """Looks at batches of pictures, now or later."""
+    """Measures batches of pictures, now or later."""
 
     def submit(self, images: Tensor) -> Callable[[], Measurements]:
-        """Starts to look at ``(B, H, H, 3)`` uint8; calling the result waits for what was seen."""
+        """Starts to measure pictures ``(B, H, H, 3)`` uint8; calling the result waits for the measurements."""
         ...
 
 
 class InlineAnalyzer:
-    """Looks at once, in this process."""
+    """Measures at once, in this process."""
 
     def __init__(self, analyzer: FaceAnalyzer) -> None:
         self.analyzer = analyzer
 
     def submit(self, images: Tensor) -> Callable[[], Measurements]:
-        seen = self.analyzer.analyze(images)
-        return lambda: seen
+        measurements = self.analyzer.analyze(images)
+        return lambda: measurements
 
 
 class ProcessPoolAnalyzer:
-    """Looks in child processes, each with a `FaceAnalyzer` of its own.
+    """Measures in child processes, each with a `FaceAnalyzer` of its own.
 
     Within its context this process leaves each of them a core: torch's threads wait for the slowest one, so that a
-    picture takes a third longer to make and look at where both want the same core.
+    picture takes a third longer to make and measure where both want the same core.
 
     Args:
         build: makes the analyzer; a function of a module, called in each child with ``arguments``.
@@ -70,8 +69,8 @@ class ProcessPoolAnalyzer:
         self.pool.shutdown(cancel_futures=True)
 
     def submit(self, images: Tensor) -> Callable[[], Measurements]:
-        future: Future[dict[str, Any]] = self.pool.submit(_look, images.cpu().numpy())
-        return lambda: _unpacked(future.result())
+        future: Future[Measurements] = self.pool.submit(_analyze, images.cpu().numpy())
+        return lambda: future.result().map(torch.from_numpy)
 
 
 @contextmanager
@@ -91,21 +90,6 @@ def _begin(build: Callable[..., FaceAnalyzer], arguments: tuple[Any, ...]) -> No
     _analyzer = build(*arguments)
 
 
-def _look(images: np.ndarray) -> dict[str, Any]:
+def _analyze(images: np.ndarray) -> Measurements:
     assert _analyzer is not None
-    return _packed(_analyzer.analyze(torch.from_numpy(images)))
-
-
-def _packed(seen: Measurements) -> dict[str, Any]:
-    measures = {field.name: getattr(seen.measures, field.name).numpy() for field in fields(FaceMeasures)}
-    names = [field.name for field in fields(Measurements) if field.name not in ("measures", "features")]
-    parts = {name: getattr(seen, name).numpy() for name in names}
-    return {**parts, "measures": measures, "features": {name: value.numpy() for name, value in seen.features.items()}}
-
-
-def _unpacked(parts: dict[str, Any]) -> Measurements:
-    def tensors(values: dict[str, np.ndarray]) -> dict[str, Tensor]:
-        return {name: torch.from_numpy(value) for name, value in values.items()}
-
-    measures, features = tensors(parts.pop("measures")), tensors(parts.pop("features"))
-    return Measurements(**tensors(parts), measures=FaceMeasures(**measures), features=features)
+    return _analyzer.analyze(torch.from_numpy(images)).map(Tensor.numpy)

@@ -38,7 +38,7 @@ State = tuple[Tensor, Tensor, Tensor]  # rotation (B, 3, 3), translation (B, 3),
 
 
 @dataclass(frozen=True)
-class Pose:
+class FittedPose:
     """Fitted poses of a batch of faces, float64.
 
     Attributes:
@@ -107,7 +107,7 @@ class PoseEstimator:
         self._basis = (s[:kept, None] * vh[:kept]).reshape(kept, len(self._points), 3)
         self._to_coefficients = u[:, :kept].T  # (K, A + E): most likely coefficients of each principal axis
 
-    def fit(self, landmarks: Tensor) -> Pose:
+    def fit(self, landmarks: Tensor) -> FittedPose:
         """Poses of faces.
 
         Args:
@@ -134,7 +134,7 @@ class PoseEstimator:
         off = self._project(rotation, translation, coefficients)[1] - target
         rms = off.square().sum(-1).mean(1).sqrt() / eye
         full = coefficients @ self._to_coefficients
-        return Pose(
+        return FittedPose(
             degrees=matrix_to_degrees(rotation),
             rotation=rotation,
             translation=translation,

@@ -1,80 +1,73 @@
-"""How far each control reaches: sweeps, judged on pictures, and the ``reach.json`` that the Engine warns by."""
+"""How far each control reaches: sweeps, measured on pictures, and the ``reach.json`` that the Engine warns by."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from stylerig_fast.checkpoint import write_atomically
 from stylerig_fast.engine.roll import MOST
-from stylerig_fast.measurement.analyzer import MEASURED, Measurements
-from stylerig_fast.measurement.edit_runner import Measured
-from stylerig_fast.measurement.edit_suite import Kind, Request
-from stylerig_fast.measurement.statistics import CONFIDENCE, Figure, mean, plain_number, share, slope
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, EditKind
+from stylerig_fast.measurement.edit_runner import MeasuredEdits
+from stylerig_fast.measurement.edit_suite import ANGLES, Edit, make_edit
+from stylerig_fast.measurement.statistics import CONFIDENCE, Estimate, mean, plain_number, share, slope
 
-LOW, HIGH = 0.8, 1.2  # gains between these are called reached
-# dlib's lids never meet: its landmarks show about 0.6 of eyes that close for everybody to see.
-LOWEST = {"eye_opening": 0.45}
-FOUND = 0.99  # share of faces that must still be found
-YAWS = (-40.0, -30.0, -25.0, -20.0, -15.0, -10.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0)
-PITCHES = (-24.0, -18.0, -12.0, -8.0, 8.0, 12.0, 18.0, 24.0)
-LEVELS = (0.25, 0.5, 0.75, 1.0)
-# Units that landmarks can measure, alone or with their mirror image, and the measure.
-UNITS: dict[tuple[str, ...], str] = {
-    ("jawOpen",): "mouth_opening",
-    ("mouthSmileLeft", "mouthSmileRight"): "smile_width",
-    ("mouthPucker",): "smile_width",
-    ("mouthFunnel",): "mouth_opening",
-    ("mouthFrownLeft", "mouthFrownRight"): "corner_height",
-    ("eyeBlinkLeft", "eyeBlinkRight"): "eye_opening",
-    ("eyeWideLeft", "eyeWideRight"): "eye_opening",
-    ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"): "brow_height",
-    ("browDownLeft", "browDownRight"): "brow_height",
-}
-QUICK = (("jawOpen",), ("mouthSmileLeft", "mouthSmileRight"), ("eyeBlinkLeft", "eyeBlinkRight"))
+HIGHEST = 1.2  # gains between a kind's `lowest_gain` and this count as reached
+DETECTED = 0.99  # share of faces that must still be found
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of a sweep: what was asked and what came, and the gain from which it counts as reached."""
+class SweepStep:
+    """One step of a sweep.
+
+    Attributes:
+        amount: of the edit.
+        gain: change in the picture over the requested change.
+        detected: share of pictures in which a face was found.
+        distance: identity distance to the unedited person.
+        lowest: gain from which the step counts as reached.
+    """
 
     amount: float
-    gain: Figure
-    found: Figure
-    distance: Figure
-    lowest: float = LOW
+    gain: Estimate
+    detected: Estimate
+    distance: Estimate
+    lowest: float = 0.8
 
     @property
     def reached(self) -> bool:
         """Neither the gain was shown to leave ``lowest`` to 1.2, nor faces to be lost."""
-        return self.gain.high >= self.lowest and self.gain.low <= HIGH and not lost(self.found)
+        return self.gain.high >= self.lowest and self.gain.low <= HIGHEST and not lost(self.detected)
 
 
-def lost(found: Figure) -> bool:
+def lost(detected: Estimate) -> bool:
     """Whether so few faces are found hardly ever (binomial, 2.5 %) where 99 % can be: 3 of 40 missing, 2 are not.
 
     Shares this close to 1 have no use for a bootstrap: where no face is missing it knows of no doubt, and with 3 of 40
     missing its interval still ends at 1.
     """
-    if not math.isfinite(found.value):
+    if not math.isfinite(detected.value):
         return True
-    seen, n = round(found.value * found.n), found.n
-    return sum(math.comb(n, i) * FOUND**i * (1 - FOUND) ** (n - i) for i in range(seen + 1)) < (1 - CONFIDENCE) / 2
+    found, n = round(detected.value * detected.n), detected.n
+    chance = sum(math.comb(n, i) * DETECTED**i * (1 - DETECTED) ** (n - i) for i in range(found + 1))
+    return chance < (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True)
 class Sweep:
     """One control's steps in the order of their amounts, and the range that is reached without a gap around zero."""
 
-    control: str
-    units: tuple[str, ...]
-    steps: tuple[Step, ...]
+    kind: EditKind
+    steps: tuple[SweepStep, ...]
+
+    @property
+    def control(self) -> str:
+        """What is swept: an angle, or expression units."""
+        return " + ".join(self.kind.units) or self.kind.name
 
     @property
     def range(self) -> tuple[float, float]:
@@ -88,66 +81,51 @@ class Sweep:
         return ends[0], ends[1]
 
 
-def sweep_requests(units: Sequence[str], quick: bool = False) -> list[tuple[str, tuple[str, ...], str, Request]]:
-    """What is asked: control, its units, the measure that answers, and the request, for every step."""
-    found: list[tuple[str, tuple[str, ...], str, Request]] = []
+def sweep_edits(units: Collection[str], quick: bool = False) -> list[Edit]:
+    """Every step of every sweep.
 
-    def angle(name: Kind, amounts: Sequence[float]) -> None:
-        for amount in amounts:
-            values = {name: amount}
-            request = Request(f"{name} at {amount:g}", name, amount, lambda own, v=values: own.with_pose(**v))  # type: ignore[misc]
-            found.append((name, (), name, request))
-
-    angle("yaw", YAWS[1:-1:3] if quick else YAWS)
-    angle("pitch", PITCHES[1:-1:2] if quick else PITCHES)
-    for names, measure in UNITS.items():
-        if all(name in units for name in names) and (not quick or names in QUICK):
-            label = names[0] if len(names) == 1 else " + ".join(names)
-            for level in (0.0, *(LEVELS[1::2] if quick else LEVELS)):
-                values = dict.fromkeys(names, level)
-                request = Request(
-                    f"{label} at {level:g}",
-                    "jaw",
-                    level,
-                    lambda own, v=values: own.with_expression(**v),  # type: ignore[misc]
-                )
-                found.append((label, names, measure, request))
-    return found
+    Args:
+        units: names of the face model's expression units; kinds that need others are left out.
+        quick: fewer controls and steps.
+    """
+    kinds = [kind for kind in EDIT_KINDS.values() if kind.available(units)]
+    return [_step(kind, amount) for kind in kinds for amount in (kind.quick_swept if quick else kind.swept)]
 
 
-def sweeps(asked: Sequence[tuple[str, tuple[str, ...], str, Request]], measured: Measured) -> list[Sweep]:
-    """Gains of every step; angles are measured from the person's own pose, units from their level 0."""
-    names = list(dict.fromkeys(control for control, *_ in asked))
-    return [_sweep(name, asked, measured) for name in names]
+def _step(kind: EditKind, amount: float) -> Edit:
+    """Angles are set to the amount, for ``reach.json`` bounds what they are and not how far they are turned."""
+    if kind.name not in ANGLES:
+        return make_edit(kind, amount)
+    angle = {kind.name: amount}
+    return Edit(f"{kind.name} at {amount:g}", kind, amount, lambda source: source.with_pose(**angle))
 
 
-def _sweep(control: str, asked: Sequence[tuple[str, tuple[str, ...], str, Request]], measured: Measured) -> Sweep:
-    rows = [i for i, entry in enumerate(asked) if entry[0] == control]
-    units, measure = asked[rows[0]][1], asked[rows[0]][2]
-    rest = next((i for i in rows if units and asked[i][3].amount == 0), None)
-    start = measured.before if rest is None else measured.edits[rest].picture
-    model = measured.rendered if rest is None else measured.edits[rest].rendered
+def sweeps(measured: MeasuredEdits) -> list[Sweep]:
+    """Gains of every step; angles are measured from the person's source pose, units from their level 0."""
+    kinds = dict.fromkeys(result.edit.kind.name for result in measured.results)
+    return [_sweep(EDIT_KINDS[name], measured) for name in kinds]
+
+
+def _sweep(kind: EditKind, measured: MeasuredEdits) -> Sweep:
+    results = measured.of(kind)
+    rest = next((result for result in results if kind.units and result.edit.amount == 0), None)
+    start, model = (measured.before, measured.rendered) if rest is None else (rest.picture, rest.rendered)
     steps = []
-    for i in rows:
-        edit = measured.edits[i]
-        if i == rest:
+    for result in results:
+        if result is rest:
             continue
-        want, got = _difference(edit.rendered, model, measure), _difference(edit.picture, start, measure)
+        want = result.rendered.value(kind.measure) - model.value(kind.measure)
+        got = result.picture.value(kind.measure) - start.value(kind.measure)
         steps.append(
-            Step(
-                edit.request.amount,
+            SweepStep(
+                result.edit.amount,
                 slope(want[:, None], got[:, None]),
-                share(edit.picture.detected),
-                mean(edit.picture.descriptor_distance(measured.before)),
-                LOWEST.get(measure, LOW),
+                share(result.picture.detected),
+                mean(result.picture.descriptor_distance(measured.before)),
+                kind.lowest_gain,
             )
         )
-    return Sweep(control, units, tuple(sorted(steps, key=lambda step: step.amount)))
-
-
-def _difference(after: Measurements, before: Measurements, measure: str) -> Tensor:
-    column = MEASURED.index(measure)
-    return after.values[:, column] - before.values[:, column]
+    return Sweep(kind, tuple(sorted(steps, key=lambda step: step.amount)))
 
 
 def reach_table(found: Sequence[Sweep]) -> dict[str, dict[str, list[float]]]:
@@ -162,10 +140,10 @@ def reach_table(found: Sequence[Sweep]) -> dict[str, dict[str, list[float]]]:
     angles: dict[str, list[float]] = {"roll": [-MOST, MOST]}
     expression: dict[str, list[float]] = {}
     for sweep in found:
-        if sweep.units:
-            expression |= {unit: [0.0, sweep.range[1]] for unit in sweep.units}
+        if sweep.kind.units:
+            expression |= {unit: [0.0, sweep.range[1]] for unit in sweep.kind.units}
         else:
-            angles[sweep.control] = list(sweep.range)
+            angles[sweep.kind.name] = list(sweep.range)
     return {"angles": {name: angles[name] for name in ("yaw", "pitch", "roll")}, "expression": expression}
 
 
@@ -181,11 +159,11 @@ def sweep_json(found: Sequence[Sweep]) -> dict[str, Any]:
             "range": list(sweep.range),
             "steps": [
                 {
-                    "asked": step.amount,
+                    "amount": step.amount,
                     "gain": plain_number(step.gain.value),
                     "gain_interval": [plain_number(step.gain.low), plain_number(step.gain.high)],
-                    "found": plain_number(step.found.value),
-                    "found_interval": [plain_number(step.found.low), plain_number(step.found.high)],
+                    "detected": plain_number(step.detected.value),
+                    "detected_interval": [plain_number(step.detected.low), plain_number(step.detected.high)],
                     "identity_distance": plain_number(step.distance.value),
                     "reached": step.reached,
                 }

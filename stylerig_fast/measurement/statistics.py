@@ -14,11 +14,11 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure with its confidence interval.
+class Estimate:
+    """A number with its confidence interval.
 
     Attributes:
-        value: the figure.
+        value: the number.
         low, high: ends of the 95 % bootstrap interval over people; both the value itself with fewer than two people.
         n: people behind it.
     """
@@ -30,7 +30,7 @@ class Figure:
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
-    """Ends of the 95 % interval of resampled figures ``(B,)``; NaN without any."""
+    """Ends of the 95 % interval of resampled values ``(B,)``; NaN without any."""
     if not len(draws):
         return math.nan, math.nan
     tail = (1 - CONFIDENCE) / 2
@@ -43,10 +43,10 @@ def plain_number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def ratio(numerators: Tensor, denominators: Tensor, seed: int = 0) -> Figure:
+def ratio(numerators: Tensor, denominators: Tensor, seed: int = 0) -> Estimate:
     """``sum(numerators) / sum(denominators)``, resampled over people.
 
-    Most figures are of this form: a mean has denominators 1, a slope through the origin has ``x * y`` over ``x * x``.
+    Most estimates have this form: a mean has denominators 1, a slope through the origin has ``x * y`` over ``x * x``.
 
     Args:
         numerators: ``(P,)``, one per person; NaN leaves the person out.
@@ -61,17 +61,17 @@ def ratio(numerators: Tensor, denominators: Tensor, seed: int = 0) -> Figure:
     top, bottom = top[known], bottom[known]
     n = len(top)
     if n == 0 or bottom.sum() == 0:
-        return Figure(math.nan, math.nan, math.nan, n)
+        return Estimate(math.nan, math.nan, math.nan, n)
     value = float(top.sum() / bottom.sum())
     if n == 1:
-        return Figure(value, value, value, n)
+        return Estimate(value, value, value, n)
     rows = np.random.default_rng(seed).integers(0, n, size=(BOOTSTRAP, n))
     sums = bottom[rows].sum(1)
     draws = top[rows].sum(1)[sums != 0] / sums[sums != 0]
-    return Figure(value, *interval(draws), n)
+    return Estimate(value, *interval(draws), n)
 
 
-def mean(values: Tensor, seed: int = 0) -> Figure:
+def mean(values: Tensor, seed: int = 0) -> Estimate:
     """Mean of ``(P,)`` or, first over the columns, of ``(P, K)`` values; NaN are left out."""
     per_person = values.double()
     if per_person.ndim > 1:
@@ -79,7 +79,7 @@ def mean(values: Tensor, seed: int = 0) -> Figure:
     return ratio(per_person, torch.ones_like(per_person), seed)
 
 
-def median(values: Tensor, seed: int = 0) -> Figure:
+def median(values: Tensor, seed: int = 0) -> Estimate:
     """Median over people of ``(P,)`` or, first averaged over the columns, of ``(P, K)`` values; NaN are left out."""
     per_person = values.double()
     if per_person.ndim > 1:
@@ -87,22 +87,22 @@ def median(values: Tensor, seed: int = 0) -> Figure:
     known = per_person[torch.isfinite(per_person)].cpu().numpy()
     n = len(known)
     if n == 0:
-        return Figure(math.nan, math.nan, math.nan, 0)
+        return Estimate(math.nan, math.nan, math.nan, 0)
     rows = np.random.default_rng(seed).integers(0, n, size=(BOOTSTRAP, n))
-    return Figure(float(np.median(known)), *interval(np.median(known[rows], axis=1)), n)
+    return Estimate(float(np.median(known)), *interval(np.median(known[rows], axis=1)), n)
 
 
-def share(conditions: Tensor, seed: int = 0) -> Figure:
+def share(conditions: Tensor, seed: int = 0) -> Estimate:
     """Share of True, ``(P,)`` or ``(P, K)``."""
     return mean(conditions.double(), seed)
 
 
-def slope(x: Tensor, y: Tensor, centred: bool = False, seed: int = 0) -> Figure:
+def slope(x: Tensor, y: Tensor, centred: bool = False, seed: int = 0) -> Estimate:
     """Regression slope of ``y`` on ``x``, resampled over people.
 
     Args:
-        x: ``(P, K)`` what was asked for, K requests per person.
-        y: ``(P, K)`` what came; NaN leaves the request out.
+        x: ``(P, K)`` the changes that were requested, K edits per person.
+        y: ``(P, K)`` the changes that were measured; NaN leaves the edit out.
         centred: each person's own mean is taken off both first; otherwise the line goes through the origin.
         seed: of the resampling.
     """

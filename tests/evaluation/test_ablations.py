@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stylerig_fast.evaluation import ablations
-from stylerig_fast.evaluation.ablations import ABLATIONS, Ablations, answerable
-from stylerig_fast.measurement.edit_suite import standard_requests
+from stylerig_fast.evaluation.ablations import ABLATIONS, SHOWN, Ablations
+from stylerig_fast.evaluation.metrics.registry import metric_goals
 from stylerig_fast.train.config import RigDataConfig, RigTraining
 from stylerig_fast.train.rig import train as rig
 from stylerig_fast.train.rig.dataset_statistics import DatasetStatistics
@@ -21,11 +21,9 @@ def test_each_ablation_changes_something_and_one_is_the_whole():
     assert len({str(dataclasses.asdict(config)) for config in changed.values()}) == len(changed)
 
 
-def test_single_controls_are_asked_for_theirs_alone():
-    requests = standard_requests(("jawOpen",), quick=True)
-    assert {r.kind for r in answerable(requests, ("pose",))} == {"yaw", "pitch"}
-    assert {r.kind for r in answerable(requests, ("expression",))} == {"jaw"}
-    assert {r.kind for r in answerable(requests, ("illumination",))} == {"light"}
+def test_what_is_shown_has_a_goal():
+    """But for the background, whose goal is beside style mixing."""
+    assert set(SHOWN) - set(metric_goals()) == {"background.yaw"}
 
 
 def test_what_is_trained_is_not_trained_again(tmp_path, monkeypatch, capsys):

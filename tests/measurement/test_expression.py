@@ -31,7 +31,7 @@ def face():
     ("name", "units", "least"),
     [
         ("mouth_opening", {"jawOpen": 0.6}, 0.1),
-        ("smile_width", {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8}, 0.03),
+        ("mouth_width", {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8}, 0.03),
         ("corner_height", {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8}, 0.03),
         ("eye_opening_right", {"eyeWideRight": 1.0}, 0.01),
         ("eye_opening_left", {"eyeWideLeft": 1.0}, 0.01),
@@ -68,7 +68,7 @@ def test_mirrored_faces_swap_the_eyes(face):
     mirrored = points[:, list(MIRROR)] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
     a, b = measure_face(points, torch.tensor([10.0])), measure_face(mirrored, torch.tensor([-10.0]))
     assert torch.allclose(a.eye_opening_left, b.eye_opening_right, atol=1e-5)
-    assert torch.allclose(a.smile_width, b.smile_width, atol=1e-5)
+    assert torch.allclose(a.mouth_width, b.mouth_width, atol=1e-5)
 
 
 def test_wrong_shapes_are_named():

@@ -1,28 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from stylerig_fast.measurement.analyzer import Measurements
-from stylerig_fast.measurement.expression import FaceMeasures
 from stylerig_fast.measurement.parallel import InlineAnalyzer, ProcessPoolAnalyzer
+from tests.measured import measurements
 
 
 class Counter:
-    """A judge that sees how bright a picture is."""
+    """An analyzer that measures how bright a picture is."""
 
     def analyze(self, images):
         bright = images.double().mean((1, 2, 3))
-        n = len(images)
-        return Measurements(
-            values=bright[:, None],
-            detected=torch.ones(n, dtype=torch.bool),
-            descriptor=torch.zeros(n, 2),
-            landmarks=torch.zeros(n, 68, 2),
-            measures=FaceMeasures(*(bright for _ in range(6))),
-            luminance=bright,
-            features={"identity": bright[:, None]},
-        )
+        found = measurements(len(images), descriptor=torch.zeros(len(images), 2))
+        return replace(found, luminance=bright, features={"identity": bright[:, None]})
 
 
 def build(factor):
@@ -30,16 +23,18 @@ def build(factor):
     return Counter()
 
 
-def test_children_see_what_the_judge_sees():
+def test_children_measure_what_the_analyzer_does():
     images = torch.randint(0, 256, (3, 8, 8, 3), dtype=torch.uint8)
     here = InlineAnalyzer(Counter()).submit(images)()
     with ProcessPoolAnalyzer(build, (2,)) as pool:
         later = [pool.submit(images), pool.submit(images[:1])]
-        assert torch.equal(later[1]().values, here.values[:1])
+        assert torch.equal(later[1]().luminance, here.luminance[:1])
         there = later[0]()
-    assert torch.equal(there.values, here.values)
+    assert torch.equal(there.luminance, here.luminance)
     assert torch.equal(there.features["identity"], here.features["identity"])
-    assert there.measures.brow_height.shape == (3,)
+    assert there.brow_height.shape == (3,)
+    assert torch.equal(there.by_mesh.yaw, here.by_mesh.yaw)
+    assert torch.equal(there.fitted_light.direction, here.fitted_light.direction)
 
 
 def test_a_child_that_cannot_start_is_an_error():

@@ -34,7 +34,7 @@ def face_region(landmarks: Tensor, size: int = SIZE) -> Tensor:
     return inside_polygon(middle + _WIDER * (outline - middle), size)
 
 
-def outside_change(before: Tensor, after: Tensor, landmarks: Tensor, landmarks_after: Tensor) -> Tensor:
+def masked_difference(before: Tensor, after: Tensor, landmarks: Tensor, landmarks_after: Tensor) -> Tensor:
     """Mean absolute RGB difference ``(B,)`` of `small` pictures over what is face in neither of them."""
     mask = ~(face_region(landmarks) | face_region(landmarks_after))
     difference = (after - before).abs().mean(1) * mask
@@ -42,5 +42,5 @@ def outside_change(before: Tensor, after: Tensor, landmarks: Tensor, landmarks_a
 
 
 def background_change(before: Tensor, after: Tensor, landmarks: Tensor, landmarks_after: Tensor) -> Tensor:
-    """`outside_change` of uint8 pictures ``(B, H, W, 3)``."""
-    return outside_change(small(before), small(after), landmarks, landmarks_after)
+    """`masked_difference` of uint8 pictures ``(B, H, W, 3)``."""
+    return masked_difference(small(before), small(after), landmarks, landmarks_after)

@@ -18,13 +18,14 @@ from torch import Tensor
 from stylerig_fast import ops
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.lighting import sh_basis
+from stylerig_fast.measurement.measurements import MEASURES
 from stylerig_fast.param_layout import BLOCKS, ParamLayout, edited_blocks
 from stylerig_fast.params import FaceParams
 from stylerig_fast.rignet import LinearRigNet, RigNet, SubspaceRigNet
 from stylerig_fast.train.batch import code_statistics
 from stylerig_fast.train.config import ClosedFormConfig
 from stylerig_fast.train.rig.dataset_statistics import DatasetStatistics
-from stylerig_fast.train.rig.picture_regression import ANGLES, LIGHT, MEASURES, PictureRegression, rendered_measures
+from stylerig_fast.train.rig.picture_regression import ANGLES, LIGHT, PictureRegression, rendered_measures
 
 _TURN = 0.15  # radians either way over which the face model's response to a turn is taken as linear
 # A vertex counts as moved by an expression from this many decimetres on, or this share of the expression's largest

@@ -19,32 +19,20 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
 from stylerig_fast.face.rotation import SMALL_TURN
 from stylerig_fast.measurement.analyzer import FaceAnalyzer
-from stylerig_fast.measurement.edit_accuracy import control_figures
-from stylerig_fast.measurement.edit_runner import frontal_people, measure_edits
-from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, SMILE_UNITS, standard_requests
+from stylerig_fast.measurement.edit_accuracy import edit_accuracy
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, core_kinds
+from stylerig_fast.measurement.edit_runner import measure_edits
+from stylerig_fast.measurement.edit_suite import edits_of
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
-from stylerig_fast.measurement.range_sweep import UNITS, Sweep, sweep_requests, sweeps
-from stylerig_fast.measurement.statistics import Figure
+from stylerig_fast.measurement.people import frontal_people
+from stylerig_fast.measurement.range_sweep import Sweep, sweep_edits, sweeps
+from stylerig_fast.measurement.statistics import Estimate
 from stylerig_fast.param_layout import ParamLayout
 
 # A gain outside of these means that the control does not reach the picture, which no factor can correct.
 LOWEST, HIGHEST = 0.5, 2.5
-# Shares within these ranges are left as they are; others are brought to the nearer end.
-TARGETS = {
-    "yaw": (0.97, 1.03),
-    "pitch": (0.97, 1.03),
-    # A wide-open mouth hardly opens further, and shows odd teeth instead.
-    "jawOpen": (0.75, 0.79),
-    "smile": (0.85, 0.9),
-    # dlib's lids never meet: of eyes that are visibly closed, its landmarks show this share.
-    "eyes": (0.5, 0.55),
-    "brows": (0.85, 0.9),
-    "illumination": (0.85, 0.9),
-}
-_UNITS = {"jawOpen": ("jawOpen",), "smile": SMILE_UNITS, "eyes": EYES_UNITS, "brows": BROWS_UNITS}
-# Other expressions that landmarks measure, the share they are brought to, and the levels they are measured at.
-_MORE = tuple(units for units in UNITS if units not in _UNITS.values())
-_MORE_TARGET, _MORE_LEVELS = (0.85, 0.9), (0.0, 0.5, 1.0)
+# Expressions other than the core kinds are measured at these levels.
+_LEVELS = (0.0, 0.5, 1.0)
 
 _log = logging.getLogger(__name__)
 
@@ -82,46 +70,34 @@ def calibrate(
         The shares measured in each round, by control.
     """
     names = engine.face_model.expression_names
-    requests = standard_requests(names, quick=True)
-    more = [entry for entry in sweep_requests(names) if entry[1] in _MORE and entry[3].amount in _MORE_LEVELS]
+    edits = edits_of(core_kinds(), names, quick=True)
+    more = [edit for edit in sweep_edits(names) if not edit.kind.core and edit.amount in _LEVELS]
     by_round = []
     for _ in range(rounds):
-        shares = measured_shares(control_figures(measure_edits(engine, analyzer, codes, requests, pool=pool)))
+        shares = measured_shares(edit_accuracy(measure_edits(engine, analyzer, codes, edits, pool=pool)))
         if more:
-            measured = measure_edits(engine, analyzer, codes, [request for *_, request in more], pool=pool)
-            shares |= unit_shares(sweeps(more, measured))
+            shares |= unit_shares(sweeps(measure_edits(engine, analyzer, codes, more, pool=pool)))
         _apply(engine, shares)
         by_round.append(shares)
         _log.info("share of each change that pictures show: %s", {name: round(v, 3) for name, v in shares.items()})
     return by_round
 
 
-def measured_shares(figures: Mapping[str, Figure]) -> dict[str, float]:
-    """Shares of the change that pictures show, by control; a smile's is the mean of its width's and its corners'."""
-    gains = {
-        "yaw": ("yaw.gain",),
-        "pitch": ("pitch.gain",),
-        "jawOpen": ("jaw.gain",),
-        "smile": ("smile.smile_width_gain", "smile.corner_height_gain"),
-        "eyes": ("eyes.gain",),
-        "brows": ("brows.gain",),
-        "illumination": ("light.gain",),
-    }
-    # A face model without the named expression has no value of it.
-    return {
-        share: sum(figures[name].value for name in names) / len(names)
-        for share, names in gains.items()
-        if names[0] in figures
-    }
+def measured_shares(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    """Shares of the change that pictures show, by core kind; a smile's is the mean of its width's and its corners'."""
+    shares = {}
+    for kind in core_kinds():
+        names = [f"{kind.name}.gain", *(f"{kind.name}.{measure}_gain" for measure in kind.also_measured)]
+        # A face model without the named expression has no gain of it.
+        if names[0] in estimates:
+            shares[kind.name] = sum(estimates[name].value for name in names) / len(names)
+    return shares
 
 
 def unit_shares(measured: Sequence[Sweep]) -> dict[str, float]:
-    """Mean share over the levels of each sweep, by the first of the expressions that it moves together.
-
-    Those that could not be measured are left out.
-    """
-    shares = {sweep.units[0]: sum(step.gain.value for step in sweep.steps) / len(sweep.steps) for sweep in measured}
-    return {unit: share for unit, share in shares.items() if math.isfinite(share)}
+    """Mean share over the levels of each sweep, by kind. Those that could not be measured are left out."""
+    shares = {sweep.kind.name: sum(step.gain.value for step in sweep.steps) / len(sweep.steps) for sweep in measured}
+    return {name: share for name, share in shares.items() if math.isfinite(share)}
 
 
 def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
@@ -129,7 +105,7 @@ def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     rig, layout = engine.rig_net, ParamLayout(engine.face_model.sizes)
     factor = {}
     for name, share in shares.items():
-        lowest, highest = TARGETS.get(name, _MORE_TARGET)
+        lowest, highest = EDIT_KINDS[name].calibrated_gain
         target = min(max(share, lowest), highest)
         factor[name] = min(max(target / max(share, 1e-3), LOWEST), HIGHEST)
     whole = torch.ones(layout.size, device=rig.gain.device)
@@ -137,13 +113,12 @@ def _apply(engine: Engine, shares: Mapping[str, float]) -> None:
     for angle in ("pitch", "yaw"):
         blocks["rotation"][SMALL_TURN[angle][0]] = factor[angle]
     expression = blocks["expression"]
-    known = [factor[name] for name in _UNITS if name in factor]
+    known = [factor[kind.name] for kind in core_kinds() if kind.units and kind.name in factor]
     # Expressions that have no measure of their own get the geometric mean of the four main ones.
     expression[:] = math.prod(known) ** (1 / max(1, len(known)))
-    together = _UNITS | {units[0]: units for units in _MORE}
-    for name in factor.keys() & together.keys():
-        for unit in together[name]:
+    for name in factor:
+        for unit in EDIT_KINDS[name].units:
             expression[engine.face_model.expression_names.index(unit)] = factor[name]
     # The constant band is the exposure, which a change of the direction does not touch.
-    blocks["illumination"][1:] = factor["illumination"]
+    blocks["illumination"][1:] = factor["light"]
     rig.gain.mul_(whole[rig.columns]).clamp_(LOWEST, HIGHEST)

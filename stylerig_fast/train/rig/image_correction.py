@@ -19,25 +19,20 @@ from torch import Tensor
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
 from stylerig_fast.face.rotation import SMALL_TURN
-from stylerig_fast.measurement.analyzer import FaceAnalyzer, Measurements
-from stylerig_fast.measurement.edit_runner import frontal_people, measure_edits
-from stylerig_fast.measurement.edit_suite import BROWS_UNITS, EYES_UNITS, KEPT, SMILE_UNITS, Kind, Request, express
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS
+from stylerig_fast.measurement.edit_runner import measure_edits
+from stylerig_fast.measurement.edit_suite import ANGLES, Edit, make_edit
+from stylerig_fast.measurement.measurements import MEASURES
 from stylerig_fast.measurement.parallel import PictureAnalyzer, analyzing_beside
+from stylerig_fast.measurement.people import frontal_people
 from stylerig_fast.param_layout import ParamLayout
 from stylerig_fast.params import FaceParams
 from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.loop import counter
 from stylerig_fast.train.rig.closed_form import LinearEditModel, image_ranks
 from stylerig_fast.train.rig.person_correction import EditErrors, regress_errors, subtract_errors
-from stylerig_fast.train.rig.picture_regression import ANGLES, MEASURES
 
-TURNS: dict[Kind, float] = {"yaw": 20.0, "pitch": 10.0}  # degrees, either way
-UNITS: dict[Kind, tuple[tuple[str, ...], float]] = {
-    "jaw": (("jawOpen",), 0.5),
-    "smile": (SMILE_UNITS, 0.8),
-    "eyes": (EYES_UNITS, 1.0),
-    "brows": (BROWS_UNITS, 1.0),
-}
 _RIDGE = 600.0  # of the regressions, in pictures
 _SHARE = 4  # expressions are rendered of every fourth of the people
 
@@ -47,12 +42,12 @@ class _TrialEdit:
     """One edit that is rendered for many people.
 
     Attributes:
-        request: the edit.
-        rows: the rig's deltas that it consists of, see `SubspaceRigNet.request`.
+        edit: the edit.
+        rows: the rig's deltas that it consists of, see `SubspaceRigNet.delta`.
         corrected: ``(M,)`` bool, the measures that should change as on the rendered face model and are corrected.
     """
 
-    request: Request
+    edit: Edit
     rows: list[int]
     corrected: Tensor
 
@@ -121,15 +116,15 @@ def correct_by_edits_of(
             engine,
             analyzer,
             codes[rows],
-            [each.request for each in edits],
+            [each.edit for each in edits],
             pool=pool,
             resolution=resolution,
             progress=None if progress is None else lambda done: progress(made + done, total),
         )
-        start = _values(measured.before) - _values(measured.rendered)
+        start = measured.before.select() - measured.rendered.select()
         return [
-            ((_values(edit.picture) - _values(edit.rendered) - start) / std.double()).to(corrective_directions)
-            for edit in measured.edits
+            ((result.picture.select() - result.rendered.select() - start) / std.double()).to(corrective_directions)
+            for result in measured.results
         ]
 
     if turns:
@@ -138,15 +133,14 @@ def correct_by_edits_of(
         errors = torch.cat(errors_of(turns, slice(None))).split(2 * len(codes))
         for pair, error in zip(both_ways, errors, strict=True):
             rows = pair[0].rows
-            delta = torch.cat([rig.delta(each.request.apply(before).vector(), source)[:, rows] for each in pair])
+            delta = torch.cat([rig.delta(each.edit.apply(before).vector(), source)[:, rows] for each in pair])
             detected = torch.isfinite(error).all(1)
             person_twice = person.repeat(2, 1)
             means[:, rows], by_person = regress_errors(delta[detected], person_twice[detected], error[detected], _RIDGE)
             slopes[:, rows] = by_person @ known.T
     if expressions:
         for edit, error in zip(expressions, errors_of(expressions, few, len(codes) * per_turn), strict=True):
-            level = UNITS[edit.request.kind][1]
-            delta = (level - source[few][:, rig.columns[edit.rows]]).mean(0) / rig.p_std[edit.rows]
+            delta = (edit.edit.amount - source[few][:, rig.columns[edit.rows]]).mean(0) / rig.p_std[edit.rows]
             # The smallest change of the expressions' directions that removes the error of all of them together.
             off = torch.where(edit.corrected, error.nanmean(0), 0.0)[:, None] * delta / delta.square().sum()
             means[:, edit.rows] += off
@@ -156,13 +150,14 @@ def correct_by_edits_of(
 def _turns(rig: SubspaceRigNet) -> list[_TrialEdit]:
     """Less and more of each angle, one after the other."""
     edits = []
-    for angle, most in TURNS.items():
-        component, sign = SMALL_TURN[angle]
+    for kind in (EDIT_KINDS[angle] for angle in ANGLES):
+        component, sign = SMALL_TURN[kind.name]
+        most = kind.correction or 0.0
         for amount in (-most, most):
             if rig.turns:
                 rows = [rig.turns[component], len(rig.columns) + component]
-                request = Request(f"{angle}{amount:+g}", angle, amount, _turned(component, sign * amount))
-                edits.append(_TrialEdit(request, rows, torch.ones(len(MEASURES), dtype=torch.bool)))
+                edit = Edit(f"{kind.name}{amount:+g}", kind, amount, _turned(component, sign * amount))
+                edits.append(_TrialEdit(edit, rows, torch.ones(len(MEASURES), dtype=torch.bool)))
     return edits
 
 
@@ -178,16 +173,9 @@ def _turned(component: int, degrees: float) -> Callable[[FaceParams], FaceParams
 def _expressions(rig: SubspaceRigNet, names: Sequence[str]) -> list[_TrialEdit]:
     place = ParamLayout(rig.config.sizes).within("expression", rig.config.controls)
     edits = []
-    for kind, (units, level) in UNITS.items():
-        if "expression" in rig.config.controls and all(unit in names for unit in units):
-            rows = [place[names.index(unit)] for unit in units]
-            corrected = torch.tensor([measure in (*KEPT[kind], "glasses") for measure in MEASURES])
-            edits.append(_TrialEdit(express(kind, units, level), rows, corrected))
+    for kind in EDIT_KINDS.values():
+        if kind.units and kind.correction and "expression" in rig.config.controls and kind.available(names):
+            rows = [place[names.index(unit)] for unit in kind.units]
+            corrected = torch.tensor([measure in (*kind.kept, "glasses") for measure in MEASURES])
+            edits.append(_TrialEdit(make_edit(kind, kind.correction), rows, corrected))
     return edits
-
-
-def _values(measured: Measurements) -> Tensor:
-    """`MEASURES` ``(B, M)`` float64; NaN where no face was detected."""
-    angles = torch.stack([measured.value(name) for name in MEASURES[ANGLES]], dim=1)
-    rest = torch.stack([measured.value("light"), measured.value("glasses")], dim=1)
-    return torch.cat([angles, measured.measures.stacked().double(), rest], dim=1)

@@ -25,15 +25,11 @@ from stylerig_fast.images import to_float
 from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.measurement.glasses import measure_glasses
 from stylerig_fast.measurement.lighting import measure_light
+from stylerig_fast.measurement.measurements import MEASURES
 from stylerig_fast.measurement.pose import PoseEstimator
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate, picture_at_vertices
 
-# Columns of the measures: three angles, the fields of `FaceMeasures`, the cheeks' light, and the contrast of glasses.
-MEASURES = (
-    *("yaw", "pitch", "roll", "mouth_opening", "smile_width", "corner_height"),
-    *("eye_opening_right", "eye_opening_left", "brow_height", "light", "glasses"),
-)
 ANGLES, LIGHT = slice(0, 3), MEASURES.index("light")
 LANDMARK_UNIT = 0.03  # outer-eye distances that count as one; about the landmarks' standard deviation over portraits
 RIDGE = 0.02  # of the regressions, in variances of the whitened code

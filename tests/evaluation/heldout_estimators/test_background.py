@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylerig_fast.evaluation.heldout_estimators.background import face_region, outside_change, small
+from stylerig_fast.evaluation.heldout_estimators.background import face_region, masked_difference, small
 
 
 def test_the_face_is_inside_and_the_corners_are_outside(stored_landmarks):
@@ -18,6 +18,6 @@ def test_only_what_lies_outside_counts(portraits):
     before = small(torch.from_numpy(portraits.images[:4]))
     points = portraits.landmarks[:4]
     inside = torch.where(face_region(points)[:, None], torch.zeros_like(before), before)
-    assert outside_change(before, inside, points, points).abs().max() == 0
+    assert masked_difference(before, inside, points, points).abs().max() == 0
     darker = (before - 0.1).clamp_min(-1)
-    assert outside_change(before, darker, points, points).numpy() == pytest.approx(np.full(4, 0.1), abs=1e-5)
+    assert masked_difference(before, darker, points, points).numpy() == pytest.approx(np.full(4, 0.1), abs=1e-5)

@@ -11,11 +11,11 @@ import torch
 from stylerig_fast.data.latent_pca import LatentPCA
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
+from stylerig_fast.measurement.measurements import MEASURES
 from stylerig_fast.params import FaceParams
 from stylerig_fast.train.config import ClosedFormConfig
 from stylerig_fast.train.rig.closed_form import LinearEditModel
 from stylerig_fast.train.rig.picture_regression import (
-    MEASURES,
     PictureRegression,
     covariance_with,
     regress_pictures,

@@ -8,35 +8,38 @@ import pytest
 import torch
 
 from stylerig_fast.face import FaceModel
-from stylerig_fast.measurement.range_sweep import Step, Sweep
-from stylerig_fast.measurement.statistics import Figure
+from stylerig_fast.measurement.edit_kinds import EDIT_KINDS
+from stylerig_fast.measurement.range_sweep import Sweep, SweepStep
+from stylerig_fast.measurement.statistics import Estimate
 from stylerig_fast.rignet import RigConfig, build
 from stylerig_fast.train.rig.gain_calibration import HIGHEST, _apply, measured_shares, unit_shares
 
 
-def figure(value: float) -> Figure:
-    return Figure(value, value, value, 1)
+def estimate(value: float) -> Estimate:
+    return Estimate(value, value, value, 1)
 
 
 def test_shares_come_from_the_figures() -> None:
-    names = ("yaw.gain", "pitch.gain", "jaw.gain", "light.gain", "smile.smile_width_gain", "smile.corner_height_gain")
+    names = ("yaw.gain", "pitch.gain", "jaw.gain", "light.gain", "smile.gain", "smile.corner_height_gain")
     shares = measured_shares(
-        {name: figure(value) for name, value in zip(names, (0.5, 0.8, 0.9, 0.4, 1.0, 0.2), strict=True)}
+        {name: estimate(value) for name, value in zip(names, (0.5, 0.8, 0.9, 0.4, 1.0, 0.2), strict=True)}
     )
-    assert shares == {"yaw": 0.5, "pitch": 0.8, "jawOpen": 0.9, "smile": pytest.approx(0.6), "illumination": 0.4}
+    assert shares == {"yaw": 0.5, "pitch": 0.8, "jaw": 0.9, "smile": pytest.approx(0.6), "light": 0.4}
 
 
 def test_units_share_what_their_steps_do() -> None:
-    steps = tuple(Step(level, figure(gain), figure(1.0), figure(0.1)) for level, gain in ((0.5, 0.6), (1.0, 0.7)))
-    found = [Sweep("browDownLeft + browDownRight", ("browDownLeft", "browDownRight"), steps)]
-    nothing = Sweep("mouthPucker", ("mouthPucker",), (replace(steps[0], gain=figure(math.nan)),))
-    assert unit_shares([*found, nothing]) == {"browDownLeft": pytest.approx(0.65)}
+    steps = tuple(
+        SweepStep(level, estimate(gain), estimate(1.0), estimate(0.1)) for level, gain in ((0.5, 0.6), (1.0, 0.7))
+    )
+    found = [Sweep(EDIT_KINDS["brows_down"], steps)]
+    nothing = Sweep(EDIT_KINDS["pucker"], (replace(steps[0], gain=estimate(math.nan)),))
+    assert unit_shares([*found, nothing]) == {"brows_down": pytest.approx(0.65)}
 
 
 def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
     rig = build(RigConfig(num_ws=2, sizes=face_model.sizes, w_dim=4, components=2, rank=1))
     engine = SimpleNamespace(rig_net=rig, face_model=face_model)
-    shares = {"yaw": 0.5, "pitch": 1.25, "jawOpen": 0.78, "smile": 0.5, "illumination": 0.1, "browDownLeft": 0.68}
+    shares = {"yaw": 0.5, "pitch": 1.25, "jaw": 0.78, "smile": 0.5, "light": 0.1, "brows_down": 0.68}
     _apply(engine, shares)  # type: ignore[arg-type]
     gains = dict(zip(rig.columns.tolist(), rig.gain.tolist(), strict=True))
     start = 80 + 80
@@ -61,8 +64,8 @@ def test_gains_make_up_for_the_shares(face_model: FaceModel) -> None:
 def test_a_face_model_without_units_has_no_share_of_them() -> None:
     model = SimpleNamespace(sizes={"identity": 1, "albedo": 1, "expression": 2, "illumination": 27, "rotation": 3})
     model.sizes["translation"], model.expression_names = 3, ("residual_00", "residual_01")
-    shares = measured_shares({name: figure(0.5) for name in ("yaw.gain", "pitch.gain", "light.gain")})
-    assert set(shares) == {"yaw", "pitch", "illumination"}
+    shares = measured_shares({name: estimate(0.5) for name in ("yaw.gain", "pitch.gain", "light.gain")})
+    assert set(shares) == {"yaw", "pitch", "light"}
     rig = build(RigConfig(num_ws=2, sizes=model.sizes, w_dim=4, components=2, rank=1))
     _apply(SimpleNamespace(rig_net=rig, face_model=model), shares)  # type: ignore[arg-type]
     gains = dict(zip(rig.columns.tolist(), rig.gain.tolist(), strict=True))

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.face import Camera, FaceModel
-from stylerig_fast.measurement.analyzer import MEASURED, FaceAnalyzer, Measurements
-from stylerig_fast.measurement.expression import FaceMeasures
+from stylerig_fast.measurement.analyzer import FaceAnalyzer
+from stylerig_fast.measurement.measurements import MEASURES, Measurements
 from stylerig_fast.param_layout import BLOCKS
 from stylerig_fast.params import FaceParams
 from stylerig_fast.render import render
 from stylerig_fast.rignet import RigConfig, SubspaceRigNet
 from stylerig_fast.train.rig import image_correction
 from stylerig_fast.train.rig.image_correction import correct_by_edits_of
-from stylerig_fast.train.rig.picture_regression import MEASURES
 
 K, SLOTS, PEOPLE = 15, 2, 200
 # Components of the code that move one measure each, a deviation per deviation; a radian of yaw is ten of the first's.
@@ -74,13 +73,11 @@ class World:
         values[:, COMPONENT["pitch"]] += 0.5 * jaw
         values[:, :2] *= self.angles
         values = values * self.std
-        columns = torch.zeros(len(w), len(MEASURED), dtype=torch.float64)
-        for name in ("yaw", "pitch", "roll", "light", "glasses"):
-            columns[:, MEASURED.index(name)] = values[:, COMPONENT[name]].double()
-        measures = FaceMeasures(*values[:, 3:9].unbind(1))
-        empty = torch.zeros(len(w), 0)
         return Measurements(
-            columns, torch.ones(len(w), dtype=torch.bool), empty, torch.rand(len(w), 68, 2), measures, yaw
+            **{name: values[:, COMPONENT[name]].double() for name in MEASURES},
+            luminance=yaw,
+            detected=torch.ones(len(w), dtype=torch.bool),
+            landmarks=torch.rand(len(w), 68, 2),
         )
 
     # ---- an Engine, as far as it is asked, and who looks at its pictures ----------------------------------
@@ -124,10 +121,7 @@ def changes(world: World) -> Tensor:
     source = world.params(w)
     turned = [source.with_pose(yaw=source.pose_degrees()[:, 0] + step) for step in (-15.0, 15.0)]
     asked = [*turned, source.with_expression(jawOpen=0.5)]
-    pictures = [
-        torch.cat([o.values[:, :3], o.measures.stacked()], 1)
-        for o in map(world.seen, [w, *(world.rig(w, p) for p in asked)])
-    ]
+    pictures = [world.seen(codes).select(MEASURES[:9]) for codes in (w, *(world.rig(w, p) for p in asked))]
     return torch.stack([(p - pictures[0]) / world.std[:9] for p in pictures[1:]]).float()
 
 

@@ -1,9 +1,0 @@
-"""The report as one HTML page that needs nothing else: inline SVG plots, pictures as data URIs.
-
-Plain strings and `html.escape`: the page is a dozen tables and plots, and a template engine would be one more
-dependency to escape them with.
-"""
-
-from stylerig_fast.evaluation.page.page import write_page
-
-__all__ = ["write_page"]
