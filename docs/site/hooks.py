@@ -1,4 +1,4 @@
-"""What the site needs beyond mkdocs: pages that lie outside ``docs/``, links between them, and formulas without scripts.
+"""What the site needs beyond mkdocs: pages from outside ``docs/``, links between them, and formulas without scripts.
 
 Markdown files here are read on GitHub as well, so a link is a path in the repository. On the site such a path becomes
 the page it leads to. A formula is LaTeX, which GitHub draws; here it becomes MathML, which browsers draw by themselves.
