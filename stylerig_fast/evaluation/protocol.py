@@ -40,7 +40,7 @@ from stylerig_fast.measurement.edit_suite import compared_edits, standard_edits
 from stylerig_fast.measurement.people import choose_people
 from stylerig_fast.measurement.portrait_measures import PortraitStd, portrait_std
 from stylerig_fast.measurement.range_sweep import Sweep, sweep_edits, sweeps
-from stylerig_fast.reconstruction import FaceReconstructor
+from stylerig_fast.reconstructor import FaceReconstructor
 
 
 @dataclass

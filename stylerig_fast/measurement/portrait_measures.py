@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.data.portraits import PortraitSet
+from stylerig_fast.images import to_float
 from stylerig_fast.measurement.expression import FaceMeasures, measure_face
 from stylerig_fast.measurement.lighting import measure_light
 from stylerig_fast.measurement.pose import PoseEstimator
@@ -68,7 +69,7 @@ def measure_portraits(portraits: PortraitSet, estimator: PoseEstimator) -> dict[
     pose = estimator.fit(portraits.landmarks)
     face = measure_face(portraits.landmarks, pose.yaw)
     light = [
-        measure_light(portraits.images[rows].float() / 255, portraits.landmarks[rows]).asymmetry
+        measure_light(to_float(portraits.images[rows]), portraits.landmarks[rows]).asymmetry
         for rows in torch.arange(len(portraits)).split(_BLOCK)
     ]
     return {

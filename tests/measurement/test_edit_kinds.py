@@ -10,7 +10,8 @@ from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, TRANSFER, core_kind
 from stylerig_fast.measurement.edit_suite import compared_edits, edits_of, make_edit, standard_edits
 from stylerig_fast.measurement.expression import measure_face
 from stylerig_fast.measurement.measurements import MEASURE_LABELS
-from stylerig_fast.params import CONTROLS, FaceParams
+from stylerig_fast.param_layout import CONTROLS
+from stylerig_fast.params import FaceParams
 from stylerig_fast.render import evaluate
 
 UNITS = open_face_model().expression_names

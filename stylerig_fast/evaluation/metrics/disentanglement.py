@@ -12,7 +12,7 @@ from stylerig_fast.measurement.edit_kinds import TRANSFER, core_kinds
 from stylerig_fast.measurement.edit_runner import MeasuredEdits
 from stylerig_fast.measurement.portrait_measures import PortraitStd
 from stylerig_fast.measurement.statistics import Estimate
-from stylerig_fast.params import CONTROLS
+from stylerig_fast.param_layout import CONTROLS
 
 
 @register_metric()
