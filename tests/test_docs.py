@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tyro
 
+from stylerig_fast import __version__
 from stylerig_fast.cli import COMMANDS, main
 from stylerig_fast.commands.options import EngineOptions
 from stylerig_fast.train.__main__ import Stage
@@ -153,3 +154,11 @@ def test_what_has_arrived_leaves_the_list():
 def test_the_contents_name_every_page():
     contents = set(LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
     assert {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"} <= contents
+
+
+def test_the_citation_and_the_security_page_know_the_version():
+    assert re.search(
+        rf"^version: {re.escape(__version__)}$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    supported = ".".join(__version__.split(".")[:2])
+    assert f"| {supported}.x | yes |" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")

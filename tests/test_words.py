@@ -40,14 +40,11 @@ RETIRED = {
     "keeping_figures": "preservation",
     "known_pose": "pose_cache",
     "KnownPose": "pose_cache",
-    "trained_for": "provenance",
-    "TrainedFor": "Provenance",
 }
 # Of those, the ones that still have to be renamed. What is gone leaves the list.
 PENDING = {
     "Figure",
     "KnownPose",
-    "TrainedFor",
     "asked",
     "ceiling",
     "contestant",
@@ -67,7 +64,6 @@ PENDING = {
     "surroundings",
     "survey",
     "testimony",
-    "trained_for",
     "witness",
     "world",
 }
