@@ -128,10 +128,10 @@ def check(backend: Backend, engine: Engine, precision: torch.dtype) -> dict[str,
     request = source.with_pose(yaw=15)
     size = engine.resolution
     eager = EagerBackend(BackendSpec(engine.generator, engine.rig_net, engine.device))
-    asked = (w, request.vector(), source.vector(), size)
+    inputs = (w, request.vector(), source.vector(), size)
     found = {
         "generator": Agreement.of(backend.pictures(w, size), eager.pictures(w, size)),
-        "edit": Agreement.of(backend.edit(*asked), eager.edit(*asked)),
+        "edit": Agreement.of(backend.edit(*inputs), eager.edit(*inputs)),
     }
     for graph, agreement in found.items():
         wrong = agreement.largest > MAX_ERROR if precision == torch.float32 else agreement.psnr < MIN_PSNR

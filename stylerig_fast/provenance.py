@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FaceModel
@@ -11,7 +11,7 @@ from stylerig_fast.generators.base import Generator
 
 
 @dataclass(frozen=True)
-class TrainedFor:
+class Provenance:
     """Names and fingerprints, as stored in the config of a reconstructor and of a rig; empty where not known.
 
     Attributes:
@@ -27,17 +27,25 @@ class TrainedFor:
     face_model_sha256: str = ""
 
     @staticmethod
-    def of(generator: Generator, face_model: FaceModel) -> TrainedFor:
-        return TrainedFor(generator.name, generator.fingerprint(), face_model.name, face_model.fingerprint())
+    def of(generator: Generator, face_model: FaceModel) -> Provenance:
+        return Provenance(generator.name, generator.fingerprint(), face_model.name, face_model.fingerprint())
 
     @staticmethod
-    def from_config(values: Mapping[str, object]) -> TrainedFor:
-        """The inverse of ``dataclasses.asdict``; ValueError for anything else."""
-        if not all(isinstance(value, str) for value in values.values()):
-            raise ValueError(f"trained_for is {dict(values)}, expected names and sha256 sums")
-        return TrainedFor(**values)  # type: ignore[arg-type]
+    def read_from(config: dict[str, Any]) -> Provenance:
+        """Takes the provenance out of a checkpoint's config; empty where it has none.
 
-    def check(self, what: str, found: TrainedFor) -> None:
+        Args:
+            config: has ``provenance`` as ``dataclasses.asdict`` made it, or ``trained_for``, its former name.
+
+        Raises:
+            ValueError: there is something else in its place.
+        """
+        values = config.pop("provenance", config.pop("trained_for", {}))
+        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+            raise ValueError(f"provenance is {values!r}, expected names and sha256 sums")
+        return Provenance(**values)
+
+    def check(self, what: str, found: Provenance) -> None:
         """Raises CheckpointError, naming both, unless these weights belong to what was ``found``.
 
         Args:

@@ -14,7 +14,7 @@ from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FFHQ_FOCAL, Camera, FaceModel
 from stylerig_fast.param_layout import BLOCKS, ParamLayout
 from stylerig_fast.params import FaceParams
-from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.provenance import Provenance
 
 # Where a face of an FFHQ-aligned crop sits, decimetres; the network learns the offset from it.
 MEAN_TRANSLATION = (0.0, 0.0, -11.0)
@@ -41,7 +41,7 @@ class ReconstructorConfig:
     focal: float = FFHQ_FOCAL  # image widths
     hidden: int = 512
     w_dim: int = 512
-    trained_for: TrainedFor = field(default_factory=TrainedFor)
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 class FaceReconstructor(nn.Module):
@@ -121,7 +121,7 @@ class FaceReconstructor(nn.Module):
     def check_sizes(self, model: FaceModel) -> None:
         """Raises CheckpointError unless ``model`` has the parameters that these weights give."""
         if model.sizes != self.config.sizes or model.expression_names != self.config.expression_names:
-            trained = self.config.trained_for.face_model
+            trained = self.config.provenance.face_model
             raise CheckpointError(
                 f"the reconstructor was trained for the parameters of {trained!r} ({self.config.sizes}), not for those "
                 f"of {model.name!r} ({model.sizes}); load that face model or train again"
@@ -130,8 +130,8 @@ class FaceReconstructor(nn.Module):
     def check_face_model(self, model: FaceModel) -> None:
         """Raises CheckpointError unless ``model`` is the one these weights were trained for."""
         self.check_sizes(model)
-        found = TrainedFor(face_model=model.name, face_model_sha256=model.fingerprint())
-        self.config.trained_for.check("reconstructor", found)
+        found = Provenance(face_model=model.name, face_model_sha256=model.fingerprint())
+        self.config.provenance.check("reconstructor", found)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         save_checkpoint(folder, "reconstructor", asdict(self.config), self.state_dict(), dtype)
@@ -145,7 +145,7 @@ class FaceReconstructor(nn.Module):
     def from_config(cls, config: Mapping[str, object]) -> FaceReconstructor:
         values = dict(config)
         values["expression_names"] = tuple(values["expression_names"])  # type: ignore[arg-type]
-        values["trained_for"] = TrainedFor.from_config(values.get("trained_for", {}))  # type: ignore[arg-type]
+        values["provenance"] = Provenance.read_from(values)
         return cls(ReconstructorConfig(**values))  # type: ignore[arg-type]
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from stylerig_fast.checkpoint import load_checkpoint, save_checkpoint
 from stylerig_fast.param_layout import CONTROLS, ParamLayout
-from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.provenance import Provenance
 from stylerig_fast.reconstructor import check_code
 
 Form = Literal["linear", "subspace", "bilinear"]
@@ -57,7 +57,7 @@ class RigConfig:
     encoder: int = 32  # linear: width of the per-slot encoder
     components: int = 384  # subspace: joint principal components of W+
     rank: int = 64  # subspace, bilinear: rank of the product of the delta with the person
-    trained_for: TrainedFor = field(default_factory=TrainedFor)
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 class RigNet(nn.Module):
@@ -146,7 +146,7 @@ class RigNet(nn.Module):
     def from_config(config: Mapping[str, object]) -> RigNet:
         values = dict(config)
         values["controls"] = tuple(values["controls"])  # type: ignore[arg-type]
-        values["trained_for"] = TrainedFor.from_config(values.get("trained_for", {}))  # type: ignore[arg-type]
+        values["provenance"] = Provenance.read_from(values)
         return build(RigConfig(**values))  # type: ignore[arg-type]
 
 

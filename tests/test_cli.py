@@ -13,7 +13,7 @@ from PIL import Image
 
 from stylerig_fast.cli import main
 from stylerig_fast.commands.contact_sheet import Tile, draw_sheet
-from stylerig_fast.commands.demo import REQUESTS, pose_sources
+from stylerig_fast.commands.demo import REQUESTS, pose_donors
 from stylerig_fast.commands.doctor import _outcome, _tensorrt
 from stylerig_fast.commands.options import EngineOptions, load_latent, parse_slots, parse_units
 from stylerig_fast.commands.output import check_output, numbered, write_png
@@ -326,7 +326,7 @@ def test_demo_asks_what_its_headings_say(engine):
 
 def test_the_pose_comes_from_the_most_different_person():
     degrees = torch.tensor([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [-27.0, 5.0, 0.0]])
-    assert pose_sources(FaceParams(rotation=degrees_to_axis_angle(degrees))) == [2, 2, 1]
+    assert pose_donors(FaceParams(rotation=degrees_to_axis_angle(degrees))) == [2, 2, 1]
 
 
 def test_sheet_places_pictures_models_and_insets():

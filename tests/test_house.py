@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import re
 import runpy
@@ -108,13 +107,3 @@ def test_every_console_script_has_help(pyproject, capsys):
             getattr(importlib.import_module(module), function)(["--help"])
         assert stopped.value.code == 0
         assert capsys.readouterr().out.startswith(f"usage: {name}")
-
-
-def test_public_class_names_are_unique():
-    """One name for one thing: whoever reads ``Edit`` need not ask which."""
-    places: dict[str, list[str]] = {}
-    for module, path in sources():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(".".join(module))
-    assert not {name: modules for name, modules in places.items() if len(modules) > 1}

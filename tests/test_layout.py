@@ -46,7 +46,7 @@ def not_below(module: tuple[str, ...], source: str) -> list[str]:
 
 def test_every_package_has_a_layer():
     packages = {module[0] for module, _ in sources()} - {"__init__"}
-    assert packages == set(LAYER), "see docs/development.md"
+    assert packages == set(LAYER), "see docs/architecture.md"
 
 
 def test_imports_point_down():

@@ -91,9 +91,9 @@ def capture(function: Callable[[], object]) -> torch.cuda.CUDAGraph | None:
     """Captures a function's kernels on the current stream; None if it waits for the device, or runs none."""
     current = torch.cuda.current_stream()
     graph = torch.cuda.CUDAGraph()
-    own_stream = current != torch.cuda.default_stream()
+    on_side_stream = current != torch.cuda.default_stream()
     try:
-        with torch.cuda.graph(graph, stream=current if own_stream else None, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=current if on_side_stream else None, capture_error_mode="thread_local"):
             function()
     except RuntimeError:
         torch.cuda.synchronize()

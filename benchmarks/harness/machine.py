@@ -160,7 +160,7 @@ class _Reading:
     at: float
     busy: float
     stolen: float
-    own: float
+    this_process: float
 
     @staticmethod
     def take() -> _Reading | None:
@@ -171,12 +171,12 @@ class _Reading:
         ticks = [float(value) / os.sysconf("SC_CLK_TCK") for value in fields]
         user, nice, system, _, _, interrupts, soft, stolen = ticks[:8]
         times = os.times()
-        own = times.user + times.system + times.children_user + times.children_system
-        return _Reading(time.monotonic(), user + nice + system + interrupts + soft, stolen, own)
+        this_process = times.user + times.system + times.children_user + times.children_system
+        return _Reading(time.monotonic(), user + nice + system + interrupts + soft, stolen, this_process)
 
     def others_since(self, start: _Reading) -> float:
         """Cores that other processes kept busy, on average."""
-        spent = (self.busy - start.busy) - (self.own - start.own)
+        spent = (self.busy - start.busy) - (self.this_process - start.this_process)
         return round(max(0.0, spent / max(self.at - start.at, 1e-9)), 3)
 
     def stolen_since(self, start: _Reading) -> float:

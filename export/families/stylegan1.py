@@ -68,8 +68,8 @@ def _finish(graph: GraphBuilder, x: Value, w: Value, layer: Any) -> Value:
         space = graph.integers(2, 3)
         x = graph.op("Sub", x, graph.op("ReduceMean", x, space, keepdims=1))
         variance = graph.op("ReduceMean", graph.op("Mul", x, x), space, keepdims=1)
-        deviation = graph.op("Sqrt", graph.op("Add", variance, graph.constant("epsilon", torch.tensor(EPSILON))))
-        x = graph.op("Mul", x, graph.op("Div", scale, deviation))
+        std = graph.op("Sqrt", graph.op("Add", variance, graph.constant("epsilon", torch.tensor(EPSILON))))
+        x = graph.op("Mul", x, graph.op("Div", scale, std))
     return graph.op("Add", x, shift)
 
 

@@ -70,9 +70,9 @@ class DemoCommand(EngineOptions):
         self.report(engine, {"wrote": [str(self.out)], **figures})
 
 
-def pose_sources(own: FaceParams) -> list[int]:
+def pose_donors(params: FaceParams) -> list[int]:
     """For each person the one whose head is turned most differently: there a transferred pose is seen best."""
-    degrees = own.pose_degrees()
+    degrees = params.pose_degrees()
     return torch.cdist(degrees, degrees).argmax(1).tolist()
 
 
@@ -100,15 +100,15 @@ def _rows(
     portraits = engine.render(people)  # it also pays for warming up, so that the edits are timed warm
     params = engine.params(people)
     rows = []
-    for index, source in enumerate(pose_sources(params)):
-        w, own = people[index : index + 1], params[index]
-        row = [Tile(Image.fromarray(portraits[index]), _face_model(engine, own))]
+    for index, donor in enumerate(pose_donors(params)):
+        w, source = people[index : index + 1], params[index]
+        row = [Tile(Image.fromarray(portraits[index]), _face_model(engine, source))]
         for heading, change in requests.items():
-            request = change(own)
+            request = change(source)
             row.append(Tile(timed(heading, engine.edit, w, request), _face_model(engine, request)))
-        picture = timed(TRANSFER, engine.transfer, w, people[source : source + 1], ("pose",))
-        request = own.with_controls_from(params[source], ("pose",))
-        row.append(Tile(picture, _face_model(engine, request), inset=Image.fromarray(portraits[source])))
+        picture = timed(TRANSFER, engine.transfer, w, people[donor : donor + 1], ("pose",))
+        request = source.with_controls_from(params[donor], ("pose",))
+        row.append(Tile(picture, _face_model(engine, request), inset=Image.fromarray(portraits[donor])))
         rows.append(row)
     return rows
 

@@ -72,12 +72,12 @@ class EditCommand(RequestOptions, PersonOptions):
 
     def run(self) -> None:
         check_output(self.out)
-        asked = self.asked()
-        if not asked:
+        controls = self.controls()
+        if not controls:
             raise ValueError("nothing to edit; ask for --yaw, --pitch, --roll, --expression or --light")
         engine = self.open_engine()
         w, request = self.person(engine), self.request()
-        _write(self, engine, self.out, lambda: engine.edit(w, request, clamp=self.clamp), request=asked)
+        _write(self, engine, self.out, lambda: engine.edit(w, request, clamp=self.clamp), request=controls)
 
 
 @dataclass(kw_only=True)
@@ -136,7 +136,7 @@ class MixCommand(OtherOptions):
 
 @dataclass(kw_only=True)
 class GenerateCommand(RequestOptions, EngineOptions):
-    """Random people that all have the pose, expression and light asked for."""
+    """Random people that all have the pose, expression and light controls for."""
 
     n: int = 8
     """How many; they are written as NAME-0.png, NAME-1.png, ..."""
@@ -150,13 +150,13 @@ class GenerateCommand(RequestOptions, EngineOptions):
     def run(self) -> None:
         check_output(self.out)
         check_people(self.n, self.psi)
-        asked: dict[str, Any] = self.asked()
+        controls: dict[str, Any] = self.controls()
         engine = self.open_engine()
         _write(
             self,
             engine,
             self.out,
-            lambda: engine.generate(n=self.n, seed=self.seed, psi=self.psi, **asked),
+            lambda: engine.generate(n=self.n, seed=self.seed, psi=self.psi, **controls),
             seed=self.seed,
-            request=asked,
+            request=controls,
         )

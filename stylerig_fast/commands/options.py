@@ -105,7 +105,7 @@ class RequestOptions:
     light_strength: float | None = None
     """Share of the light that comes from that direction, 0 to 1."""
 
-    def asked(self) -> dict[str, dict[str, Any]]:
+    def controls(self) -> dict[str, dict[str, Any]]:
         """The request in the words of `Engine.generate`: pose, expression and light, those that are asked for.
 
         Raises:
@@ -123,7 +123,7 @@ class RequestOptions:
         """The request as a partial FaceParams."""
         from stylerig_fast.engine.edit_request import as_request
 
-        return as_request(**self.asked())
+        return as_request(**self.controls())
 
 
 def sample(engine: Engine, seed: int, psi: float, n: int = 1) -> Tensor:

@@ -17,12 +17,12 @@ class LatentPCA:
     Attributes:
         mean: ``(D,)``.
         basis: ``(K, D)`` orthonormal rows, largest variance first.
-        deviation: ``(K,)`` standard deviation of the codes along each component.
+        std: ``(K,)`` standard deviation of the codes along each component.
     """
 
     mean: Tensor
     basis: Tensor
-    deviation: Tensor
+    std: Tensor
 
     @staticmethod
     def fit(portraits: PortraitSet, components: int, seed: int = 0) -> LatentPCA:
@@ -37,9 +37,7 @@ class LatentPCA:
         draw = torch.Generator().manual_seed(seed)
         width = min(components + 64, *codes.shape)
         if components > width:
-            raise ValueError(
-                f"{components} components asked of {len(portraits)} portraits; use fewer, or more portraits"
-            )
+            raise ValueError(f"{components} components of {len(portraits)} portraits; use fewer, or more portraits")
         span = torch.randn(codes.shape[1], width, generator=draw)
         for _ in range(4):
             span, _ = torch.linalg.qr(codes.T @ (codes @ span))
@@ -49,15 +47,15 @@ class LatentPCA:
         return LatentPCA(mean, (span @ turn[:, order]).T.contiguous(), variance[order].clamp_min(1e-12).sqrt())
 
     def to(self, device: str | torch.device) -> LatentPCA:
-        return LatentPCA(self.mean.to(device), self.basis.to(device), self.deviation.to(device))
+        return LatentPCA(self.mean.to(device), self.basis.to(device), self.std.to(device))
 
-    def deviations(self, offset: Tensor) -> Tensor:
+    def whiten_offset(self, offset: Tensor) -> Tensor:
         """Differences of codes ``(B, num_ws, w_dim)`` in standard deviations along the components, ``(B, K)``."""
-        return offset.flatten(1) @ self.basis.T / self.deviation
+        return offset.flatten(1) @ self.basis.T / self.std
 
     def whiten(self, w: Tensor) -> Tensor:
         """Codes ``(B, num_ws, w_dim)`` as uncorrelated coordinates of unit variance, ``(B, K)``."""
-        return self.deviations(w - self.mean.view(w.shape[1:]))
+        return self.whiten_offset(w - self.mean.view(w.shape[1:]))
 
     def whiten_all(self, portraits: PortraitSet) -> Tensor:
         """`whiten` of every portrait, ``(N, K)``."""

@@ -79,10 +79,10 @@ def split_roll(request: FaceParams, source: FaceParams) -> tuple[FaceParams, lis
     """The request with the roll of ``source``, and the roll that is left for the picture, degrees; both complete."""
     if request.rotation is source.rotation:
         return request, [0.0] * len(request)
-    asked, seen = request.pose_degrees(), source.pose_degrees()
-    rolls: list[float] = (asked[:, 2] - seen[:, 2]).tolist()
+    target, current = request.pose_degrees(), source.pose_degrees()
+    rolls: list[float] = (target[:, 2] - current[:, 2]).tolist()
     rolls = [roll if abs(roll) >= LEAST else 0.0 for roll in rolls]
     if not any(rolls):
         return request, rolls
-    upright = request.with_pose(roll=torch.where(torch.tensor(rolls) == 0, asked[:, 2], seen[:, 2]))
+    upright = request.with_pose(roll=torch.where(torch.tensor(rolls) == 0, target[:, 2], current[:, 2]))
     return upright, rolls

@@ -161,7 +161,7 @@ class Engine:
         reconstructor = FaceReconstructor.from_pretrained(folder / "reconstructor")
         if generator is None:
             stored = folder / "generator"
-            generator = open_generator(stored if stored.is_dir() else reconstructor.config.trained_for.generator)
+            generator = open_generator(stored if stored.is_dir() else reconstructor.config.provenance.generator)
         if (folder / "onnx").is_dir():
             options.setdefault("graphs", folder / "onnx")
         return cls(
@@ -200,9 +200,9 @@ class Engine:
                 so does roll: no code of an aligned generator holds it, and `edit` turns the picture.
             clamp: move requests beyond the reachable range to its end; without it they only warn.
         """
-        return self.rig_net(*self._asked(w, params, clamp)[:3])
+        return self.rig_net(*self._rig_inputs(w, params, clamp)[:3])
 
-    def _asked(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor, list[float]]:
+    def _rig_inputs(self, w: Tensor, params: FaceParams, clamp: bool) -> tuple[Tensor, Tensor, Tensor, list[float]]:
         """Codes, target and source as RigNet takes them, and the roll; made on the CPU, so that no GPU waits."""
         code = self._code(w)
         code, target, source, rolls = assemble(code, self._params_cache.params(w, code), params, self.reach, clamp)
@@ -252,7 +252,7 @@ class Engine:
     ) -> Any:
         """Pictures of the same people with pose, expression and light as asked; arguments as in `rig` and `render`."""
         size = self._checked_output(output, resolution)
-        w, target, source, rolls = self._asked(w, params, clamp)
+        w, target, source, rolls = self._rig_inputs(w, params, clamp)
         pictures = turned(self.backend.edit(w, target, source, size), rolls)
         return pictures if output == "torch" else self._to_host(pictures)
 

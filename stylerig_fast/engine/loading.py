@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.face import FaceModel
 from stylerig_fast.generators import Generator
-from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.provenance import Provenance
 from stylerig_fast.reconstructor import FaceReconstructor
 from stylerig_fast.rignet import RigNet
 
@@ -53,9 +53,9 @@ def check_parts(
             f"{reconstructor.config.sizes}; load the pair that was trained together"
         )
     if not allow_mismatch:
-        found = TrainedFor.of(generator, face_model)
-        reconstructor.config.trained_for.check("reconstructor", found)
-        rig.config.trained_for.check("rig", found)
+        found = Provenance.of(generator, face_model)
+        reconstructor.config.provenance.check("reconstructor", found)
+        rig.config.provenance.check("rig", found)
 
 
 def placed(module: M, device: torch.device) -> M:

@@ -54,9 +54,9 @@ class Reach:
         assert request.expression is not None and source.expression is not None
         low, high, moved, slack = self._bounds(source.expression_names)
         before = torch.cat([source.pose_degrees(), source.expression], dim=1)
-        asked = torch.cat([request.pose_degrees(), request.expression], dim=1)
-        inside = asked.clamp(low, high)
-        outside = ((asked - before).abs() > moved) & ((inside - asked).abs() > slack)
+        target = torch.cat([request.pose_degrees(), request.expression], dim=1)
+        inside = target.clamp(low, high)
+        outside = ((target - before).abs() > moved) & ((inside - target).abs() > slack)
         if not bool(outside.any()):
             return request
         where = outside.any(0).nonzero()[:, 0].tolist()
@@ -64,7 +64,7 @@ class Reach:
         beyond = []
         # One unit stands for all: there are dozens.
         for column in [*angles, *where[len(angles) :][:1]]:
-            value = float(asked[outside[:, column], column][0])
+            value = float(target[outside[:, column], column][0])
             lowest, highest = float(low[column]), float(high[column])
             if column < len(ANGLES):
                 beyond.append(f"{ANGLES[column]} {value:.1f} degrees (reachable: {lowest:.0f} to {highest:.0f})")
@@ -75,7 +75,7 @@ class Reach:
         warn_caller(f"beyond what the generator reaches: {', '.join(beyond)}; {action}", ReachWarning)
         if not clamp:
             return request
-        limited = torch.where(outside, inside, asked)
+        limited = torch.where(outside, inside, target)
         result = request.with_blocks(expression=limited[:, len(ANGLES) :])
         # What is not clamped does not go through degrees and back.
         return result.with_blocks(rotation=degrees_to_axis_angle(limited[:, : len(ANGLES)])) if angles else result

@@ -151,13 +151,13 @@ def smooth_functions(points: np.ndarray, mesh: FaceMesh, count: int) -> np.ndarr
 def smooth_basis(points: np.ndarray, mesh: FaceMesh, weights: dict[str, np.ndarray], count: int = 80) -> np.ndarray:
     """Albedo offsets ``(count, V, 3)`` per standard deviation: brightness first, then regions, then hues."""
     hues = max(count // 7, 1)
-    own = [weights[name] for name in ("lips", "brows", "eye", "iris", "inside")]
-    bright = count - 2 * hues - 2 * len(own)
+    coloured = [weights[name] for name in ("lips", "brows", "eye", "iris", "inside")]
+    bright = count - 2 * hues - 2 * len(coloured)
     functions = smooth_functions(points, mesh, max(bright, hues))
     axes = np.array(AXES)
     basis = [spread * functions[k][:, None] * axes[0] for k, spread in enumerate(_spreads(bright, 0.12, 0.05))]
-    basis += [0.06 * region[:, None] * axes[0] for region in own]
-    basis += [0.03 * region[:, None] * axes[1] for region in own]
+    basis += [0.06 * region[:, None] * axes[0] for region in coloured]
+    basis += [0.03 * region[:, None] * axes[1] for region in coloured]
     for axis, first in ((1, 0.04), (2, 0.03)):
         spreads = _spreads(hues, first, 0.4 * first)
         basis += [spread * functions[k][:, None] * axes[axis] for k, spread in enumerate(spreads)]

@@ -176,9 +176,9 @@ def _exact_place(
     for corners in triangles[(triangles == vertex).any(1)]:
         usable = (shares[:, ~allowed[corners]] == 0).all(1)
         positions = renders.positions[views]
-        own = np.einsum("sc,kcx->ksx", shares[usable], positions[:, corners])
+        here = np.einsum("sc,kcx->ksx", shares[usable], positions[:, corners])
         twin = np.einsum("sc,kcx->ksx", shares[usable], positions[:, mirror[corners]])
-        cost = _squared(renders, views, i, own) + _squared(renders, views, j, twin)
+        cost = _squared(renders, views, i, here) + _squared(renders, views, j, twin)
         # Ties go to the vertex itself; a slide beyond half an edge would fold neighbouring triangles.
         near_enough = shares[usable][:, corners == vertex][:, 0] >= 0.5
         cost = np.where(near_enough, cost, np.inf)

@@ -14,11 +14,11 @@ from torch import Tensor
 
 
 class Components(NamedTuple):
-    """Mean ``(D,)``, basis ``(K, D)`` per standard deviation of the scores, scores' deviations ``(K,)``."""
+    """Mean ``(D,)``, basis ``(K, D)`` per standard deviation of the scores, their standard deviations ``(K,)``."""
 
     mean: Tensor
     basis: Tensor
-    deviations: Tensor
+    std: Tensor
 
 
 def missing_pca(
@@ -61,6 +61,6 @@ def missing_pca(
         shrink = (1 - rest / strengths.square()).clamp(0, 1)
         scores = u * (strengths * shrink)
         model = mean + scores @ directions.T
-    deviations = strengths / samples**0.5
-    basis = directions.T * deviations[:, None]
-    return Components(mean, basis, deviations)
+    std = strengths / samples**0.5
+    basis = directions.T * std[:, None]
+    return Components(mean, basis, std)

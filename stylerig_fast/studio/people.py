@@ -87,8 +87,8 @@ def light_strength(illumination: Tensor) -> float:
 
 def as_params(request: EditFields) -> FaceParams:
     """The request as partial FaceParams."""
-    asked = request.model_dump(exclude_none=True)
-    params = as_request(asked.get("pose"), asked.get("expression"), asked.get("light"))
+    given = request.model_dump(exclude_none=True)
+    params = as_request(given.get("pose"), given.get("expression"), given.get("light"))
     if request.illumination is not None:
         params = params.with_blocks(illumination=torch.tensor([request.illumination]))
     return params

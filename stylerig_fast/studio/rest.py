@@ -77,11 +77,11 @@ def routes(studio: StudioState) -> APIRouter:
     async def picture(secret: str, person: str, request: Request) -> Response:
         session = studio.sessions.find(secret)
         found = session.person(person)
-        asked = protocol.parse(protocol.PICTURE, await body(request, studio.limits.message_bytes))
-        studio.check_size(asked.size)
-        studio.check_request(asked.request)
-        rendered = await _turn(studio, session, request, lambda engine: draw(engine, found, asked.request, asked.size))
-        return await _picture(studio, rendered, asked.format, asked.quality, NEVER)
+        query = protocol.parse(protocol.PICTURE, await body(request, studio.limits.message_bytes))
+        studio.check_size(query.size)
+        studio.check_request(query.request)
+        rendered = await _turn(studio, session, request, lambda engine: draw(engine, found, query.request, query.size))
+        return await _picture(studio, rendered, query.format, query.quality, NEVER)
 
     @router.post("/sessions/{secret}/exports")
     async def export(secret: str, request: Request) -> Response:

@@ -102,9 +102,9 @@ class Guard:
         if not self._is_known(host):
             return _refuse(scope, 403, "this studio does not answer to that host name; start it with --allow-host NAME")
         if self._access.token is not None:
-            asked = _token_asked(scope)
-            if asked is not None:
-                return self._enter(asked, headers)
+            given = _token_in_query(scope)
+            if given is not None:
+                return self._enter(given, headers)
             if not self._is_shown(headers):
                 return _refuse(scope, 401, "this studio asks for its token; open the address that it printed")
         if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
@@ -151,7 +151,7 @@ class Guard:
         return response
 
 
-def _token_asked(scope: Scope) -> str | None:
+def _token_in_query(scope: Scope) -> str | None:
     """The token of ``GET /?token=…``."""
     if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
         return None

@@ -12,7 +12,7 @@ from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.face import Camera, FaceModel
 from stylerig_fast.face.rotation import matrix_to_axis_angle
 from stylerig_fast.measurement.pose import PoseEstimator
-from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.provenance import Provenance
 from stylerig_fast.reconstructor import FaceReconstructor, ReconstructorConfig
 from stylerig_fast.train.batch import code_statistics, gather, on_device, pictures_to_upload
 from stylerig_fast.train.config import ReconstructorTraining, with_preset
@@ -120,7 +120,7 @@ def new_reconstructor(model: FaceModel, portraits: PortraitSet, hidden: int, foc
         expression_names=model.expression_names,
         focal=focal,
         hidden=hidden,
-        trained_for=TrainedFor(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint()),
+        provenance=Provenance(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint()),
     )
     reconstructor = FaceReconstructor(config)
     mean, std = code_statistics(portraits)

@@ -148,9 +148,9 @@ def _result(folder: Path, code: int | None, path: Path, limits: Limits, kind: ty
             "with more"
         )
     message = _printable(str(told.get("message", "")))
-    own = getattr(errors, str(told["kind"]), None) if told["kind"] != "other" else None
-    if isinstance(own, type) and issubclass(own, StyleRigError):
-        raise (kind if own is CheckpointError else own)(message)
+    known = getattr(errors, str(told["kind"]), None) if told["kind"] != "other" else None
+    if isinstance(known, type) and issubclass(known, StyleRigError):
+        raise (kind if known is CheckpointError else known)(message)
     raise kind(f"{path}: damaged, or not a file of this kind ({message})")
 
 

@@ -18,7 +18,7 @@ from stylerig_fast.errors import BackendUnavailable, CheckpointError
 from stylerig_fast.face.model_io import open_face_model
 from stylerig_fast.generators import save_generator
 from stylerig_fast.param_layout import CONTROLS
-from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.provenance import Provenance
 from stylerig_fast.rignet import RigConfig, RigNet, build
 
 from .conftest import small_generator, small_parts
@@ -176,9 +176,9 @@ def test_reach_file_damage(tmp_path: Path) -> None:
 
 def trained_for_others(parts, **changes: str):
     generator, rig, reconstructor = parts
-    belongs = TrainedFor.of(generator, open_face_model())
+    belongs = Provenance.of(generator, open_face_model())
     for net in (rig, reconstructor):
-        net.config = dataclasses.replace(net.config, trained_for=dataclasses.replace(belongs, **changes))
+        net.config = dataclasses.replace(net.config, provenance=dataclasses.replace(belongs, **changes))
     return generator, rig, reconstructor
 
 
@@ -208,7 +208,7 @@ def test_what_a_rig_was_trained_for_is_stored(tmp_path: Path) -> None:
     (tmp_path / "reach.json").write_text(
         '{"angles": {"yaw": [-9, 9], "pitch": [-9, 9], "roll": [0, 0]}, "expression": {}}'
     )
-    assert RigNet.from_pretrained(tmp_path / "rig").config.trained_for.generator_sha256 == generator.fingerprint()
+    assert RigNet.from_pretrained(tmp_path / "rig").config.provenance.generator_sha256 == generator.fingerprint()
     with pytest.raises(CheckpointError, match="generator 'untrained': neither a folder nor one of"):
         Engine.from_pretrained(tmp_path)
     save_generator(tmp_path / "generator", generator)

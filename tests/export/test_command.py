@@ -34,7 +34,8 @@ def test_onnx_then_triton(tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert (said["precision"], said["batch"], said["resolution"]) == ("fp16", "static 2", 32)
     assert said["wrote"] == [
-        str(tmp_path / "graphs" / f"{n}.onnx") for n in ("rig", "generator", "edit", "reconstructor")
+        str(tmp_path / "graphs" / name)
+        for name in ("rig.onnx", "generator.onnx", "edit.onnx", "reconstructor.onnx", "people.npy")
     ]
     command("triton", "--graphs", tmp_path / "graphs", "--out", tmp_path / "models")
     assert "stylerig_edit/config.pbtxt" in capsys.readouterr().out

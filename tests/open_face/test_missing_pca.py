@@ -27,7 +27,7 @@ def test_complete_data():
     assert share_explained(parts.basis, basis) > 0.999
     # Scores of unit variance: the basis carries the covariance.
     assert torch.allclose(parts.basis.T @ parts.basis, torch.cov(data.T, correction=0), atol=0.02)
-    assert bool((parts.deviations.diff() < 0).all())
+    assert bool((parts.std.diff() < 0).all())
 
 
 def test_forty_percent_missing():

@@ -54,7 +54,7 @@ def test_a_captured_edit_is_the_uncaptured_one(family: str, dtype: torch.dtype) 
     w = captured.sample(seed=1)
     assert isinstance(captured.backend, CudaGraphBackend)
     for asked in (FaceParams(), TURNED):
-        inputs = captured._asked(w, asked, False)[:3]
+        inputs = captured._rig_inputs(w, asked, False)[:3]
         found = captured.backend.edit(*inputs, resolution=captured.resolution)
         assert found.float().std() > 1
         assert torch.equal(found, captured.backend._draw(captured.rig_net(*inputs), captured.resolution))

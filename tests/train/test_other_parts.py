@@ -108,7 +108,7 @@ def test_sizes_follow_the_generator_and_the_face_model(parts: Path, tmp_path: Pa
     assert own.vector().shape == (1, 7 + 5 + 6 + 27 + 3 + 3)
     assert engine.edit(engine.sample(seed=3), own).shape == (1, 32, 32, 3)
     for net in (engine.rig_net, engine.reconstructor):
-        belongs = net.config.trained_for
+        belongs = net.config.provenance
         assert belongs.generator_sha256 == open_generator(parts / "generator").fingerprint()
         assert belongs.face_model_sha256 == load_face_model(parts / "face.safetensors").fingerprint()
     assert json.loads((tmp_path / "rig" / "engine" / "reach.json").read_text())["expression"] == {}

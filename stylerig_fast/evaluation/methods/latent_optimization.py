@@ -41,13 +41,13 @@ class LatentOptimization:
         weight = moved / moved.sum(1, keepdim=True).clamp_min(1) + (1 - moved) / (1 - moved).sum(1, keepdim=True)
         weight[:, -self.free :] = 0
         with torch.enable_grad():
-            deviations = torch.zeros(len(w), self.sample.whitened.shape[1], requires_grad=True)
-            optimizer = torch.optim.Adam([deviations], lr=0.05)
+            scores = torch.zeros(len(w), self.sample.whitened.shape[1], requires_grad=True)
+            optimizer = torch.optim.Adam([scores], lr=0.05)
             for _ in range(self.steps):
-                predicted = self.reconstructor.vector(start + self.sample.flat(deviations))
+                predicted = self.reconstructor.vector(start + self.sample.flat(scores))
                 loss = (((predicted - wanted) / self.std).square() * weight).sum(1)
-                loss = (loss + self.prior * deviations.square().mean(1)).sum()
+                loss = (loss + self.prior * scores.square().mean(1)).sum()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-        return (start + self.sample.flat(deviations.detach())).to(w)
+        return (start + self.sample.flat(scores.detach())).to(w)

@@ -48,8 +48,8 @@ class FilterDirection(_Direction):
     def directions(self, names: tuple[str, ...]) -> Tensor:
         values = torch.stack([self.sample.column(name) for name in names], dim=1)
         covariance = (values - values.mean(0)).T @ self.sample.whitened / len(values)
-        variance = self.sample.space.deviation.square()
-        # In coordinates of unit length along the components: x = deviation * y.
-        weights = covariance * self.sample.space.deviation / (variance + RIDGE * variance.mean())
+        variance = self.sample.space.std.square()
+        # In coordinates of unit length along the components: x = std * y.
+        weights = covariance * self.sample.space.std / (variance + RIDGE * variance.mean())
         offsets = torch.linalg.solve(weights @ weights.T, weights)
-        return offsets / self.sample.space.deviation
+        return offsets / self.sample.space.std

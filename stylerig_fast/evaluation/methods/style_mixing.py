@@ -58,7 +58,7 @@ class StyleMixing:
         codes = self.sample.codes
         slots, rows = codes.shape[1], min(512, len(codes) // 2)
         weights, _ = self._regression(name)
-        whole = ((weights / self.sample.space.deviation) @ self.sample.space.basis).view(slots, -1)
+        whole = ((weights / self.sample.space.std) @ self.sample.space.basis).view(slots, -1)
         difference = codes[:rows] - codes[rows : 2 * rows]
         part = torch.einsum("nsw,sw->ns", difference, whole)
         full = part.sum(1)

@@ -42,9 +42,9 @@ class TrainingSample:
         """One measure ``(N,)``."""
         return self.measures[:, self.names.index(name)]
 
-    def flat(self, deviations: Tensor) -> Tensor:
+    def flat(self, scores: Tensor) -> Tensor:
         """Offsets ``(B, num_ws, 512)`` of codes from ``(B, K)`` standard deviations along the components."""
-        return ((deviations * self.space.deviation) @ self.space.basis).unflatten(1, tuple(self.codes.shape[1:]))
+        return ((scores * self.space.std) @ self.space.basis).unflatten(1, tuple(self.codes.shape[1:]))
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ def basel2009_parts(
     where: str,
     counts: Counts,
     expression: np.ndarray | None = None,
-    deviations: np.ndarray | None = None,
+    std: np.ndarray | None = None,
     trim: np.ndarray | None = None,
 ) -> RawFaceModel:
     """The model, cut down to the vertices that the expression basis has.
@@ -45,7 +45,7 @@ def basel2009_parts(
         where: the file, for messages.
         counts: components to keep.
         expression: ``(E, V', 3)`` micrometres, from `guo_expression`; without it the model has no expressions.
-        deviations: at least E factors of them.
+        std: at least E factors of them.
         trim: V' vertices (from 1) of the model that the expression basis is about; None if it is about all.
 
     Raises:
@@ -70,8 +70,8 @@ def basel2009_parts(
                 f"{where}: {len(kept)} vertices, but the expression basis has {expression.shape[1]}; put "
                 "BFM_exp_idx.mat, which says where they are, beside it"
             )
-        assert deviations is not None
-        units = expression.astype(np.float64) * deviations[: len(expression), None, None]
+        assert std is not None
+        units = expression.astype(np.float64) * std[: len(expression), None, None]
     return RawFaceModel(
         name=NAME,
         unit=MICROMETRE,

@@ -94,19 +94,19 @@ def _modes(tree: Any, part: str, where: str, vertices: int, count: int) -> np.nd
     basis, variance = take(tree, name, where), take(tree, f"{part}/model/pcaVariance", where)
     if float(variance.min()) < 0:
         raise FaceModelError(f"{where}: {part}/model/pcaVariance is negative; the file is damaged")
-    deviations = np.sqrt(variance.astype(np.float64).reshape(-1))
-    if _scaled_already(tree, part, basis, deviations):
-        deviations = np.ones_like(deviations)
-    return modes(basis, deviations, vertices, count, name, where)
+    std = np.sqrt(variance.astype(np.float64).reshape(-1))
+    if _scaled_already(tree, part, basis, std):
+        std = np.ones_like(std)
+    return modes(basis, std, vertices, count, name, where)
 
 
-def _scaled_already(tree: Any, part: str, basis: np.ndarray, deviations: np.ndarray) -> bool:
+def _scaled_already(tree: Any, part: str, basis: np.ndarray, std: np.ndarray) -> bool:
     """Whether the basis is of layout 0.8. Files without a version are told by the columns' lengths."""
     version = [tree.get(f"{part}/version/{which}") for which in ("majorVersion", "minorVersion")]
     if all(isinstance(value, np.ndarray) and value.size == 1 for value in version):
         return [int(value.reshape(-1)[0]) for value in version] == [0, 8]
-    length = np.linalg.norm(basis.astype(np.float64), axis=0)[: len(deviations)] if basis.ndim == 2 else np.ones(1)
-    expected = deviations[: len(length)]
+    length = np.linalg.norm(basis.astype(np.float64), axis=0)[: len(std)] if basis.ndim == 2 else np.ones(1)
+    expected = std[: len(length)]
     return bool(np.allclose(length, expected, rtol=1e-2) and not np.allclose(length, 1, rtol=1e-2))
 
 

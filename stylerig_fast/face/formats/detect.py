@@ -42,7 +42,7 @@ def read_face_model(
     albedo: int = 80,
     limits: Limits | None = None,
 ) -> FaceModel:
-    """Reads a morphable model of any format that is known here; see docs/face-models.md.
+    """Reads a morphable model of any format that is known here; see docs/convert.md.
 
     The result is in decimetres, looks toward +z with y up, has outward triangles and its origin where the open face
     model has it. A model without colours gets grey skin and a smooth basis.
@@ -129,10 +129,10 @@ def _read_basel2009(path: Path, counts: Counts, expression: Path | None, limits:
                 f"{path}: Basel 2009 has no expressions; give Guo et al.'s {guo_expression.BASIS} with --expression"
             )
     basis = read_in_child("guo_expression:read_guo_expression", expression, limits, count=counts.expression)
-    text = guo_expression.find_beside(guo_expression.DEVIATIONS, expression, path)
+    text = guo_expression.find_beside(guo_expression.STD_FILE, expression, path)
     if text is None:
-        raise FaceModelError(f"{expression}: needs {guo_expression.DEVIATIONS} beside it, its standard deviations")
-    deviations = guo_expression.read_deviations(text, int(basis["components"][0]))
+        raise FaceModelError(f"{expression}: needs {guo_expression.STD_FILE} beside it, its standard deviations")
+    std = guo_expression.read_std(text, int(basis["components"][0]))
     tree = read_in_child("basel2009:read_basel2009", path, limits, identity=counts.identity, albedo=counts.albedo)
     trim = None
     if tree.get("shapeMU") is not None and basis["basis"].shape[1] * 3 != tree["shapeMU"].size:
@@ -140,7 +140,7 @@ def _read_basel2009(path: Path, counts: Counts, expression: Path | None, limits:
         if indices is not None:
             found = read_in_child("guo_expression:read_trim_indices", indices, limits)
             trim = take(found, "trimIndex", str(indices), whole=True)
-    return basel2009.basel2009_parts(tree, str(path), counts, basis["basis"], deviations, trim)
+    return basel2009.basel2009_parts(tree, str(path), counts, basis["basis"], std, trim)
 
 
 def _read_surrey(path: Path, counts: Counts, expression: Path | None, limits: Limits | None) -> RawFaceModel:

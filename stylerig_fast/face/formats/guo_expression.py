@@ -23,7 +23,7 @@ from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.formats.matlab import read_matlab
 from stylerig_fast.face.formats.raw_model import MAX_VERTICES
 
-BASIS, DEVIATIONS, INDICES = "Exp_Pca.bin", "std_exp.txt", "BFM_exp_idx.mat"
+BASIS, STD_FILE, INDICES = "Exp_Pca.bin", "std_exp.txt", "BFM_exp_idx.mat"
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
@@ -63,7 +63,7 @@ def find_beside(name: str, *files: Path) -> Path | None:
     return next((file.parent / name for file in files if (file.parent / name).is_file()), None)
 
 
-def read_deviations(path: Path, components: int) -> np.ndarray:
+def read_std(path: Path, components: int) -> np.ndarray:
     """``std_exp.txt``: one standard deviation per component.
 
     Raises:

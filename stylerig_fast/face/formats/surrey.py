@@ -169,9 +169,9 @@ def _units(blendshapes: dict[str, np.ndarray], count: int, where: str) -> tuple[
 
 def _landmarks(definitions: dict[str, int], count: int) -> dict[int, int]:
     """Landmarks by number from 0; the model's own definitions where their names are iBUG's numbers."""
-    own = {
+    named = {
         int(name) - 1: vertex
         for name, vertex in definitions.items()
         if name.isascii() and name.isdecimal() and 1 <= int(name) <= 68 and 0 <= vertex < count
     }
-    return own or (SURREY_3448 if count == 3448 else {})
+    return named or (SURREY_3448 if count == 3448 else {})

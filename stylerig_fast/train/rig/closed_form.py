@@ -221,7 +221,7 @@ def initialise(rig: RigNet, stats: DatasetStatistics, edit_model: LinearEditMode
         pca = stats.latent_pca
         rig.w_mean.copy_(pca.mean.view_as(rig.w_mean))
         rig.basis.copy_(pca.basis)
-        rig.std.copy_(pca.deviation)
+        rig.std.copy_(pca.std)
         rig.p_std.copy_(delta_scale(std, rig.config.sizes)[rig.columns])
         rig.source_mean.copy_(mean)
         rig.source_std.copy_(std)

@@ -112,7 +112,7 @@ class RigLosses:
             target: ``(B, P)`` parameters wanted.
             source: ``(B, P)`` F(w).
         """
-        added = self.latent_pca.deviations(edited - self.start(w, target, source))
+        added = self.latent_pca.whiten_offset(edited - self.start(w, target, source))
         return self.weights.side_effects * torch.einsum("bi,ij,bj->b", added, self.penalty, added).mean()
 
     def draw_targets(self, source: Tensor, draw: torch.Generator) -> Tensor:

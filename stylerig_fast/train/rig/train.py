@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylerig_fast.engine import Engine
 from stylerig_fast.generators import Generator, open_generator
-from stylerig_fast.provenance import TrainedFor
+from stylerig_fast.provenance import Provenance
 from stylerig_fast.rignet import RigConfig, RigNet, SubspaceRigNet, build
 from stylerig_fast.train.batch import on_device
 from stylerig_fast.train.config import RigTraining, with_preset
@@ -51,11 +51,11 @@ def run(config: RigTraining, stats: DatasetStatistics | None = None, solved: Sol
     config = with_preset(config)
     # Step 0: F's parameters of the training portraits, and the principal components of their codes.
     stats = stats or DatasetStatistics.load(config)
-    generator, trained_for = open_generator_of(stats, config)
-    stats.reconstructor.config.trained_for.check("reconstructor", trained_for)
+    generator, provenance = open_generator_of(stats, config)
+    stats.reconstructor.config.provenance.check("reconstructor", provenance)
     # Steps 1 to 3: what pictures show, regressed on the code; edit directions; their correction per person.
     solved = solved or solve(config, stats)
-    rig = new_rig(config, stats, trained_for)
+    rig = new_rig(config, stats, provenance)
     rig.load_state_dict(solved.state)
     with RunFolder(config) as record:
         # Step 4: cycle-consistency training against F.
@@ -92,7 +92,7 @@ def solve(config: RigTraining, stats: DatasetStatistics) -> SolvedRig:
     """
     config = with_preset(config)
     torch.manual_seed(config.run.seed)
-    rig = new_rig(config, stats, TrainedFor())
+    rig = new_rig(config, stats, Provenance())
     if config.closed_form.start == "zero":
         initialise(rig, stats)
         penalty = torch.zeros(config.network.components, config.network.components, device=config.run.device)
@@ -188,7 +188,7 @@ def correct_on_pictures(
 # ---- what it begins with ------------------------------------------------------------------------------------
 
 
-def new_rig(config: RigTraining, stats: DatasetStatistics, trained_for: TrainedFor) -> RigNet:
+def new_rig(config: RigTraining, stats: DatasetStatistics, provenance: Provenance) -> RigNet:
     """An untrained RigNet of the portraits' and the face model's sizes, on the training device."""
     network = config.network
     shape = RigConfig(
@@ -198,25 +198,25 @@ def new_rig(config: RigTraining, stats: DatasetStatistics, trained_for: TrainedF
         controls=network.controls,
         components=network.components,
         rank=network.rank,
-        trained_for=trained_for,
+        provenance=provenance,
     )
     return build(shape).to(config.run.device)
 
 
-def open_generator_of(stats: DatasetStatistics, config: RigTraining) -> tuple[Generator | None, TrainedFor]:
+def open_generator_of(stats: DatasetStatistics, config: RigTraining) -> tuple[Generator | None, Provenance]:
     """The generator that made the portraits, if the training needs one, and what the rig will be trained for.
 
     Raises:
         CheckpointError: the generator is not the one that made the portraits.
     """
     portraits, model = stats.portraits, stats.model
-    made_by = TrainedFor(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint())
+    made_by = Provenance(portraits.generator, portraits.generator_sha256, model.name, model.fingerprint())
     if not (config.run.preview_people or config.images.people or config.gains.people):
         return None, made_by
     generator = open_generator(config.data.generator or portraits.generator, config.run.device)
-    trained_for = TrainedFor.of(generator, model)
-    made_by.check("portrait set", trained_for)
-    return generator, trained_for
+    provenance = Provenance.of(generator, model)
+    made_by.check("portrait set", provenance)
+    return generator, provenance
 
 
 def converted_folder(config: RigTraining) -> Path | None:
