@@ -90,6 +90,7 @@ def packages() -> dict[str, str]:
 
 
 def main() -> None:
+    """Declares the packages and the compiled operations."""
     where = packages()
     setup(
         packages=list(where),

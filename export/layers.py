@@ -28,6 +28,7 @@ def gemm(graph: GraphBuilder, x: Value, weight: Tensor, bias: Tensor | None = No
 
 
 def linear(graph: GraphBuilder, x: Value, layer: nn.Linear) -> Value:
+    """A linear layer of ``(B, C)``."""
     return gemm(graph, x, layer.weight, layer.bias)
 
 
@@ -118,6 +119,7 @@ def _subpixel_conv(graph: GraphBuilder, x: Value, weight: Tensor, stride: int, c
 
 
 def leaky_relu(graph: GraphBuilder, x: Value, clamp: float | None = None) -> Value:
+    """The leaky ReLU of StyleGAN, clamped on request."""
     x = graph.op("LeakyRelu", x, alpha=SLOPE)
     return x if clamp is None else clip(graph, x, clamp, graph.precision)
 

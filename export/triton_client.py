@@ -36,6 +36,7 @@ def draw(client: Any, model: str, **inputs: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    """Asks a Triton server for one edit and writes the picture."""
     from tritonclient import http
 
     parser = argparse.ArgumentParser(description="Draws the people of a file of codes.")

@@ -168,9 +168,11 @@ def plot(
 
     Args:
         series: what to draw; the first one lies on top.
-        x_label, y_label: of the axes.
+        x_label: of the horizontal axis.
+        y_label: of the vertical axis.
         band: y values between which the background is marked as the goal.
-        x_range, y_range: of the axes; by default what the data need, zero included in y.
+        x_range: of the horizontal axis; by default what the data need.
+        y_range: of the vertical axis; by default what the data need, zero included.
     """
     known = [(x, y) for s in series for x, y in s.points if math.isfinite(x) and math.isfinite(y)]
     xs, ys = [x for x, _ in known] or [0.0], [y for _, y in known] or [0.0]
@@ -194,7 +196,8 @@ def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], x_label: 
     Args:
         groups: a value for each label, by the name of the group; those that are not finite are left out.
         labels: of the clusters.
-        x_label, y_label: of the axes.
+        x_label: of the horizontal axis.
+        y_label: of the vertical axis.
     """
     values = [v for row in groups.values() for v in row if math.isfinite(v)] or [0.0]
     axes = Axes((0, len(labels)), (min(0.0, min(values)), max(values)))

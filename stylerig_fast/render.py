@@ -225,7 +225,8 @@ def picture_at_vertices(
     """What pictures show where the face model's vertices lie in them.
 
     Args:
-        model: the face model. surface: of ``evaluate``, one per picture.
+        model: the face model.
+        surface: of ``evaluate``, one per picture.
         pictures: ``(B, 3, H, H)`` RGB.
         camera: of the surfaces.
         vertices: which of them; all by default.

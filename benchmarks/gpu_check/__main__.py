@@ -15,6 +15,7 @@ from .stages import STAGES
 
 
 def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the stages and options of ``python -m benchmarks.gpu_check``."""
     parser = argparse.ArgumentParser(
         prog="python3 -m benchmarks.gpu_check",
         description="Checks a GPU in stages; a step that fails or is over its limit does not stop the others.",

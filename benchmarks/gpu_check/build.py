@@ -70,6 +70,7 @@ def small_generators(folder: Path) -> None:
 
 
 def main() -> None:
+    """Loads or compiles the operations, looks at each kernel's answers and writes what it found."""
     parser = argument_parser(__doc__)
     parser.add_argument("--library", type=Path, required=True, help="where to put a library that is not installed")
     parser.add_argument("--csrc", type=Path, required=True, help="the sources")

@@ -122,6 +122,7 @@ def layers(rows: TimedRows) -> None:
 
 
 def main() -> None:
+    """Times cuDNN's settings and layouts and writes the rows."""
     task = CheckTask.of(argument_parser(__doc__).parse_args())
     with stream_of(task.device):
         rows = TimedRows(task)

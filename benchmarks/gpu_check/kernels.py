@@ -276,6 +276,7 @@ def check(task: CheckTask, tool: str = "", smoke: bool = False) -> dict[str, flo
 
 
 def main() -> None:
+    """Runs every kernel once, for compute-sanitizer."""
     parser = argument_parser(__doc__)
     parser.add_argument("--tool", default="", help="of compute-sanitizer, under which this runs")
     parser.add_argument("--smoke", action="store_true", help="one call of each op")

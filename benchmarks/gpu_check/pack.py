@@ -225,6 +225,7 @@ def calls(kit: Path, manifest: KitManifest) -> list[str]:
 
 
 def main(args: Sequence[str] | None = None) -> int:
+    """Writes the kit; the exit status of the command."""
     parser = argparse.ArgumentParser(description="Packs what a GPU machine without a package index lacks.")
     parser.add_argument("--kit", type=Path, default=ROOT / ".gpu-kit", help="folder to write (default .gpu-kit)")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "gpu-kit", help="kept for the next time")

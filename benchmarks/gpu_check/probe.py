@@ -56,6 +56,7 @@ def rates(task: CheckTask) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Describes the machine and its rates."""
     task = CheckTask.of(argument_parser(__doc__).parse_args())
     results: dict[str, Any] = {"setting": describe(task.device), "machine": machine()}
     task.save(results)

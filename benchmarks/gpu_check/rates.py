@@ -87,6 +87,7 @@ def add(task: CheckTask, rows: list[dict[str, Any]], name: str, rate: float) -> 
 
 
 def main() -> None:
+    """Times training steps and writes their rates."""
     parser = argument_parser(__doc__)
     parser.add_argument("--generator", default="", help="as stylerig-bench names it")
     task, rows = CheckTask.of(parser.parse_args()), list[dict[str, Any]]()

@@ -206,6 +206,7 @@ def lay_out(root: Path, tree: Path) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
+    """Stores one part of a kit; the exit status of the step."""
     parser = argparse.ArgumentParser(description="Stores one part of a kit.")
     parser.add_argument("part")
     parser.add_argument("--kit", type=Path, required=True)

@@ -39,6 +39,7 @@ def validity(library: TensorRTLibrary, plan: bytes) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Builds, judges and runs a plan with TensorRT for RTX; the exit status of the step."""
     parser = argument_parser(__doc__)
     parser.add_argument("--generator", default="", help="as stylerig-bench names it")
     task = CheckTask.of(parser.parse_args())

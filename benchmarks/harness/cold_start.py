@@ -132,6 +132,7 @@ def peak_memory() -> int | None:
 
 
 def main() -> int:
+    """Times a first edit in this process and prints the laps as JSON."""
     job = json.loads(sys.argv[1])
     laps = Laps(job["spawned"])
     laps.lap("interpreter")

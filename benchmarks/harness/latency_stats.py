@@ -82,6 +82,7 @@ def percentile(values: Sequence[float], q: float) -> float | None:
 
 
 def median_of_rounds(rounds: Rounds) -> float:
+    """Median over the medians of the rounds."""
     return float(np.median([np.median(values) for values in rounds]))
 
 

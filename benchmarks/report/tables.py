@@ -100,6 +100,7 @@ def interval(f: Row) -> str:
 
 
 def decibels(row: Row, name: str) -> str:
+    """PSNR of a row for a cell; empty where it has none."""
     if name not in row:
         return ""
     return "same" if row[name] is None else f"{row[name]:.1f}"
@@ -137,6 +138,7 @@ def _stages(report: Mapping[str, Any], stages: Sequence[Row]) -> str:
 
 
 def batch(report: Mapping[str, Any]) -> str:
+    """Markdown table of throughput by batch size."""
     lines = []
     for row in report["batch"]["rows"]:
         right = [f"{row['max error']}/255" if "max error" in row else "", decibels(row, "lowest psnr")]
@@ -152,6 +154,7 @@ def batch(report: Mapping[str, Any]) -> str:
 
 
 def train(report: Mapping[str, Any]) -> str:
+    """Markdown table of training steps."""
     lines = []
     for row in report["train"]["rows"]:
         head, parity = [row["name"], str(row["pictures a step"])], f"rel. {row['parity']:.1e}"
@@ -168,6 +171,7 @@ def train(report: Mapping[str, Any]) -> str:
 
 
 def start_up(report: Mapping[str, Any]) -> str:
+    """Markdown table of start-up."""
     lines = []
     for row in report["start-up"]["rows"]:
         head, right = [row["name"], row["precision"]], [f"{row['max error']}/255" if "max error" in row else ""]
@@ -200,6 +204,7 @@ def start_up(report: Mapping[str, Any]) -> str:
 
 
 def middle(values: Iterable[float | None]) -> float | None:
+    """The upper median of the values that are there; None without any."""
     known = sorted(value for value in values if value is not None)
     return known[len(known) // 2] if known else None
 
@@ -211,6 +216,7 @@ def megabytes(values: Iterable[int | None]) -> str:
 
 
 def ops(report: Mapping[str, Any]) -> str:
+    """Markdown table of the ops."""
     section = report["ops"]
     s = section["setting"]
     about = (
@@ -225,6 +231,7 @@ def ops(report: Mapping[str, Any]) -> str:
 
 
 def ops_columns(setting: Mapping[str, Any]) -> list[str]:
+    """Headings of the ops' table, by the clock that timed them."""
     unit = "µs" if setting["clock"] == "device" else "ms"
     times = [unit, f"reference {unit}", "times faster", f"floor {unit}", "times the floor", f"other {unit}"]
     return ["op", *times, "parity"]

@@ -95,6 +95,7 @@ def write(image: np.ndarray, path: Path) -> None:
 
 
 def main() -> None:
+    """Edits a face with exported graphs and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="what `stylerig export onnx` wrote")
     parser.add_argument("--out", type=Path, required=True, help="picture: .png, .ppm or .npy")

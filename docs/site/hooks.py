@@ -61,6 +61,7 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
 
 def mathml(found: re.Match[str]) -> str:
+    """A formula that arithmatex has marked, as MathML."""
     return convert(html.unescape(found[3]).strip(), display="block" if found[2] == "[" else "inline")
 
 

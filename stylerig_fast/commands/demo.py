@@ -77,6 +77,7 @@ def pose_donors(params: FaceParams) -> list[int]:
 
 
 def describe_device(device: torch.device) -> str:
+    """Name of the GPU, or the CPU's number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()

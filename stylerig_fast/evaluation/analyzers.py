@@ -51,7 +51,10 @@ def open_analyzers(
     """A `full_analyzer` of this process, and one of the pictures, in processes of its own while the context lasts.
 
     Args:
-        model, camera, identity_network, realism_network: as of `full_analyzer`.
+        model: as of `full_analyzer`.
+        camera: likewise.
+        identity_network: likewise.
+        realism_network: likewise.
         processes: that measure pictures; with 0 this one measures them.
     """
     arguments = (model.to("cpu"), camera, identity_network, realism_network)

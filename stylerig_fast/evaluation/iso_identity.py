@@ -107,7 +107,8 @@ def _least(line: np.ndarray, most: np.ndarray) -> np.ndarray:
     """Error and off-target change ``(B, 2)`` where a line errs least within an identity distance.
 
     Args:
-        line: ``(B, S, 3)`` corners: identity distance, error, off-target change. most: ``(B,)`` the distance.
+        line: ``(B, S, 3)`` corners: identity distance, error, off-target change.
+        most: ``(B,)`` the distance.
     """
     first, second = line[:, :-1], line[:, 1:]
     with np.errstate(divide="ignore", invalid="ignore"):

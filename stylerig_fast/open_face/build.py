@@ -71,6 +71,7 @@ def _dlib_detector() -> landmarks.Detect:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Builds the open face model; see the module."""
     parser = argparse.ArgumentParser(prog="python -m stylerig_fast.open_face.build", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the file to write (*.safetensors)")
     parser.add_argument("--people", type=int, default=3000, help="random people behind the identity modes")

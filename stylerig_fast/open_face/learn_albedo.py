@@ -124,6 +124,7 @@ def fit_portraits(reconstructor: FaceReconstructor, portraits: PortraitSet, chun
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Learns the albedo from portraits; see the module."""
     parser = argparse.ArgumentParser(
         prog="python -m stylerig_fast.open_face.learn_albedo", description=(__doc__ or "").split("\n")[0]
     )

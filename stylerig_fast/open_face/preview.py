@@ -33,6 +33,7 @@ def render(
     """One lit picture of a shape of the model.
 
     Args:
+        model: the face model.
         shape: ``(V, 3)``; the mean if left out.
         albedo: ``(V, 3)``; the mean if left out.
         size: pixels.

@@ -167,6 +167,7 @@ class FaceFile:
 
 
 def face_file(model: FaceModel) -> FaceFile:
+    """The face model as the studio's page loads it."""
     halves = {name: getattr(model, name).half() for name in ("identity", "expression", "albedo")}
     whole = {name: getattr(model, name).float() for name in ("mean", "albedo_mean")}
     indices = {name: getattr(model, name).to(torch.int32) for name in ("triangles", "landmarks")}

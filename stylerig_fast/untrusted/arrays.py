@@ -64,6 +64,7 @@ def from_buffer(raw: Any = None, dtype: Any = None, shape: Any = None, order: An
 
 
 def fill(target: Array, shape: Any, dtype: Any, fortran: bool | None, raw: Any) -> None:
+    """Gives an array that a pickle has begun its shape, dtype and content; CheckpointError unless they are such."""
     if isinstance(raw, list):
         raise CheckpointError("an array holds Python objects; a checkpoint's arrays are plain numbers")
     if not isinstance(dtype, DType) or fortran is None or not isinstance(raw, (bytes, memoryview, str)):

@@ -114,4 +114,5 @@ class CudaGraphBackend:
 
 
 def make(spec: BackendSpec) -> CudaGraphBackend:
+    """The backend ``cuda_graph``; BackendUnavailable where it cannot run."""
     return CudaGraphBackend(spec)

@@ -129,4 +129,5 @@ def _provider(device: torch.device, available: list[str]) -> str:
 
 
 def make(spec: BackendSpec) -> OnnxRuntimeBackend:
+    """The backend ``onnxruntime``; BackendUnavailable where it cannot run."""
     return OnnxRuntimeBackend(spec)

@@ -146,4 +146,5 @@ class TensorRTBackend(GraphBackend):
 
 
 def make(spec: BackendSpec) -> TensorRTBackend:
+    """The backend ``tensorrt``; BackendUnavailable where it cannot run."""
     return TensorRTBackend(spec)

@@ -101,5 +101,6 @@ def compiled_network(generator: Generator, where: torch.device, dtype: torch.dty
 
 
 def make(spec: BackendSpec) -> EagerBackend | CompiledBackend:
+    """The backend ``torch``; BackendUnavailable where it cannot run."""
     network = compiled(spec)
     return EagerBackend(spec) if network is None else CompiledBackend(spec, network)

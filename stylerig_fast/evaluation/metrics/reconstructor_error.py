@@ -33,7 +33,8 @@ def reconstructor_error(
     Args:
         predicted: ``(N, 68, 2)`` landmarks of the fitted face model, image widths.
         stored: ``(N, 68, 2)`` dlib landmarks.
-        predicted_degrees: ``(N, 3)`` pose by F. stored_degrees: ``(N, 3)`` pose of the stored landmarks.
+        predicted_degrees: ``(N, 3)`` pose by F.
+        stored_degrees: ``(N, 3)`` pose of the stored landmarks.
         photometric: ``(N,)`` mean squared colour error in the mask.
 
     Returns:
@@ -70,7 +71,8 @@ def measure_reconstructor(
 
     Args:
         reconstructor: codes ``(B, num_ws, 512)`` to complete FaceParams, on the model's device.
-        model: the face model. camera: the camera F was trained with.
+        model: the face model.
+        camera: the camera F was trained with.
         portraits: held-out ones; those without a detected face are left out.
         estimator: pose of the stored landmarks; by default a fit of ``model``.
         batch: portraits at once.

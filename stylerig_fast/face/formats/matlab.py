@@ -18,6 +18,7 @@ MAX_BYTES = 1 << 30  # a matrix; the Basel bases, 160,470 x 199 in single, are a
 
 
 def is_matlab(start: bytes) -> bool:
+    """Whether a file that starts like this is MATLAB's, of any version."""
     return start.startswith((MAGIC, HDF5_MAGIC))
 
 

@@ -18,7 +18,7 @@ def results(tmp_path, monkeypatch):
     """Runs the step on the CPU; returns its exit status and what it wrote."""
     graph = SimpleNamespace(SerializeToString=lambda: b"graph")
     monkeypatch.setattr(tensorrt, "open_networks", lambda options: SimpleNamespace(plain=None))
-    monkeypatch.setattr(tensorrt, "Parts", SimpleNamespace(of=lambda engine: None))
+    monkeypatch.setattr(tensorrt, "ExportParts", SimpleNamespace(of=lambda engine: None))
     monkeypatch.setattr(tensorrt, "graph", lambda *_: graph)
     monkeypatch.setattr(sys, "argv", ["tensorrt", "--device", "cpu", "--json", str(tmp_path / "out.json")])
     monkeypatch.delenv(VARIABLE, raising=False)  # restored afterwards, whatever the step sets
