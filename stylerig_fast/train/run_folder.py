@@ -12,10 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from stylerig_fast import strict_json
 from stylerig_fast.checkpoint import read_checkpoint, save_checkpoint, write_atomically
 from stylerig_fast.errors import CheckpointError
+from stylerig_fast.rignet import RENAMED
 from stylerig_fast.train.config import ReconstructorTraining, RigTraining
 from stylerig_fast.train.former_options import rename_stored
+
+# A rig's tensors have other names in states that were stored in format 1.
+FORMER_TENSORS = {f"module.{former}": f"module.{name}" for former, name in RENAMED.items()}
 
 
 class RunFolder:
@@ -33,7 +38,13 @@ class RunFolder:
         if path.exists():
             if not run.resume:
                 raise CheckpointError(f"{self.folder}: holds a run already; pass --resume to go on, or another --name")
-            self._check_unchanged(config, json.loads(path.read_text()))
+            try:
+                stored = strict_json.loads(path.read_bytes())
+                if not isinstance(stored, dict):
+                    raise ValueError("not an object")
+            except ValueError as error:
+                raise CheckpointError(f"{path}: not the config of a run ({error}); use another --name") from error
+            self._check_unchanged(config, stored)
         else:
             write_atomically(path, (json.dumps(_plain(config), indent=2) + "\n").encode())
         self.writer = SummaryWriter(str(self.folder))
@@ -85,20 +96,30 @@ class RunFolder:
         save_checkpoint(self.folder / "state", "training state", {"step": step}, state)
 
     def load_state(self, module: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> int:
-        """Restores what `save_state` stored; returns the step to go on from, 0 if there is no state yet."""
-        if not (self.folder / "state" / "config.json").exists():
+        """Restores what `save_state` stored; returns the step to go on from, 0 if there is no state yet.
+
+        Raises:
+            CheckpointError: the state is damaged, or of another network.
+        """
+        folder = self.folder / "state"
+        if not (folder / "config.json").exists():
             return 0
-        config, state = read_checkpoint(self.folder / "state", "training state")
-        module.load_state_dict({k[7:]: v for k, v in state.items() if k.startswith("module.")})
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in state.items():
-            if key.startswith("optimiser."):
-                _, index, name = key.split(".", 2)
-                moments.setdefault(int(index), {})[name] = value
-        whole = optimiser.state_dict()
-        optimiser.load_state_dict({"state": moments, "param_groups": whole["param_groups"]})
-        draw.set_state(state["draw"])
-        return int(config["step"])  # type: ignore[call-overload]
+        config, state = read_checkpoint(folder, "training state", FORMER_TENSORS)
+        try:
+            module.load_state_dict({k[7:]: v for k, v in state.items() if k.startswith("module.")})
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in state.items():
+                if key.startswith("optimiser."):
+                    _, index, name = key.split(".", 2)
+                    moments.setdefault(int(index), {})[name] = value
+            whole = optimiser.state_dict()
+            optimiser.load_state_dict({"state": moments, "param_groups": whole["param_groups"]})
+            draw.set_state(state["draw"])
+            return int(config["step"])  # type: ignore[call-overload]
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{folder}: not a state of this training ({error}); train without --resume, under another --name"
+            ) from error
 
 
 def _plain(config: ReconstructorTraining | RigTraining) -> dict[str, object]:
