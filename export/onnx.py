@@ -21,7 +21,7 @@ import onnx
 import torch
 
 from stylerig_fast import __version__
-from stylerig_fast.checkpoint import write_together
+from stylerig_fast.atomic_files import write_together
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backends.graph_folder import (
     FORMAT,

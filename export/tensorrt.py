@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.engine import Engine
 from stylerig_fast.engine.backends.base import Backend, BackendSpec, choose
 from stylerig_fast.engine.backends.graph_folder import PRECISIONS, GraphFolder

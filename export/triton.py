@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.engine.backends.graph_folder import ExportManifest, GraphFolder
 from stylerig_fast.engine.backends.tensorrt_plan import Profile
 from stylerig_fast.errors import ExportError

@@ -11,7 +11,7 @@ from tests.modules import Module, circles, import_graph, imported, sources
 # A package imports from the layers below its own and from nothing else: no circles, and two of one layer do not know
 # each other. Imports inside functions and those for types alone count too.
 LAYERS = (
-    ("errors", "images", "param_layout", "plotting", "strict_json", "warn"),
+    ("atomic_files", "errors", "images", "param_layout", "plotting", "strict_json", "warn"),
     ("checkpoint", "untrusted"),
     ("face",),
     ("ops", "params"),

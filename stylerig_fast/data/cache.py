@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylerig_fast import strict_json
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.data.shard import write_shard
 from stylerig_fast.engine.backends.torch_backend import compiled_network
 from stylerig_fast.errors import DataError

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 import tyro
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine import Engine
 from stylerig_fast.errors import StyleRigError

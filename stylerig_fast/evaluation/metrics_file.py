@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from stylerig_fast import __version__
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.engine import Engine
 from stylerig_fast.errors import DataError
 from stylerig_fast.evaluation.comparison import scores_json

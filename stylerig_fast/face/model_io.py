@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from stylerig_fast import strict_json
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.errors import FaceModelError
 from stylerig_fast.face.model import FaceModel
 

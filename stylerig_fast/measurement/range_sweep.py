@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.engine.roll import MOST
 from stylerig_fast.measurement.edit_kinds import EDIT_KINDS, EditKind
 from stylerig_fast.measurement.edit_runner import MeasuredEdits

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from stylerig_fast import strict_json
-from stylerig_fast.checkpoint import read_checkpoint, save_checkpoint, write_atomically
+from stylerig_fast.atomic_files import write_atomically
+from stylerig_fast.checkpoint import read_checkpoint, save_checkpoint
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.rignet import RENAMED
 from stylerig_fast.train.config import ReconstructorTraining, RigTraining

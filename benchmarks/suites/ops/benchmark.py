@@ -11,7 +11,7 @@ import torch
 
 import stylerig_fast
 from stylerig_fast import ops
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.commands.output import check_output
 from stylerig_fast.face.model_io import load_face_model, open_face_model
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from stylerig_fast import strict_json
-from stylerig_fast.checkpoint import read_member
+from stylerig_fast.atomic_files import read_member
 from stylerig_fast.engine.backends.onnx_scan import scan
 from stylerig_fast.errors import CheckpointError
 from stylerig_fast.generators import Generator

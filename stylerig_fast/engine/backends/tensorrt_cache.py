@@ -18,7 +18,7 @@ from pathlib import Path
 
 import platformdirs
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.engine.backends.graph_folder import read_regular
 from stylerig_fast.errors import BackendUnavailable, CheckpointError
 

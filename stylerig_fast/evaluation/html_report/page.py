@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.evaluation.comparison import MethodScore
 from stylerig_fast.evaluation.html_report.parts import (
     cards,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylerig_fast.checkpoint import write_atomically
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.data.portraits import PortraitSet
 from stylerig_fast.engine.roll import MOST
 from stylerig_fast.face import FaceModel
