@@ -234,11 +234,10 @@ def test_a_person_is_seen_once_and_a_changed_code_again(engine: Engine, monkeypa
     first = engine.edit(w, FaceParams().with_pose(yaw=10))
     assert (engine.edit(w, FaceParams().with_pose(yaw=10)) == first).all() and len(calls) == 1
     engine.edit(w.clone(), FaceParams().with_pose(yaw=10))
-    assert len(calls) == 2
-    engine.edit(w, FaceParams().with_pose(yaw=10))
+    assert len(calls) == 1
     w.mul_(1.5)
     changed = engine.edit(w, FaceParams().with_pose(yaw=10))
-    assert len(calls) == 4
+    assert len(calls) == 2
     assert (changed == engine.edit(w.clone(), FaceParams().with_pose(yaw=10))).all()
     with torch.inference_mode():
         v = engine.sample(seed=2)
