@@ -21,6 +21,10 @@ class DataError(StyleRigError):
     """A portrait set could not be read or written."""
 
 
+class TrainingDiverged(StyleRigError):
+    """Losses or weights became NaN or infinite while training."""
+
+
 class ExportError(StyleRigError):
     """A graph could not be exported."""
 

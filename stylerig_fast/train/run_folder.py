@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -15,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from stylerig_fast import strict_json
 from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.checkpoint import read_checkpoint, save_checkpoint
-from stylerig_fast.errors import CheckpointError
+from stylerig_fast.errors import CheckpointError, TrainingDiverged
 from stylerig_fast.rignet import RENAMED
 from stylerig_fast.train.config import ReconstructorTraining, RigTraining
 from stylerig_fast.train.former_options import rename_stored
@@ -69,9 +70,16 @@ class RunFolder:
         self.writer.close()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes scalars to TensorBoard."""
+        """Writes scalars to TensorBoard.
+
+        Raises:
+            TrainingDiverged: one of them is NaN or infinite; it is written all the same.
+        """
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
+        wrong = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        if wrong:
+            raise self._diverged(step, ", ".join(wrong))
 
     def picture(self, name: str, image: np.ndarray, step: int) -> None:
         """Writes a picture to TensorBoard; ``image``: uint8 ``(H, W, 3)``."""
@@ -89,12 +97,27 @@ class RunFolder:
             module: the network in training.
             optimiser: of its parameters.
             draw: the random generator of the steps.
+
+        Raises:
+            TrainingDiverged: the network holds NaN or infinity; the state before is kept.
         """
+        for name, value in module.state_dict().items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise self._diverged(step, f"{name} holds NaN or infinity")
         state = {f"module.{name}": value for name, value in module.state_dict().items()}
         for index, values in optimiser.state_dict()["state"].items():
             state |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
         state["draw"] = draw.get_state()
         save_checkpoint(self.folder / "state", "training state", {"step": step}, state)
+
+    def _diverged(self, step: int, what: str) -> TrainingDiverged:
+        kept = f"the state of an earlier step is kept in {self.folder / 'state'}"
+        if not (self.folder / "state" / "config.json").exists():
+            kept = "no state was kept"
+        return TrainingDiverged(
+            f"{self.folder}: the training diverged: after step {step} {what}; {kept}. Train again under another --name "
+            "with a smaller learning rate"
+        )
 
     def load_state(self, module: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> int:
         """Restores what `save_state` stored; returns the step to go on from, 0 if there is no state yet.

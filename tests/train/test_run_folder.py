@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from stylerig_fast.checkpoint import save_checkpoint
-from stylerig_fast.errors import CheckpointError
+from stylerig_fast.errors import CheckpointError, TrainingDiverged
 from stylerig_fast.rignet import RENAMED, RigConfig, build
 from stylerig_fast.train.config import RigDataConfig, RigRunConfig, RigTraining
 from stylerig_fast.train.run_folder import RunFolder
@@ -86,3 +87,22 @@ def test_a_damaged_config(folder: Path, tmp_path: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json: not the config of a run"):
         RunFolder(config_in(tmp_path))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_ends_the_training(folder: Path, tmp_path: Path, value: float) -> None:
+    with RunFolder(config_in(tmp_path)) as record:
+        record.log(25, {"loss": 1.0})
+        with pytest.raises(
+            TrainingDiverged, match=r"diverged: after step 50 edit is .*; the state of an earlier step is"
+        ):
+            record.log(50, {"loss": 1.0, "edit": value})
+
+
+def test_a_network_that_is_no_number_does_not_replace_the_state(folder: Path, tmp_path: Path) -> None:
+    rig, optimiser, draw = parts(2)
+    with torch.no_grad():
+        rig.direction[0, 0] = math.nan
+    with RunFolder(config_in(tmp_path)) as record, pytest.raises(TrainingDiverged, match="direction holds NaN"):
+        record.save_state(9, rig, optimiser, draw)
+    assert restored(tmp_path)[0] == 7

@@ -9,6 +9,7 @@ person; of expressions, the side effects on other measures, on average. The pict
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from stylerig_fast.rignet import SubspaceRigNet
 from stylerig_fast.train.loop import counter
 from stylerig_fast.train.rig.closed_form import LinearEditModel, image_ranks
 from stylerig_fast.train.rig.person_correction import EditErrors, regress_errors, subtract_errors
+
+_log = logging.getLogger(__name__)
 
 _RIDGE = 600.0  # of the regressions, in pictures
 _SHARE = 4  # expressions are rendered of every fourth of the people
@@ -142,7 +145,12 @@ def correct_by_edits_of(
         for edit, error in zip(expressions, errors_of(expressions, few, len(codes) * per_turn), strict=True):
             delta = (edit.edit.amount - source[few][:, rig.columns[edit.rows]]).mean(0) / rig.p_std[edit.rows]
             # The smallest change of the expressions' directions that removes the error of all of them together.
-            off = torch.where(edit.corrected, error.nanmean(0), 0.0)[:, None] * delta / delta.square().sum()
+            shown = torch.isfinite(error).any(0)
+            if not bool(shown.all()):
+                _log.warning(
+                    "%s: no face was found in any of its pictures, so that it stays uncorrected", edit.edit.name
+                )
+            off = torch.where(edit.corrected & shown, error.nanmean(0), 0.0)[:, None] * delta / delta.square().sum()
             means[:, edit.rows] += off
     subtract_errors(rig, EditErrors(means, slopes, corrective_directions), image_ranks(rig))
 
