@@ -146,10 +146,8 @@ def correct_by_edits_of(
             delta = (edit.edit.amount - source[few][:, rig.columns[edit.rows]]).mean(0) / rig.p_std[edit.rows]
             # The smallest change of the expressions' directions that removes the error of all of them together.
             shown = torch.isfinite(error).any(0)
-            if not bool(shown.all()):
-                _log.warning(
-                    "%s: no face was found in any of its pictures, so that it stays uncorrected", edit.edit.name
-                )
+            if not bool(shown.any()):
+                _log.warning("%s: no face was found in any of its pictures; it stays uncorrected", edit.edit.name)
             off = torch.where(edit.corrected & shown, error.nanmean(0), 0.0)[:, None] * delta / delta.square().sum()
             means[:, edit.rows] += off
     subtract_errors(rig, EditErrors(means, slopes, corrective_directions), image_ranks(rig))
