@@ -191,7 +191,7 @@ def test_code_space_whitens(world: Path) -> None:
     space = LatentPCA.fit(portraits, 20)
     codes = space.whiten_all(portraits)
     torch.testing.assert_close(codes.T @ codes / len(codes), torch.eye(20), atol=1e-3, rtol=0)
-    with pytest.raises(ValueError, match="components asked of 96 portraits"):
+    with pytest.raises(ValueError, match="components of 96 portraits"):
         LatentPCA.fit(portraits, 200)
 
 
