@@ -12,7 +12,7 @@ from stylerig_fast.evaluation.metrics_file import read_metrics
 from stylerig_fast.measurement.landmarks import LandmarkDetector
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_whole_evaluation(shared, tmp_path):
     try:
         LandmarkDetector()
