@@ -103,9 +103,11 @@ class FaceParams:
         return self._map(lambda value: value[index])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> FaceParams:
+        """All blocks on ``device`` and in ``dtype``; what is None stays as it is."""
         return self._map(lambda value: value.to(device=device, dtype=dtype))
 
     def detach(self) -> FaceParams:
+        """All blocks without their gradients."""
         return self._map(lambda value: value.detach())
 
     def expand(self, batch: int) -> FaceParams:
@@ -259,6 +261,7 @@ class FaceParams:
         return base.with_blocks(expression=expression)
 
     def expression_index(self, name: str) -> int:
+        """Column of a named expression; ValueError, with near names, if there is none such."""
         if name not in self.expression_names:
             near = difflib.get_close_matches(name, self.expression_names, 3, 0.4)
             hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(self.expression_names)}"

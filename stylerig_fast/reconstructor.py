@@ -84,6 +84,7 @@ class FaceReconstructor(nn.Module):
 
     @property
     def camera(self) -> Camera:
+        """The camera that F was trained with."""
         return Camera(self.config.focal)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
@@ -116,6 +117,12 @@ class FaceReconstructor(nn.Module):
         return self.layers(x.flatten(1)) * self.out_scale + self.out_mean
 
     def forward(self, w: Tensor, noise: Tensor | None = None) -> FaceParams:
+        """The parameters that F sees in codes.
+
+        Args:
+            w: ``(B, num_ws, w_dim)``.
+            noise: ``(B, num_ws, w_dim)`` added to the standardised code, in training; none by default.
+        """
         return FaceParams.from_vector(self.vector(w, noise), self.config.sizes, self.config.expression_names)
 
     def check_sizes(self, model: FaceModel) -> None:
@@ -134,6 +141,12 @@ class FaceReconstructor(nn.Module):
         self.config.provenance.check("reconstructor", found)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Writes a checkpoint folder.
+
+        Args:
+            folder: created if needed.
+            dtype: weights are stored in this dtype; their own by default.
+        """
         save_checkpoint(folder, "reconstructor", asdict(self.config), self.state_dict(), dtype)
 
     @classmethod
@@ -143,6 +156,7 @@ class FaceReconstructor(nn.Module):
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> FaceReconstructor:
+        """An untrained F of a checkpoint's config."""
         values = dict(config)
         values["expression_names"] = tuple(values["expression_names"])  # type: ignore[arg-type]
         values["provenance"] = Provenance.read_from(values)

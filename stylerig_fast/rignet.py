@@ -144,6 +144,7 @@ class RigNet(nn.Module):
 
     @staticmethod
     def from_config(config: Mapping[str, object]) -> RigNet:
+        """An untrained rig of a checkpoint's config."""
         values = dict(config)
         values["controls"] = tuple(values["controls"])  # type: ignore[arg-type]
         values["provenance"] = Provenance.read_from(values)

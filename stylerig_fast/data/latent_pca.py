@@ -47,6 +47,7 @@ class LatentPCA:
         return LatentPCA(mean, (span @ turn[:, order]).T.contiguous(), variance[order].clamp_min(1e-12).sqrt())
 
     def to(self, device: str | torch.device) -> LatentPCA:
+        """The components on ``device``."""
         return LatentPCA(self.mean.to(device), self.basis.to(device), self.std.to(device))
 
     def whiten_offset(self, offset: Tensor) -> Tensor:

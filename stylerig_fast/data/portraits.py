@@ -53,10 +53,12 @@ class PortraitSet:
 
     @property
     def num_ws(self) -> int:
+        """Slots of a W+ code."""
         return self.mix.shape[1]
 
     @property
     def size(self) -> int:
+        """Width and height of the pictures in pixels."""
         return self.images.shape[-1]
 
     def ws(self, index: Tensor | Sequence[int] | slice | None = None) -> Tensor:

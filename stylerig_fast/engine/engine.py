@@ -305,6 +305,7 @@ class Engine:
 
     @property
     def camera(self) -> Camera:
+        """The camera that F was trained with."""
         return self.reconstructor.camera
 
     @torch.no_grad()

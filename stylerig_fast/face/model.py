@@ -70,6 +70,7 @@ class FaceModel:
 
     @property
     def num_vertices(self) -> int:
+        """V, the number of vertices."""
         return self.mean.shape[0]
 
     @property

@@ -159,6 +159,7 @@ class Generator(nn.Module):
         return self.truncate(self.mapping(z.to(self.w_mean.device, non_blocking=True)), psi, cutoff)
 
     def forward(self, ws: Tensor, resolution: int | None = None) -> Tensor:
+        """`synthesis`."""
         return self.synthesis(ws, resolution)
 
     def _check_z(self, z: Tensor) -> None:

@@ -84,6 +84,7 @@ class RigMethod:
         self.engine, self.foreign = engine, foreign
 
     def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
+        """As `EditMethod.edit`, by the rig."""
         if not self.foreign:
             return self.engine.rig(w, batch.target)
         source = self.engine.params(w)
@@ -104,5 +105,6 @@ class ScaledMethod:
         self.method, self.strength = method, strength
 
     def edit(self, w: Tensor, batch: EditBatch) -> Tensor:
+        """As `EditMethod.edit`, a share of the way from the code to the edited one."""
         edited = self.method.edit(w, batch)
         return torch.lerp(w.to(edited), edited, self.strength)

@@ -37,6 +37,7 @@ class InlineAnalyzer:
         self.analyzer = analyzer
 
     def submit(self, images: Tensor) -> Callable[[], Measurements]:
+        """As `PictureAnalyzer.submit`; measured before this returns."""
         measurements = self.analyzer.analyze(images)
         return lambda: measurements
 
@@ -69,6 +70,7 @@ class ProcessPoolAnalyzer:
         self.pool.shutdown(cancel_futures=True)
 
     def submit(self, images: Tensor) -> Callable[[], Measurements]:
+        """As `PictureAnalyzer.submit`; measured by another process in the meantime."""
         future: Future[Measurements] = self.pool.submit(_analyze, images.cpu().numpy())
         return lambda: future.result().map(torch.from_numpy)
 

@@ -58,14 +58,17 @@ class FittedPose:
 
     @property
     def yaw(self) -> Tensor:
+        """``(B,)`` degrees."""
         return self.degrees[:, 0]
 
     @property
     def pitch(self) -> Tensor:
+        """``(B,)`` degrees."""
         return self.degrees[:, 1]
 
     @property
     def roll(self) -> Tensor:
+        """``(B,)`` degrees."""
         return self.degrees[:, 2]
 
 
