@@ -24,8 +24,8 @@ GPU_KIT_ARGS ?=
 FACE_OUT ?= stylerig_fast/assets/open_face.safetensors
 
 BIN := $(VENV)/bin
-# A file's tests stay in one process, which makes their fixtures once.
-PYTEST = $(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist loadfile
+# tests/conftest.py says which tests stay in one process.
+PYTEST = $(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist loadgroup
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 CXX_SOURCES := $(shell find csrc -type f 2>/dev/null)
 BUILD_INPUTS := pyproject.toml constraints.txt setup.py $(wildcard stylerig_fast/ops/_recipe.py) $(CXX_SOURCES)
