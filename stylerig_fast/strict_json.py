@@ -27,7 +27,7 @@ def _refused(name: str) -> NoReturn:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 20 or abs(int(text)) >= 1 << 64:
+    if len(text) > 21 or abs(int(text)) >= 1 << 64:  # a sign and 20 digits
         raise ValueError(f"the integer {text[:20]}… has more than 64 bits")
     return int(text)
 
