@@ -24,6 +24,11 @@ def to_uint8(image: Tensor, overwrite: bool = False) -> Tensor:
     return scaled.mul_(127.5).round_().nan_to_num_(0, 255, 0).clamp_(0, 255).to(torch.uint8)
 
 
+def copy_picture(image: Tensor, out: Tensor) -> None:
+    """Writes a picture to ``out``, of the same shape: as levels (`to_uint8`) where that is uint8."""
+    out.copy_(to_uint8(image) if out.dtype == torch.uint8 else image)
+
+
 def to_float(levels: Tensor) -> Tensor:
     """Levels of any shape as float32 in [0, 1]."""
     return levels.float() / 255

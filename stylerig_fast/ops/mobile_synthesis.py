@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stylerig_fast.errors import BackendUnavailable
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import copy_picture
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._checks import FLOAT32, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import mobile_synthesis as reference
@@ -122,7 +122,7 @@ def mobile_synthesis(ws: Tensor, packed: PackedMobileWeights, picture: Tensor) -
         torch.ops.stylerig.mobile_synthesis(ws, packed.packed, packed.workspace, picture)
         return
     made = reference.mobile_synthesis(ws, packed.weights, len(picture), packed.dtype)
-    picture.copy_(to_uint8(made) if picture.dtype == torch.uint8 else made)
+    copy_picture(made, picture)
 
 
 def machine_variants() -> tuple[CpuVariant, ...]:

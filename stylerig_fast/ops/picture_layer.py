@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import copy_picture
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._checks import FLOAT32, PRECISIONS, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import picture_layer as reference
@@ -63,4 +63,4 @@ def picture_layer(
         torch.ops.stylerig.picture_layer(x, noise, bias, style, weight, final_bias, picture)
         return
     made = reference.picture_layer(x, bias, style, weight, final_bias, noise)
-    picture.copy_(to_uint8(made) if picture.dtype == torch.uint8 else made)
+    copy_picture(made, picture)

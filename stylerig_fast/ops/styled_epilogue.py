@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import copy_picture
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._checks import FLOAT32, PRECISIONS, Shapes, check_strides, refuse_gradients
 from stylerig_fast.ops.reference import styled_epilogue as reference
@@ -82,7 +82,7 @@ def styled_epilogue(
         out.copy_(y)
     if image is not None:
         assert picture is not None
-        image.copy_(to_uint8(picture) if image.dtype == torch.uint8 else picture)
+        copy_picture(picture, image)
 
 
 def check_styled(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import copy_picture
 from stylerig_fast.ops import _library
 from stylerig_fast.ops.reference import depthwise_layer, picture_layer
 
@@ -33,4 +33,4 @@ def _plain_torch() -> None:
         x: Tensor, noise: Tensor | None, bias: Tensor, style: Tensor, weight: Tensor, final_bias: Tensor, out: Tensor
     ) -> None:
         made = picture_layer.picture_layer(x, bias, style, weight, final_bias, noise)
-        out.copy_(to_uint8(made) if out.dtype == torch.uint8 else made)
+        copy_picture(made, out)

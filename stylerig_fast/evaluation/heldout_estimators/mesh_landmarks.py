@@ -25,6 +25,7 @@ from torch import Tensor
 from stylerig_fast.errors import BackendUnavailable
 from stylerig_fast.face.landmarks import JAW
 from stylerig_fast.face.rotation import matrix_to_degrees
+from stylerig_fast.images import to_float
 from stylerig_fast.measurement.landmarks import PREDICT_SIZE, Images, resize
 
 INSTALL = "pip install ai-edge-litert && pip install --no-deps mediapipe==0.10.21"
@@ -108,7 +109,7 @@ class MeshPoseEstimator:
 
     def _look(self, picture: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:
         """Points in image widths, and the logit of a face; each look's box is put around the last one's points."""
-        image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+        image = to_float(torch.from_numpy(picture).permute(2, 0, 1)[None])
         x, y, side = _FIRST_BOX
         points = np.zeros((468, 3), dtype=np.float32)
         for _ in range(_LOOKS):

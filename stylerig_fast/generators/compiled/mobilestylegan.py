@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stylerig_fast.generators.compiled.packed import PackedSynthesis, check_generator
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import copy_picture
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.mobile_synthesis import LARGEST_BOX, CpuVariant, mobile_synthesis, pack_mobile_weights
 from stylerig_fast.ops.reference.mobile_synthesis import (
@@ -77,7 +77,7 @@ class MobileSynthesis(PackedSynthesis):
         if resolution < smallest:
             whole = self.synthesis(ws, smallest)
             small = F.avg_pool2d(whole, smallest // resolution).permute(0, 2, 3, 1)
-            out.copy_(to_uint8(small) if out.dtype == torch.uint8 else small)
+            copy_picture(small, out)
             return
         with self._lock:
             for code, picture in zip(ws.contiguous(), out, strict=True):

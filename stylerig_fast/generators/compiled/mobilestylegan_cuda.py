@@ -10,7 +10,7 @@ from stylerig_fast.generators.compiled.mobilestylegan_cuda_packing import CodeTa
 from stylerig_fast.generators.compiled.packed import PackedSynthesis, check_generator
 from stylerig_fast.generators.mobilestylegan import MobileStyleGAN
 from stylerig_fast.generators.precision import multiply
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import copy_picture
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.depthwise_layer import depthwise_layer
@@ -87,4 +87,4 @@ class MobileCudaSynthesis(PackedSynthesis):
         picture_layer(x, bias, picture.style, weight, final_bias, image, noise=noise, impl=self._impl)
         if image is not out:
             small = F.avg_pool2d(image.permute(0, 3, 1, 2), half // resolution).permute(0, 2, 3, 1)
-            out.copy_(to_uint8(small) if out.dtype == torch.uint8 else small)
+            copy_picture(small, out)

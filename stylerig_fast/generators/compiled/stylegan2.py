@@ -13,7 +13,7 @@ from stylerig_fast.generators.compiled.packed import PackedSynthesis, check_gene
 from stylerig_fast.generators.compiled.stylegan2_packing import StyleTables, pack
 from stylerig_fast.generators.precision import multiply, without_tf32
 from stylerig_fast.generators.stylegan2 import StyleGAN2
-from stylerig_fast.images import to_uint8
+from stylerig_fast.images import copy_picture
 from stylerig_fast.ops import _library
 from stylerig_fast.ops._library import Impl
 from stylerig_fast.ops.reference.styled_epilogue import ToRgb
@@ -141,7 +141,7 @@ class StyleGAN2Synthesis(PackedSynthesis):
         assert image is not None
         if image is not out:
             small = F.avg_pool2d(image.permute(0, 3, 1, 2), last // resolution).permute(0, 2, 3, 1)
-            out.copy_(to_uint8(small) if out.dtype == torch.uint8 else small)
+            copy_picture(small, out)
 
     def _room(self, batch: int, channels: int, side: int) -> Tensor | None:
         """Where activations of this size go: ``(B, C, H, W)`` channels-last; None for new memory."""
