@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
+from stylerig_fast.atomic_files import write_atomically
 from stylerig_fast.data.cache import PictureCache
 from stylerig_fast.errors import DataError
 
@@ -170,15 +171,9 @@ def write_shard(
             "num_ws": str(mix.shape[-1]),
         },
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def _check_extent(path: Path, metadata: pq.FileMetaData) -> None:
